@@ -1,0 +1,8 @@
+//! Every `unsafe` block of the crate, behind safe signatures that speak std types.
+//!
+//! Rule: a SAFETY comment names what the callee demands and why it holds here. `OwnedFd` never
+//! wraps 0, 1 or 2, and never a descriptor that somebody else owns.
+
+pub mod entry;
+pub mod signal;
+pub mod spawn;
