@@ -13,6 +13,7 @@
 //! `cli`, `plan`, `tls` and `supervise::machine` are pure; `host` reads; `apply`, `supervise`,
 //! `client` and `init` act; `sys` holds every `unsafe` block. `clippy.toml` keeps these rules.
 
+pub mod cli;
 pub mod explain;
 #[expect(
     unsafe_code,
