@@ -15,6 +15,8 @@
 
 pub mod cli;
 pub mod explain;
+pub mod host;
+pub mod plan;
 #[expect(
     unsafe_code,
     reason = "the one module that may; each block says why it is sound"

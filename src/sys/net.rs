@@ -1,0 +1,70 @@
+//! Listening sockets.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
+
+/// Whether a descriptor that somebody passed to us is a listening socket.
+#[must_use]
+pub fn is_listening(fd: u32) -> bool {
+    let Ok(raw) = i32::try_from(fd) else {
+        return false;
+    };
+    if raw <= 2 || rustix::fs::stat(format!("/proc/self/fd/{raw}")).is_err() {
+        return false;
+    }
+    // SAFETY: the descriptor is open (checked above; single-threaded, so nobody closes it in
+    // between) and is only looked at during this call.
+    let fd = unsafe { BorrowedFd::borrow_raw(raw) };
+    sockopt::socket_acceptconn(fd).unwrap_or(false)
+}
+
+/// The longest queue that the kernel grants: it cuts the value to `net.core.somaxconn`.
+const BACKLOG: i32 = i32::MAX;
+
+/// A TCP socket that listens as Go's `net.Listen` does.
+///
+/// # Errors
+/// What `socket(2)`, `bind(2)` and `listen(2)` say.
+pub fn listen_tcp(address: SocketAddr, dual_stack: bool) -> io::Result<OwnedFd> {
+    let family = if address.is_ipv6() {
+        AddressFamily::INET6
+    } else {
+        AddressFamily::INET
+    };
+    let socket = rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    if address.is_ipv6() {
+        sockopt::set_ipv6_v6only(&socket, !dual_stack)?;
+    }
+    rustix::net::bind(&socket, &address)?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok(socket)
+}
+
+/// A unix stream socket bound to a path that does not listen yet, so that owner and mode can be
+/// set before the first client gets in.
+///
+/// # Errors
+/// What `socket(2)` and `bind(2)` say.
+pub fn bind_unix(path: &Path) -> io::Result<OwnedFd> {
+    let socket = rustix::net::socket_with(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )?;
+    rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
+    Ok(socket)
+}
+
+/// Starts listening.
+///
+/// # Errors
+/// What `listen(2)` says.
+pub fn listen(socket: impl AsFd) -> io::Result<()> {
+    Ok(rustix::net::listen(socket, BACKLOG)?)
+}
