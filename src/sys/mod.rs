@@ -5,5 +5,6 @@
 
 pub mod entry;
 pub mod net;
+pub mod netdev;
 pub mod signal;
 pub mod spawn;
