@@ -3,6 +3,9 @@
 
 pub mod address;
 pub mod dockerd;
+pub mod host;
+pub mod host_refusal;
 pub mod listen;
 pub mod listen_refusal;
+pub mod step;
 pub mod tls_mode;
