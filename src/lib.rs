@@ -13,9 +13,11 @@
 //! `cli`, `plan`, `tls` and `supervise::machine` are pure; `host` reads; `apply`, `supervise`,
 //! `client` and `init` act; `sys` holds every `unsafe` block. `clippy.toml` keeps these rules.
 
+pub mod apply;
 pub mod cli;
 pub mod explain;
 pub mod host;
+pub mod log;
 pub mod plan;
 #[expect(
     unsafe_code,

@@ -6,7 +6,7 @@
 
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
@@ -389,16 +389,6 @@ pub fn find_program(name: &OsStr, path: Option<&OsStr>) -> Option<PathBuf> {
         }
     }
     refused
-}
-
-/// Takes over a descriptor that the outer world passed to this process (socket activation).
-///
-/// # Safety
-/// `fd` must be open, above 2, and owned by nobody else in this process.
-#[must_use]
-pub unsafe fn adopt(fd: RawFd) -> OwnedFd {
-    // SAFETY: the caller promises an open descriptor without another owner.
-    unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
 #[cfg(test)]
