@@ -15,19 +15,41 @@
 
 pub mod apply;
 pub mod cli;
+pub mod daemon;
 pub mod explain;
 pub mod host;
 pub mod log;
+mod persona;
 pub mod plan;
+pub mod supervise;
 #[expect(
     unsafe_code,
     reason = "the one module that may; each block says why it is sound"
 )]
 pub mod sys;
 
+use std::ffi::OsString;
+use std::time::Instant;
+
 /// Runs the persona or subcommand that argv names and returns the exit code.
 #[must_use]
-pub fn run(argv: &[std::ffi::OsString]) -> u8 {
-    let _ = argv;
-    explain::exit::USAGE
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place where the environment is read"
+)]
+pub fn run(argv: &[OsString]) -> u8 {
+    let start = Instant::now();
+    let env = cli::environment::Environment::new(std::env::vars_os().collect());
+    log::start(&env);
+    // Without the mask we could lose a signal, but not more: an init that refuses to start for
+    // that would be worse.
+    let mask = sys::signal::block_all().unwrap_or_else(|_| sys::signal::OriginalMask::empty());
+    let caller = daemon::Caller { env, mask, start };
+    match persona::run(argv, &caller) {
+        Ok(code) => code,
+        Err(failure) => {
+            log::stderr(&explain::frame(failure.as_ref()));
+            failure.exit_code()
+        }
+    }
 }

@@ -4,6 +4,7 @@
 //! every `--host` of the user's, normalised and without repetition. dockerd must not bind any of
 //! them again: a second bind of a unix path would unlink ours, and of a TCP port would fail.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -369,5 +370,56 @@ impl ListenPlan {
             PlannedSocket::Unix { path, .. } => Some(path.as_path()),
             PlannedSocket::Tcp { .. } | PlannedSocket::Inherited { .. } => None,
         })
+    }
+}
+
+impl fmt::Display for ListenPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "listen plan: {} sockets", self.sockets.len())?;
+        for socket in &self.sockets {
+            match socket {
+                PlannedSocket::Unix {
+                    path,
+                    mode,
+                    gid,
+                    replace,
+                } => {
+                    let path = path.display();
+                    let instead = match replace {
+                        Replace::Nothing => "",
+                        Replace::DeadSocket => ", in place of a dead socket",
+                        Replace::EmptyDirectory => ", in place of an empty directory",
+                    };
+                    writeln!(
+                        f,
+                        "   bind   unix://{path} (mode {mode:04o}, group {gid}{instead})"
+                    )?;
+                }
+                PlannedSocket::Tcp {
+                    address,
+                    security,
+                    dual_stack,
+                    ..
+                } => {
+                    let both = if *dual_stack { ", IPv4 and IPv6" } else { "" };
+                    let tls = match security {
+                        TcpSecurity::Plain => "plain HTTP",
+                        TcpSecurity::Encrypted => "TLS without client certificates",
+                        TcpSecurity::Verified => "TLS with client certificates",
+                    };
+                    writeln!(f, "   bind   tcp://{address} ({tls}{both})")?;
+                }
+                PlannedSocket::Inherited { fd, name } => {
+                    writeln!(f, "   keep   fd://{fd} ({name})")?;
+                }
+            }
+        }
+        let left = &self.left_to_dockerd;
+        left.iter()
+            .try_for_each(|host| writeln!(f, "   leave  {host} to dockerd"))?;
+        let notes = self.notes.iter().cloned().chain(self.exposure());
+        notes
+            .into_iter()
+            .try_for_each(|note| writeln!(f, "   warn   {note}"))
     }
 }

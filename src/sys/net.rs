@@ -80,3 +80,58 @@ pub fn bind_unix(path: &Path) -> io::Result<OwnedFd> {
 pub fn listen(socket: impl AsFd) -> io::Result<()> {
     Ok(rustix::net::listen(socket, BACKLOG)?)
 }
+
+/// A non-blocking connection to a unix stream socket.
+///
+/// # Errors
+/// What `connect(2)` says; `EAGAIN` when the backlog is full.
+pub fn connect_unix(path: &Path) -> io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    Ok(socket)
+}
+
+/// Asks the kernel to attach the sender's ids to every datagram.
+///
+/// # Errors
+/// What `setsockopt(2)` says.
+pub fn pass_credentials(socket: impl AsFd) -> io::Result<()> {
+    Ok(sockopt::set_socket_passcred(socket, true)?)
+}
+
+/// A datagram that was received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Datagram {
+    /// Bytes in the buffer.
+    pub length: usize,
+    /// The sender's process id, as the kernel attached it.
+    pub sender: Option<u32>,
+}
+
+/// Receives one datagram with its sender's process id; see [`pass_credentials`].
+///
+/// # Errors
+/// What `recvmsg(2)` says; `EAGAIN` when nothing is there.
+pub fn receive_with_sender(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<Datagram> {
+    use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmCredentials(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut parts = [io::IoSliceMut::new(buffer)];
+    let received = rustix::net::recvmsg(
+        socket,
+        &mut parts,
+        &mut control,
+        RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT,
+    )?;
+    let sender = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmCredentials(ids) => {
+            u32::try_from(ids.pid.as_raw_nonzero().get()).ok()
+        }
+        _ => None,
+    });
+    Ok(Datagram {
+        length: received.bytes,
+        sender,
+    })
+}

@@ -1,0 +1,333 @@
+//! The main job: from words to a supervised dockerd. This file is the paragraph list; every
+//! decision is in [`crate::plan`], every effect in [`crate::apply`] and [`crate::supervise`].
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::apply::{self, listen::HeldSockets};
+use crate::cli::config::{CommandForm, Config, Identity};
+use crate::cli::environment::Environment;
+use crate::explain::{Explain, Failure, exit};
+use crate::host::Facts;
+use crate::host::daemon_json::{self, DaemonFile};
+use crate::host::listen::ListenFacts;
+use crate::plan::host::{self, HostPlan, RUNTIME_DIR};
+use crate::plan::listen::{self, ListenPlan, PlannedSocket};
+use crate::supervise::machine::Rules;
+use crate::supervise::notify::{NotifySocket, Outer};
+use crate::supervise::status::{Status, StatusFile};
+use crate::supervise::timeline::Timeline;
+use crate::supervise::{Supervisor, status};
+use crate::sys::signal::{self, OriginalMask};
+use crate::sys::spawn::{self, ProcessGroup, Spawn, SpawnError};
+
+/// What the process was started with.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The environment.
+    pub env: Environment,
+    /// The signal mask, for children.
+    pub mask: OriginalMask,
+    /// When `main` began.
+    pub start: Instant,
+}
+
+impl Caller {
+    /// Our ids.
+    #[must_use]
+    pub fn identity() -> Identity {
+        Identity {
+            pid: std::process::id(),
+            uid: rustix::process::geteuid().as_raw(),
+            gid: rustix::process::getegid().as_raw(),
+        }
+    }
+}
+
+/// What to do with the words that follow `dockerd-entrypoint.sh` (S1–S8).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Words {
+    /// Start a daemon.
+    Daemon(CommandForm, Vec<OsString>),
+    /// Let `docker-entrypoint.sh` deal with it.
+    Other,
+}
+
+/// Dispatches as the official entrypoint does: only the literal word `dockerd` counts (S6).
+#[must_use]
+pub fn dispatch(words: &[OsString]) -> Words {
+    match words.split_first() {
+        Some((first, rest)) if first == "dockerd" => {
+            Words::Daemon(CommandForm::Explicit, rest.to_vec())
+        }
+        Some((first, _)) if !first.as_encoded_bytes().starts_with(b"-") => Words::Other,
+        _ => Words::Daemon(CommandForm::Default, words.to_vec()),
+    }
+}
+
+/// A program that could not be started.
+#[derive(Debug, thiserror::Error)]
+#[error("could not start {program}")]
+pub struct NotStarted {
+    program: String,
+    source: SpawnError,
+}
+
+impl Explain for NotStarted {
+    fn why(&self) -> String {
+        match self.exit_code() {
+            exit::NOT_FOUND => "there is no such program in PATH".into(),
+            exit::CANNOT_EXECUTE => "the file is not executable for this user and kernel".into(),
+            _ => "the kernel refused a new process".into(),
+        }
+    }
+    fn fix(&self) -> String {
+        "check the command and the image; the limits are pids.max and ulimit -u".into()
+    }
+    fn exit_code(&self) -> u8 {
+        self.source.exit_code()
+    }
+}
+
+/// Executes a program in our place.
+#[must_use]
+pub fn exec(words: &[OsString], caller: &Caller) -> Failure {
+    let name = words.first().cloned().unwrap_or_default();
+    let program = spawn::find_program(&name, caller.env.get("PATH")).unwrap_or_default();
+    let source = spawn::exec(&program, words, &caller.env.words(), caller.mask);
+    NotStarted {
+        program: name.to_string_lossy().into_owned(),
+        source,
+    }
+    .into()
+}
+
+/// Everything that is decided before the machine is looked at closely.
+#[derive(Debug)]
+pub struct Wishes {
+    /// What the user wants.
+    pub config: Config,
+    /// dockerd's file.
+    pub file: DaemonFile,
+    /// The sockets.
+    pub listen: ListenPlan,
+}
+
+/// Reads the few things that the `ListenPlan` needs, and makes it.
+///
+/// # Errors
+/// A bad setting, or an address that cannot be served.
+pub fn wishes(
+    form: CommandForm,
+    arguments: &[OsString],
+    env: Environment,
+) -> Result<Wishes, Failure> {
+    let config = Config::new(form, arguments, env, Caller::identity())?;
+    let path = config
+        .daemon
+        .value("config-file")
+        .unwrap_or(daemon_json::DEFAULT_PATH);
+    let file = DaemonFile::read(Path::new(path));
+    let addresses = listen::addresses(&config, &file)?;
+    let facts = ListenFacts::read(&config, &addresses);
+    let listen = listen::plan(&config, &file, &facts)?;
+    Ok(Wishes {
+        config,
+        file,
+        listen,
+    })
+}
+
+/// Looks at the machine and decides.
+///
+/// # Errors
+/// A refusal.
+pub fn decide(wishes: &Wishes) -> Result<HostPlan, Failure> {
+    let facts = Facts::probe(&wishes.config);
+    Ok(host::plan(
+        &wishes.config,
+        &wishes.file,
+        &wishes.listen,
+        &facts,
+        None,
+    )?)
+}
+
+/// Starts dockerd and stays until it is gone.
+///
+/// # Errors
+/// Every failure before the border; our sockets are gone again then.
+pub fn run(form: CommandForm, arguments: &[OsString], caller: &Caller) -> Result<u8, Failure> {
+    let mut timeline = Timeline::new(caller.start);
+    let wishes = wishes(form, arguments, caller.env.clone())?;
+    if wishes.config.daemon.only_prints() {
+        let words: Vec<_> = [OsString::from("dockerd")]
+            .into_iter()
+            .chain(arguments.to_vec())
+            .collect();
+        return Err(exec(&words, caller));
+    }
+    let mut sockets = HeldSockets::bind(&wishes.listen)?;
+    timeline.mark("sockets");
+    match start(&wishes, caller, &sockets, &mut timeline) {
+        Ok(started) => Ok(supervise(wishes, caller, sockets, timeline, started)),
+        Err(failure) => {
+            sockets.unlink();
+            Err(failure)
+        }
+    }
+}
+
+/// dockerd and what it takes to follow it.
+struct Started {
+    dockerd: rustix::process::Pid,
+    notify: NotifySocket,
+    signals: nix::sys::signalfd::SignalFd,
+    warnings: Vec<String>,
+}
+
+fn start(
+    wishes: &Wishes,
+    caller: &Caller,
+    sockets: &HeldSockets,
+    timeline: &mut Timeline,
+) -> Result<Started, Failure> {
+    let plan = decide(wishes)?;
+    timeline.mark("plan");
+    let mut warnings = wishes.listen.notes.clone();
+    warnings.extend(wishes.listen.exposure());
+    warnings.extend(plan.warnings.iter().cloned());
+    for warning in &warnings {
+        tracing::warn!("{warning}");
+    }
+    tracing::info!("{}", plan.summary);
+    apply::steps(&plan.steps, &mut || Ok(()))?;
+    timeline.mark("apply");
+
+    if std::process::id() != 1 {
+        // As PID 1 orphans are ours anyway; elsewhere we ask for them.
+        let _ = rustix::process::set_child_subreaper(rustix::process::getpid().into());
+    }
+    let notify = NotifySocket::bind(&plan.daemon.notify_socket)?;
+    let signals = signal::signal_fd()
+        .map_err(|e| apply::ApplyError::new("make a signalfd in", Path::new("/proc/self"), e))?;
+    let held = sockets.sockets();
+    let spawned = spawn::spawn(&Spawn {
+        program: &plan.daemon.program,
+        argv: &plan.daemon.argv,
+        env: &plan.daemon.env.words(),
+        mask: caller.mask,
+        group: ProcessGroup::Own,
+        listeners: &held,
+        listener_names: sockets.names(),
+    });
+    let dockerd = spawned.map_err(|source| {
+        notify.remove();
+        NotStarted {
+            program: plan.daemon.program.display().to_string(),
+            source,
+        }
+    })?;
+    timeline.mark("exec");
+    Ok(Started {
+        dockerd,
+        notify,
+        signals,
+        warnings,
+    })
+}
+
+fn supervise(
+    wishes: Wishes,
+    caller: &Caller,
+    sockets: HeldSockets,
+    timeline: Timeline,
+    started: Started,
+) -> u8 {
+    let ping_path = wishes.listen.first_unix().map(PathBuf::from);
+    let status = Status {
+        state: "starting".into(),
+        pid: std::process::id(),
+        dockerd: started.dockerd.as_raw_nonzero().get().unsigned_abs(),
+        endpoints: endpoints(&wishes.listen),
+        warnings: started.warnings,
+        phases: Vec::new(),
+    };
+    let mut status = StatusFile {
+        path: status_path(),
+        status,
+    };
+    status.write("starting", &timeline);
+    let supervisor = Supervisor {
+        dockerd: started.dockerd,
+        sockets,
+        rules: Rules {
+            stop_timeout: stop_timeout(&wishes.config),
+            can_ping: ping_path.is_some(),
+        },
+        ping_path,
+        notify: started.notify,
+        outer: Outer::new(caller.env.get("NOTIFY_SOCKET")),
+        status,
+        timeline,
+    };
+    supervisor.run(&started.signals)
+}
+
+/// Where the status file is.
+#[must_use]
+pub fn status_path() -> PathBuf {
+    Path::new(RUNTIME_DIR).join("status.json")
+}
+
+/// The status of the running daemon.
+///
+/// # Errors
+/// There is no status file, or it is not ours.
+pub fn read_status() -> std::io::Result<Status> {
+    let bytes = std::fs::read(status_path())?;
+    Ok(serde_json::from_slice::<status::Status>(&bytes)?)
+}
+
+/// One second less than `docker stop` grants; two less than a pod's grace period.
+fn stop_timeout(config: &Config) -> Duration {
+    config.stop_timeout.unwrap_or_else(|| {
+        let kubernetes = config.env.get("KUBERNETES_SERVICE_HOST").is_some();
+        Duration::from_secs(if kubernetes { 28 } else { 9 })
+    })
+}
+
+fn endpoints(listen: &ListenPlan) -> Vec<String> {
+    let held = listen.sockets.iter().map(|socket| match socket {
+        PlannedSocket::Unix { path, .. } => format!("unix://{}", path.display()),
+        PlannedSocket::Tcp {
+            address, security, ..
+        } => format!("tcp://{address} ({security:?})"),
+        PlannedSocket::Inherited { fd, name } => format!("fd://{fd} ({name})"),
+    });
+    held.chain(listen.left_to_dockerd.iter().cloned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_literal_word_dockerd_and_flags_start_a_daemon() {
+        let words = |list: &[&str]| list.iter().map(OsString::from).collect::<Vec<_>>();
+        let daemon = |form, list: &[&str]| Words::Daemon(form, words(list));
+        assert_eq!(dispatch(&[]), daemon(CommandForm::Default, &[]));
+        assert_eq!(
+            dispatch(&words(&["-D"])),
+            daemon(CommandForm::Default, &["-D"])
+        );
+        assert_eq!(
+            dispatch(&words(&["dockerd", "-D"])),
+            daemon(CommandForm::Explicit, &["-D"])
+        );
+        for other in ["/usr/local/bin/dockerd", "", "sh", "docker"] {
+            assert_eq!(dispatch(&words(&[other])), Words::Other, "{other:?}");
+        }
+    }
+}
