@@ -70,8 +70,9 @@ start_engine() {
     ip link set "$bridge" up
 
     # Containers take the uplink's MTU where that is smaller: behind a tunnel, 1500 loses packets.
-    device=$(ip -4 route show default | sed -n 's/.* dev \([^ ]*\).*/\1/p' | head -n 1)
-    mtu=$(cat "/sys/class/net/$device/mtu" 2>/dev/null || echo 1500)
+    device=$(ip -4 route show default | sed -n 's/.* dev \([^ ]*\).*/\1/p')
+    device=${device%%$'\n'*}
+    mtu=$(ip link show dev "${device:-lo}" | sed -n 's/.* mtu \([0-9]*\).*/\1/p')
     [ "$mtu" -le 1500 ] || mtu=1500
 
     # No host setting but the proxies reaches dockerd: DOCKER_*, LISTEN_FDS, NOTIFY_SOCKET and
@@ -128,7 +129,7 @@ private_client() {
 # be older, and paths and terminals are the caller's.
 tree_client() {
     local cli=$cache/cli loader program
-    loader=$(find "$tree"/usr/lib64 "$tree"/usr/lib "$tree"/lib -maxdepth 1 -name 'ld-linux-*' 2>/dev/null | head -n 1)
+    loader=$(find "$tree"/usr/lib64 "$tree"/usr/lib "$tree"/lib -maxdepth 1 -name 'ld-linux-*' -print -quit 2>/dev/null || true)
     mkdir -p "$cli/config" "$cli/plugins"
     docker=$cli/docker
     for program in bin/docker libexec/docker/cli-plugins/docker-{buildx,compose}; do
@@ -139,7 +140,7 @@ tree_client() {
             # shellcheck disable=SC2016
             [ "$program" != bin/docker ] || printf 'export DOCKER_CONFIG="${DOCKER_CONFIG:-%s}"\n' "$cli/config"
             printf 'exec "%s" --library-path "%s" "%s" "$@"\n' "$loader" \
-                "$(find "$tree/usr/lib" -maxdepth 1 -name '*-linux-gnu*')" "$tree/usr/$program"
+                "$(find "$tree/usr/lib" -maxdepth 1 -name '*-linux-gnu*' -print -quit)" "$tree/usr/$program"
         } >"$wrapper.new"
         chmod 0755 "$wrapper.new"
         mv "$wrapper.new" "$wrapper"

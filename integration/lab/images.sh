@@ -27,13 +27,13 @@ suite_packages() { # SUITE
 base_key() { # SUITE
     local packages
     packages=$(suite_packages "$1")
-    { uname -m; echo "$1" "${DIND_LAB_MIRROR:-}" "$packages"; sed -n '/^mmdebstrap_options/,/^)/p' "$here/images.sh"; cat "$here/finish-base"; } |
+    { uname -m && echo "$1" "${DIND_LAB_MIRROR:-}" "$packages" "${mmdebstrap_options[@]}" && cat "$here/finish-base"; } |
         sha256sum | cut -c1-12
 }
 
 # Check-Valid-Until: forky's Release file is past its date, and a mirror may lag behind.
 mmdebstrap_options=(
-    --variant=apt --format=tar --quiet
+    --variant=apt --format=tar
     --aptopt='Acquire::Check-Valid-Until "false"'
     --aptopt='APT::Install-Recommends "false"'
     --dpkgopt='path-exclude=/usr/share/doc/*'
@@ -53,7 +53,9 @@ base_tar() { # SUITE
         say "making a $1 root from Debian packages into $tar: ${packages//$'\n'/ }"
         TMPDIR=$work mmdebstrap "${mmdebstrap_options[@]}" --include="${packages//$'\n'/,}" \
             --customize-hook="$here/finish-base \"\$1\"" \
-            "$1" "$work/base.tar" ${DIND_LAB_MIRROR:+"$DIND_LAB_MIRROR"} >&2
+            "$1" "$work/base.tar" ${DIND_LAB_MIRROR:+"$DIND_LAB_MIRROR"} >"$work/mmdebstrap.log" 2>&1 ||
+            { tail -n 15 "$work/mmdebstrap.log" | sed 's/^/lab:   /' >&2 && die "mmdebstrap could not make the $1 root" \
+                "if the mirror cannot be reached, name another one in DIND_LAB_MIRROR"; }
         rm -f "$cache/base-$1"-*.tar
         mv "$work/base.tar" "$tar"
     fi

@@ -3,14 +3,18 @@
 # Undoing the private engine, after a clean stop and after a crash alike: processes, network
 # devices, firewall rules, cgroups, files. Nothing is found by a mere pid or a common name.
 
+# What dockerd switches on and never off, below /proc/sys/net.
+forwarding=(ipv4/ip_forward ipv6/conf/all/forwarding ipv6/conf/default/forwarding)
+
 # How the host looked before: printed as shell assignments, for the record.
 record_host() {
-    local other=0
+    local other=0 rules
     # Another engine's chains have the same names. If it was here first, they are not ours.
-    ! chroot "$tree" iptables-save -t nat 2>/dev/null | grep -q '^:DOCKER ' || other=1
+    rules=$(chroot "$tree" iptables-save -t nat 2>/dev/null || true)
+    [[ $rules != *$'\n:DOCKER '* ]] || other=1
     printf 'engine_boot=%q engine_other=%q\n' "$(cat /proc/sys/kernel/random/boot_id)" "$other"
     printf 'engine_tree=%q engine_bridge=%q\n' "$tree" "$bridge"
-    printf 'engine_forward=%q\n' "$(cat /proc/sys/net/ipv4/ip_forward)"
+    printf 'engine_forwarding=%q\n' "$(cd /proc/sys/net && grep -H . "${forwarding[@]}" 2>/dev/null)"
     printf 'engine_tables=%q\n' "$(chroot "$tree" nft list tables 2>/dev/null || true)"
 }
 
@@ -35,6 +39,7 @@ sweep() {
     kill_leftovers
     remove_links
     remove_rules
+    restore_forwarding
     find /sys/fs/cgroup -mindepth 1 -maxdepth 2 -type d -name "$name" -print0 2>/dev/null |
         while IFS= read -rd '' folder; do
             find "$folder" -depth -type d -exec rmdir {} + 2>/dev/null || say "$folder remains"
@@ -86,13 +91,13 @@ kill_leftovers() {
 our_bridges() {
     echo "$engine_bridge"
     [ ! -r "$data/network/files/local-kv.db" ] ||
-        grep -aoE 'br-[0-9a-f]{12}' "$data/network/files/local-kv.db" | sort -u
+        { grep -aoE 'br-[0-9a-f]{12}' "$data/network/files/local-kv.db" || true; } | sort -u
 }
 
 remove_links() {
     local link
     for link in $(our_bridges); do
-        [ ! -d "/sys/class/net/$link/bridge" ] || ip link delete "$link" || say "$link remains"
+        [ -z "$(ip link show dev "$link" type bridge 2>/dev/null)" ] || ip link delete "$link" || say "$link remains"
     done
 }
 
@@ -100,14 +105,17 @@ remove_links() {
 # other engine was here before, the DOCKER chains with what leads to them are ours too.
 remove_rules() {
     local ours family table rule chain
-    [ -x "$engine_tree/usr/sbin/iptables" ] || return 0
+    chroot "$engine_tree" iptables --version >/dev/null || {
+        say "firewall rules remain: $engine_tree is gone"
+        return 0
+    }
     ours=$(our_bridges | paste -sd '|')
     ours="(-i|-o|--physdev-in) ($ours) |$(pattern "$bridge_address")|$(pattern "$pool")"
     [ "$engine_other" = 1 ] || ours+='|^-A DOCKER|-j DOCKER'
     for family in iptables ip6tables; do
         for table in raw mangle nat filter; do
             chroot "$engine_tree" "$family-save" -t "$table" 2>/dev/null >"$work/rules" || continue
-            grep -E -- "^-A" "$work/rules" | grep -E -- "$ours" | while IFS= read -r rule; do
+            { grep '^-A' "$work/rules" | grep -E -e "$ours" || true; } | while IFS= read -r rule; do
                 # Words of iptables-save: quoted only inside comments, which dockerd does not write.
                 # shellcheck disable=SC2086
                 chroot "$engine_tree" "$family" -t "$table" -D ${rule#-A } || say "remains: $family -t $table $rule"
@@ -119,7 +127,16 @@ remove_rules() {
             remove_table "${family%tables}" "$table"
         done
     done
-    [ "$engine_other" = 1 ] || echo "$engine_forward" >/proc/sys/net/ipv4/ip_forward
+}
+
+restore_forwarding() {
+    local before setting
+    [ "$engine_other" = 0 ] || return 0
+    for before in $engine_forwarding; do
+        setting=/proc/sys/net/${before%:*}
+        # Only a real change: the kernel derives other settings from each write.
+        [ "$(cat "$setting")" = "${before##*:}" ] || echo "${before##*:}" >"$setting"
+    done
 }
 
 # 10.214.0.0/16 → a regular expression for the addresses in it, by whole octets.
@@ -129,9 +146,12 @@ pattern() {
 }
 
 # A table that was not there before and has neither rules nor chains of others goes too.
+# (No `grep -q` behind a pipe: it ends early, and pipefail takes the writer's SIGPIPE for a no.)
 remove_table() { # ip|ip6 TABLE
+    local tables rest
     [[ $'\n'$engine_tables$'\n' != *$'\n'"table $1 $2"$'\n'* ]] || return 0
-    chroot "$engine_tree" nft list tables | grep -qx "table $1 $2" || return 0
-    ! chroot "$engine_tree" "${1}tables-save" -t "$2" | grep -qE '^-A|^:.* - ' || return 0
-    chroot "$engine_tree" nft delete table "$1" "$2"
+    tables=$(chroot "$engine_tree" nft list tables)
+    [[ $'\n'$tables$'\n' == *$'\n'"table $1 $2"$'\n'* ]] || return 0
+    rest=$(chroot "$engine_tree" "${1}tables-save" -t "$2" | sed -nE '/^-A|^:.* - /p')
+    [ -n "$rest" ] || chroot "$engine_tree" nft delete table "$1" "$2"
 }
