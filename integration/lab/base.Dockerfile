@@ -6,7 +6,7 @@ ARG PACKAGES
 COPY finish-base /usr/local/sbin/finish-base
 RUN apt-get -o Acquire::Check-Valid-Until=false update \
     && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends $PACKAGES \
-    && rm -rf /var/lib/apt/lists/* \
+    && apt-get clean && rm -rf /var/lib/apt/lists/* \
     && finish-base "" \
     && rm /usr/local/sbin/finish-base
 CMD ["bash"]

@@ -60,6 +60,9 @@ engine_alive() {
         [ "$engine_start" = "$(start_time "$engine_pid")" ]
 }
 
+# A record of another cache is not ours to use, to stop or to sweep.
+is_our_engine() { ! is_root || ! read_record || [ "$engine_cache" = "$cache" ]; }
+
 start_engine() {
     local deadline mtu device
     mkdir -p "$run" "$data"

@@ -41,7 +41,7 @@ mmdebstrap_options=(
     --dpkgopt='path-exclude=/usr/share/locale/*'
 )
 
-can_debootstrap() { [ "$(id -u)" -eq 0 ] && command -v mmdebstrap >/dev/null; }
+can_debootstrap() { is_root && command -v mmdebstrap >/dev/null; }
 
 # Prints the path of the suite's root as a tar, and makes it when it is missing.
 base_tar() { # SUITE

@@ -13,7 +13,7 @@ record_host() {
     rules=$(chroot "$tree" iptables-save -t nat 2>/dev/null || true)
     [[ $rules != *$'\n:DOCKER '* ]] || other=1
     printf 'engine_boot=%q engine_other=%q\n' "$(cat /proc/sys/kernel/random/boot_id)" "$other"
-    printf 'engine_tree=%q engine_bridge=%q\n' "$tree" "$bridge"
+    printf 'engine_cache=%q engine_tree=%q engine_bridge=%q\n' "$cache" "$tree" "$bridge"
     printf 'engine_forwarding=%q\n' "$(cd /proc/sys/net && grep -H . "${forwarding[@]}" 2>/dev/null)"
     printf 'engine_tables=%q\n' "$(chroot "$tree" nft list tables 2>/dev/null || true)"
 }
