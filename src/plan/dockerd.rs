@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::path::Path;
 
+use serde::Serialize;
+
 use super::address::{DEFAULT_UNIX, wildcard};
 use super::listen::ListenPlan;
 use super::tls_mode::{TLS_FILES, TLS_KEYS, adds_tls};
@@ -13,25 +15,56 @@ use crate::host::daemon_json::DaemonFile;
 /// Directory with the names of the legacy iptables tools, as the official image lays it out (S34).
 pub const IPTABLES_LEGACY_DIR: &str = "/usr/local/sbin/.iptables-legacy";
 
-/// dockerd's arguments, with argv\[0\].
+/// A flag that we add because of what the machine is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AddedFlag {
+    /// The flag, without dashes.
+    pub name: &'static str,
+    /// Its value.
+    pub value: String,
+    /// Why it is added.
+    pub why: String,
+}
+
+/// Whether the user has decided about a setting of dockerd's: by flag, or by key of the file.
+/// `keys` are the names of the setting in the file, which for lists differ from the flag's.
 #[must_use]
-pub fn argv(config: &Config, file: &DaemonFile, listen: &ListenPlan) -> Vec<OsString> {
-    let mut argv: Vec<OsString> = vec!["dockerd".into()];
-    if listen.sockets.is_empty() {
-        argv.extend(official_hosts(config, file));
-        argv.extend(tls_flags(config, file));
-        argv.extend(config.daemon.words());
-        return argv;
-    }
-    argv.push("--host=fd://".into());
-    argv.extend(
-        listen
-            .left_to_dockerd
+pub fn user_set(config: &Config, file: &DaemonFile, flag: &str, keys: &[&str]) -> bool {
+    config.daemon.has(flag)
+        || keys
             .iter()
-            .map(|host| format!("--host={host}").into()),
-    );
+            .chain([&flag])
+            .any(|key| file.get(key).is_some())
+}
+
+/// dockerd's arguments, with argv\[0\]. The user's come last.
+#[must_use]
+pub fn argv(
+    config: &Config,
+    file: &DaemonFile,
+    listen: &ListenPlan,
+    added: &[AddedFlag],
+) -> Vec<OsString> {
+    let mut argv: Vec<OsString> = vec!["dockerd".into()];
+    let held = !listen.sockets.is_empty();
+    if held {
+        argv.push("--host=fd://".into());
+        let left = listen.left_to_dockerd.iter();
+        argv.extend(left.map(|host| format!("--host={host}").into()));
+    } else {
+        argv.extend(official_hosts(config, file));
+    }
     argv.extend(tls_flags(config, file));
-    argv.extend(config.daemon.without("host"));
+    argv.extend(
+        added
+            .iter()
+            .map(|flag| format!("--{}={}", flag.name, flag.value).into()),
+    );
+    argv.extend(if held {
+        config.daemon.without("host")
+    } else {
+        config.daemon.words()
+    });
     argv
 }
 
@@ -178,7 +211,7 @@ mod tests {
             ..ListenFacts::default()
         };
         let listen = listen::plan(&config, &file(json), &facts).unwrap();
-        let argv = argv(&config, &file(json), &listen);
+        let argv = argv(&config, &file(json), &listen, &[]);
         argv.iter()
             .map(|word| word.to_string_lossy())
             .collect::<Vec<_>>()

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::dockerd::AddedFlag;
 use super::host_refusal::HostRefusal;
 use super::listen::ListenPlan;
 use super::step::{Action, OnFailure, Step};
@@ -41,6 +42,8 @@ pub struct HostPlan {
     pub warnings: Vec<String>,
     /// What is started at the end.
     pub daemon: DaemonCommand,
+    /// Flags for dockerd that the machine asks for.
+    pub flags: Vec<AddedFlag>,
     /// One line about the machine.
     pub summary: String,
 }
@@ -91,6 +94,7 @@ pub fn plan(
     }));
     steps.extend(set_up(config, facts, &mut warnings));
 
+    let flags = Vec::new();
     let legacy = legacy_iptables(config, facts);
     let notify_socket = Path::new(RUNTIME_DIR).join("notify.sock");
     Ok(HostPlan {
@@ -99,10 +103,11 @@ pub fn plan(
         summary: summary(config, listen, facts),
         daemon: DaemonCommand {
             program,
-            argv: dockerd::argv(config, file, listen),
+            argv: dockerd::argv(config, file, listen, &flags),
             env: dockerd::environment(config, legacy, &notify_socket),
             notify_socket,
         },
+        flags,
     })
 }
 
@@ -298,6 +303,7 @@ impl Serialize for HostPlan {
             steps: &'a [Step],
             program: &'a Path,
             argv: Vec<String>,
+            flags: &'a [AddedFlag],
             warnings: &'a [String],
         }
         let argv = self
@@ -310,6 +316,7 @@ impl Serialize for HostPlan {
             steps: &self.steps,
             program: &self.daemon.program,
             argv: argv.collect(),
+            flags: &self.flags,
             warnings: &self.warnings,
         }
         .serialize(serializer)
