@@ -222,6 +222,25 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "UPDATE_EXPECT=1 writes the README's table")]
+    fn the_readme_shows_this_table() {
+        const MARKS: (&str, &str) = (
+            "<!-- settings: generated from src/cli/settings.rs; a test compares -->\n",
+            "<!-- /settings -->",
+        );
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+        let readme = std::fs::read_to_string(path).unwrap();
+        let (before, rest) = readme.split_once(MARKS.0).unwrap();
+        let (table, after) = rest.split_once(MARKS.1).unwrap();
+        if std::env::var_os("UPDATE_EXPECT").is_some() {
+            let text = [before, MARKS.0, &markdown(), MARKS.1, after].concat();
+            std::fs::write(path, text).unwrap();
+        } else {
+            assert_eq!(table, markdown(), "run the test with UPDATE_EXPECT=1");
+        }
+    }
+
+    #[test]
     fn names_are_unique_and_documented() {
         let mut names: Vec<_> = SETTINGS.iter().map(|s| s.name).collect();
         names.sort_unstable();
