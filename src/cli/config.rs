@@ -139,6 +139,8 @@ pub struct Config {
     pub cgroup: Switch,
     /// DIND_TMP.
     pub tmp: Switch,
+    /// DIND_DNS.
+    pub dns: Switch,
     /// DOCKER_IPTABLES_LEGACY.
     pub iptables: IptablesWish,
     /// DIND_STOP_TIMEOUT.
@@ -250,6 +252,7 @@ impl Config {
             )?,
             cgroup: switch(&env, "DIND_CGROUP")?,
             tmp: switch(&env, "DIND_TMP")?,
+            dns: switch(&env, "DIND_DNS")?,
             iptables: match env.get("DOCKER_IPTABLES_LEGACY") {
                 None => IptablesWish::Auto,
                 Some(value) if value.is_empty() => IptablesWish::Default,

@@ -105,6 +105,14 @@ pub const SETTINGS: &[Setting] = &[
         official: false,
     },
     Setting {
+        name: "DIND_DNS",
+        values: "auto, skip",
+        default: "auto",
+        doc: "auto: when every resolver is on loopback, names of nested containers on the default \
+              bridge and of builds go through a forwarder of ours; skip: never.",
+        official: false,
+    },
+    Setting {
         name: "DIND_STOP_TIMEOUT",
         values: "duration: 9s, 500ms, 2m, or seconds",
         default: "9s (28s inside Kubernetes)",
@@ -222,7 +230,10 @@ mod tests {
     }
 
     #[test]
-    #[expect(clippy::disallowed_methods, reason = "UPDATE_EXPECT=1 writes the README's table")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "UPDATE_EXPECT=1 writes the README's table"
+    )]
     fn the_readme_shows_this_table() {
         const MARKS: (&str, &str) = (
             "<!-- settings: generated from src/cli/settings.rs; a test compares -->\n",

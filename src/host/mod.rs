@@ -7,9 +7,11 @@ pub mod cgroup;
 pub mod daemon_json;
 pub mod listen;
 pub mod mountinfo;
+pub mod net4;
 pub mod network;
 pub mod process;
 pub mod stale;
+pub mod uplink;
 
 use std::path::{Path, PathBuf};
 
