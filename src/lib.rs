@@ -27,6 +27,7 @@ pub mod supervise;
     reason = "the one module that may; each block says why it is sound"
 )]
 pub mod sys;
+pub mod tls;
 
 use std::ffi::OsString;
 use std::time::Instant;

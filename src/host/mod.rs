@@ -3,6 +3,7 @@
 //! [`Facts`] is data: `dind-init facts` prints it, a bug report carries it, and a fixture replays
 //! it in a test of the plan.
 
+pub mod certs;
 pub mod cgroup;
 pub mod daemon_json;
 pub mod listen;
