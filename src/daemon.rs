@@ -5,15 +5,19 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::apply::{self, listen::HeldSockets};
+use time::OffsetDateTime;
+
+use crate::apply::listen::HeldSockets;
+use crate::apply::{self, certificate};
 use crate::cli::config::{CommandForm, Config, Identity};
 use crate::cli::environment::Environment;
 use crate::explain::{Explain, Failure, exit};
-use crate::host::Facts;
 use crate::host::daemon_json::{self, DaemonFile};
 use crate::host::listen::ListenFacts;
+use crate::host::{Facts, certs};
 use crate::plan::host::{self, HostPlan, RUNTIME_DIR};
 use crate::plan::listen::{self, ListenPlan, PlannedSocket};
+use crate::plan::tls_mode;
 use crate::supervise::machine::Rules;
 use crate::supervise::notify::{NotifySocket, Outer};
 use crate::supervise::status::{Status, StatusFile};
@@ -21,6 +25,7 @@ use crate::supervise::timeline::Timeline;
 use crate::supervise::{Supervisor, status};
 use crate::sys::signal::{self, OriginalMask};
 use crate::sys::spawn::{self, ProcessGroup, Spawn, SpawnError};
+use crate::tls::{self, Names};
 
 /// What the process was started with.
 #[derive(Debug, Clone)]
@@ -31,6 +36,8 @@ pub struct Caller {
     pub mask: OriginalMask,
     /// When `main` began.
     pub start: Instant,
+    /// The same moment by the clock on the wall.
+    pub now: OffsetDateTime,
 }
 
 impl Caller {
@@ -112,6 +119,8 @@ pub struct Wishes {
     pub file: DaemonFile,
     /// The sockets.
     pub listen: ListenPlan,
+    /// The certificates, where they are our business.
+    pub tls: Option<tls::Wish>,
 }
 
 /// Reads the few things that the `ListenPlan` needs, and makes it.
@@ -132,26 +141,60 @@ pub fn wishes(
     let addresses = listen::addresses(&config, &file)?;
     let facts = ListenFacts::read(&config, &addresses);
     let listen = listen::plan(&config, &file, &facts)?;
+    let tls = tls_mode::certificates(&config, &file)?;
     Ok(Wishes {
         config,
         file,
         listen,
+        tls,
     })
+}
+
+/// What was decided about the machine.
+#[derive(Debug)]
+pub struct Decision {
+    /// The steps, and dockerd's command.
+    pub plan: HostPlan,
+    /// The names that the server certificate carries.
+    pub names: Names,
 }
 
 /// Looks at the machine and decides.
 ///
 /// # Errors
 /// A refusal.
-pub fn decide(wishes: &Wishes) -> Result<HostPlan, Failure> {
+pub fn decide(wishes: &Wishes, now: OffsetDateTime) -> Result<Decision, Failure> {
     let facts = Facts::probe(&wishes.config);
-    Ok(host::plan(
-        &wishes.config,
-        &wishes.file,
-        &wishes.listen,
-        &facts,
-        None,
-    )?)
+    let names = facts.network.certificate_names();
+    let certificates = match &wishes.tls {
+        None => None,
+        Some(wish) => Some(tls::decide(
+            wish,
+            &names,
+            &certs::read(&wish.directory),
+            now,
+        )?),
+    };
+    let lines = certificates.map(|plan| plan.lines());
+    let plan = host::plan(&wishes.config, &wishes.file, &wishes.listen, &facts, lines)?;
+    Ok(Decision { plan, names })
+}
+
+/// Checks the TLS material and makes what is missing.
+fn certificates(
+    wish: Option<&tls::Wish>,
+    names: &Names,
+    now: OffsetDateTime,
+) -> Result<(), Failure> {
+    let Some(wish) = wish else { return Ok(()) };
+    let outcome = certificate::apply(wish, names, now)?;
+    for note in &outcome.notes {
+        tracing::warn!("{note}");
+    }
+    for line in outcome.verified() {
+        tracing::info!("{line}");
+    }
+    Ok(())
 }
 
 /// Starts dockerd and stays until it is gone.
@@ -193,7 +236,7 @@ fn start(
     sockets: &HeldSockets,
     timeline: &mut Timeline,
 ) -> Result<Started, Failure> {
-    let plan = decide(wishes)?;
+    let Decision { plan, names } = decide(wishes, caller.now)?;
     timeline.mark("plan");
     let mut warnings = wishes.listen.notes.clone();
     warnings.extend(wishes.listen.exposure());
@@ -202,7 +245,9 @@ fn start(
         tracing::warn!("{warning}");
     }
     tracing::info!("{}", plan.summary);
-    apply::steps(&plan.steps, &mut || Ok(()))?;
+    apply::steps(&plan.steps, &mut || {
+        certificates(wishes.tls.as_ref(), &names, caller.now)
+    })?;
     timeline.mark("apply");
 
     if std::process::id() != 1 {

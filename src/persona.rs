@@ -5,11 +5,13 @@ use std::path::Path;
 
 use clap::Parser as _;
 
+use crate::cli::certs::CertsArgs;
 use crate::cli::command::{Command, CommandLine};
 use crate::cli::config::{CommandForm, Config};
 use crate::daemon::{self, Caller, Words};
 use crate::explain::{self, Failure, exit};
 use crate::host::Facts;
+use crate::host::network::NetworkFacts;
 use crate::plan::host;
 use crate::{apply, log};
 
@@ -53,6 +55,22 @@ fn command(command: Command, caller: &Caller) -> Result<u8, Failure> {
                 Caller::identity(),
             )?;
             print_json(&Facts::probe(&config));
+        }
+        Command::Certs(args) => {
+            let text = |name: &str| caller.env.non_empty(name).map(OsStr::to_os_string);
+            let args = CertsArgs {
+                dir: args
+                    .dir
+                    .or_else(|| text("DOCKER_TLS_CERTDIR").map(Into::into)),
+                san: args
+                    .san
+                    .or_else(|| text("DOCKER_TLS_SAN")?.into_string().ok()),
+                ..args
+            };
+            let names = NetworkFacts::read().certificate_names();
+            let (text, code) = crate::cli::certs::run(&args, &names, caller.now)?;
+            log::stdout(&text);
+            return Ok(code);
         }
         Command::Status { json, timeline } => return Ok(status(json, timeline)),
         Command::Version => log::stdout(&format!("dind-init {}\n", env!("CARGO_PKG_VERSION"))),
@@ -105,7 +123,7 @@ fn plan(words: &[OsString], json: bool, caller: &Caller) -> Result<u8, Failure> 
         return Ok(0);
     };
     let decided = daemon::wishes(form, &arguments, caller.env.clone())
-        .and_then(|wishes| Ok((daemon::decide(&wishes)?, wishes)));
+        .and_then(|wishes| Ok((daemon::decide(&wishes, caller.now)?.plan, wishes)));
     match decided {
         Ok((plan, wishes)) if json => {
             print_json(&serde_json::json!({ "listen": wishes.listen, "host": plan }));

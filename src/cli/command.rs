@@ -38,6 +38,8 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show, check or make the TLS certificates
+    Certs(super::certs::CertsArgs),
     /// Show the running daemon
     Status {
         /// One JSON object
