@@ -317,6 +317,7 @@ fn supervise(
         status,
         timeline,
     };
+    crate::sys::memory::forget_code();
     supervisor.run(&started.signals)
 }
 
