@@ -11,4 +11,6 @@
 
 pub mod duration;
 pub mod endpoint;
+pub mod entrypoint;
 pub mod environment;
+pub mod program;
