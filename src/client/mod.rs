@@ -9,8 +9,10 @@
 //!
 //! None of this runs in PID 1: TLS, HTTP and DNS live in short-lived processes only.
 
+pub mod connect;
 pub mod duration;
 pub mod endpoint;
 pub mod entrypoint;
 pub mod environment;
+pub mod patience;
 pub mod program;

@@ -126,6 +126,18 @@ impl Address {
         tcp(rest).map_err(malformed)
     }
 
+    /// Name and port as a URL and a `Host` header have them; `docker` for a unix socket.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        match self {
+            Self::Tcp { host, port, .. } => match host.parse() {
+                Ok(IpAddr::V6(_)) => format!("[{host}]:{port}"),
+                Ok(IpAddr::V4(_)) | Err(_) => format!("{host}:{port}"),
+            },
+            Self::Unix(_) => "docker".into(),
+        }
+    }
+
     /// The value of `DOCKER_HOST` that means this address.
     #[must_use]
     pub fn docker_host(&self) -> OsString {
@@ -211,10 +223,7 @@ fn tcp(rest: &str) -> Result<Address, &'static str> {
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tcp { host, port, prefix } => match host.parse() {
-                Ok(IpAddr::V6(_)) => write!(f, "tcp://[{host}]:{port}{prefix}"),
-                Ok(IpAddr::V4(_)) | Err(_) => write!(f, "tcp://{host}:{port}{prefix}"),
-            },
+            Self::Tcp { prefix, .. } => write!(f, "tcp://{}{prefix}", self.authority()),
             Self::Unix(path) => write!(f, "unix://{}", path.display()),
         }
     }
