@@ -16,3 +16,4 @@ pub mod entrypoint;
 pub mod environment;
 pub mod patience;
 pub mod program;
+pub mod resolve;
