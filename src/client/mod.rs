@@ -10,10 +10,13 @@
 //! None of this runs in PID 1: TLS, HTTP and DNS live in short-lived processes only.
 
 pub mod connect;
+pub mod credentials;
 pub mod duration;
 pub mod endpoint;
 pub mod entrypoint;
 pub mod environment;
+pub mod http;
 pub mod patience;
+pub mod ping;
 pub mod program;
 pub mod resolve;
