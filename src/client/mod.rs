@@ -20,3 +20,5 @@ pub mod patience;
 pub mod ping;
 pub mod program;
 pub mod resolve;
+pub mod stop;
+pub mod wait;
