@@ -18,6 +18,7 @@ pub mod environment;
 pub mod http;
 pub mod patience;
 pub mod ping;
+pub mod probe;
 pub mod program;
 pub mod resolve;
 pub mod stop;
