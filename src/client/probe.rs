@@ -4,6 +4,7 @@
 //! `DOCKER_CERT_PATH` are the client's (CI systems pass them to the service container, too) and
 //! are never looked at.
 
+use std::ffi::OsStr;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,10 +14,10 @@ use super::duration;
 use super::endpoint::defaults::runtime_directory;
 use super::endpoint::host::STANDARD_SOCKET;
 use super::endpoint::{Address, Endpoint, Security};
-use super::environment::Environment;
 use super::patience::Patience;
 use super::ping::{self, PingError};
 use super::resolve::Resolver;
+use crate::cli::environment::Environment;
 use crate::explain::{self, Explain};
 
 /// What `probe` exits with when the answer is no.
@@ -43,10 +44,11 @@ pub struct ProbeArgs {
 /// one, for other users than root the one in their runtime directory.
 #[must_use]
 pub fn own_socket(env: &Environment, uid: u32) -> PathBuf {
-    if let Some(list) = env.non_empty("DIND_SOCKET_PATHS")
-        && let Some(first) = std::env::split_paths(list).find(|path| !path.as_os_str().is_empty())
-    {
-        return first;
+    let listed = env.non_empty("DIND_SOCKET_PATHS").and_then(OsStr::to_str);
+    let first =
+        listed.and_then(|list| list.split(',').map(str::trim).find(|path| !path.is_empty()));
+    if let Some(first) = first {
+        return first.strip_prefix("unix://").unwrap_or(first).into();
     }
     if uid == 0 {
         STANDARD_SOCKET.into()

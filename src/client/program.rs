@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use super::environment::Environment;
+use crate::cli::environment::Environment;
 use crate::explain::{Explain, exit};
 use crate::sys::signal::OriginalMask;
 use crate::sys::spawn::{self, SpawnError};
@@ -71,14 +71,14 @@ impl Explain for ProgramError {
 #[must_use]
 pub fn replace(argv: &[OsString], env: &Environment, mask: OriginalMask) -> ProgramError {
     let name = argv.first().cloned().unwrap_or_default();
-    let path = env.value("PATH");
+    let path = env.get("PATH");
     let Some(program) = spawn::find_program(&name, path) else {
         return ProgramError::NotFound {
             name,
             path: path.unwrap_or_default().to_owned(),
         };
     };
-    let source = spawn::exec(&program, argv, env.words(), mask);
+    let source = spawn::exec(&program, argv, &env.words(), mask);
     ProgramError::Exec { name, source }
 }
 
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn a_missing_program_is_127_and_one_that_cannot_run_is_126() {
-        let env = Environment::from_iter(["PATH=/nowhere"]);
+        let env = Environment::from_iter([("PATH", "/nowhere")]);
         for (name, code) in [
             ("absent", 127),
             ("", 127),

@@ -9,7 +9,8 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use super::host::STANDARD_SOCKET;
-use crate::client::environment::{Changes, Environment};
+use crate::cli::environment::Environment;
+use crate::client::environment::Changes;
 
 /// The daemon of a compose or CI service called `docker`, with TLS.
 pub const TLS_HOST: &str = "tcp://docker:2376";
@@ -81,7 +82,7 @@ pub fn official_defaults(env: &Environment, around: Surroundings) -> Changes {
         Some(host) => host.to_owned(),
         None => {
             let host = default_host(env, around);
-            if !around.standard_socket && env.value("XDG_RUNTIME_DIR") == Some(OsStr::new("")) {
+            if !around.standard_socket && env.get("XDG_RUNTIME_DIR") == Some(OsStr::new("")) {
                 changes.push(("XDG_RUNTIME_DIR", runtime_directory(env, around.uid)));
             }
             changes.push(("DOCKER_HOST", host.clone()));
@@ -143,7 +144,7 @@ mod tests {
     };
 
     fn decided(env: &str, around: Surroundings) -> String {
-        let env = env.split_whitespace().collect::<Environment>();
+        let env = crate::client::environment::from_text(env);
         official_defaults(&env, around)
             .into_iter()
             .map(|(name, value)| format!("{name}={}", value.to_string_lossy()))
@@ -270,10 +271,12 @@ mod tests {
     #[test]
     fn sockets_and_certificates_are_seen_as_the_shell_sees_them() {
         let dir = tempfile::tempdir().unwrap();
-        let env = Environment::new(vec![
-            format!("XDG_RUNTIME_DIR={}", dir.path().display()).into(),
-            format!("DOCKER_TLS_CERTDIR={}", dir.path().display()).into(),
-        ]);
+        let env: Environment = [
+            ("XDG_RUNTIME_DIR", dir.path()),
+            ("DOCKER_TLS_CERTDIR", dir.path()),
+        ]
+        .into_iter()
+        .collect();
         std::fs::create_dir(dir.path().join("client")).unwrap();
         for name in ["ca.pem", "cert.pem"] {
             std::fs::write(dir.path().join("client").join(name), "x").unwrap();

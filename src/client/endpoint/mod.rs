@@ -16,7 +16,8 @@ use std::path::PathBuf;
 pub use defaults::Surroundings;
 pub use host::{Address, HostError};
 
-use super::environment::Environment;
+use super::environment;
+use crate::cli::environment::Environment;
 use crate::explain::{Explain, exit};
 
 /// What the command line says about the endpoint.
@@ -181,11 +182,8 @@ impl Endpoint {
             }
             None => None,
         };
-        let env = host.map_or_else(
-            || env.clone(),
-            |host| env.with(&vec![("DOCKER_HOST", host)]),
-        );
-        let env = env.with(&defaults::official_defaults(&env, around));
+        let env = host.map_or_else(|| env.clone(), |host| env.clone().with("DOCKER_HOST", host));
+        let env = environment::with(&env, &defaults::official_defaults(&env, around));
 
         let host = env.non_empty("DOCKER_HOST").unwrap_or_default();
         let address = Address::parse(host)?;

@@ -5,7 +5,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use super::{Endpoint, EndpointError, Security, TlsFiles};
-use crate::client::environment::{Changes, Environment};
+use crate::cli::environment::Environment;
+use crate::client::environment::{self, Changes};
 
 /// The variables of ours that a plain endpoint must not have.
 const TLS_VARIABLES: [&str; 2] = ["DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"];
@@ -29,9 +30,13 @@ pub fn variables(endpoint: &Endpoint) -> Result<Changes, EndpointError> {
 #[must_use]
 pub fn environment(endpoint: &Endpoint, env: &Environment) -> Environment {
     match (variables(endpoint), &endpoint.security) {
-        (Ok(changes), Security::Plain) => env.without(&TLS_VARIABLES).with(&changes),
-        (Ok(changes), Security::Tls(_)) => env.with(&changes),
-        (Err(_), _) => env.with(&vec![("DOCKER_HOST", endpoint.address.docker_host())]),
+        (Ok(changes), Security::Plain) => {
+            environment::with(&environment::without(env, &TLS_VARIABLES), &changes)
+        }
+        (Ok(changes), Security::Tls(_)) => environment::with(env, &changes),
+        (Err(_), _) => env
+            .clone()
+            .with("DOCKER_HOST", endpoint.address.docker_host()),
     }
 }
 
@@ -89,6 +94,7 @@ fn quote(word: &OsStr, text: &mut Vec<u8>) {
 mod tests {
     use super::*;
     use crate::client::endpoint::Address;
+    use crate::client::environment::from_text;
 
     fn endpoint(host: &str, security: Security) -> Endpoint {
         Endpoint {
@@ -131,19 +137,16 @@ mod tests {
         files.ca = "/b/ca.pem".into();
         let endpoint = endpoint("tcp://x:1", Security::Tls(files));
         assert_eq!(lines(&endpoint), Err(EndpointError::ScatteredFiles));
-        let env = environment(&endpoint, &Environment::from_iter(["A=1"]));
-        assert_eq!(
-            env,
-            Environment::from_iter(["A=1", "DOCKER_HOST=tcp://x:1"])
-        );
+        let env = environment(&endpoint, &from_text("A=1"));
+        assert_eq!(env, from_text("A=1 DOCKER_HOST=tcp://x:1"));
     }
 
     #[test]
     fn a_program_for_a_plain_endpoint_loses_the_tls_variables() {
-        let env = Environment::from_iter(["DOCKER_TLS_VERIFY=1", "DOCKER_CERT_PATH=/x", "A=1"]);
+        let env = from_text("DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH=/x A=1");
         assert_eq!(
             environment(&endpoint("unix:///s", Security::Plain), &env),
-            Environment::from_iter(["A=1", "DOCKER_HOST=unix:///s"])
+            from_text("A=1 DOCKER_HOST=unix:///s")
         );
     }
 }

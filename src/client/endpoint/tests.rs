@@ -14,7 +14,7 @@ fn resolve(flags: &[&str], env: &str, around: Surroundings) -> Result<String, En
             other => panic!("{other:?}"),
         }
     }
-    let env = env.split_whitespace().collect::<Environment>();
+    let env = crate::client::environment::from_text(env);
     Endpoint::resolve(&wanted, &env, around).map(|endpoint| match &endpoint.security {
         Security::Plain => endpoint.to_string(),
         Security::Tls(files) => format!(

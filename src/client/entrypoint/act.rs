@@ -9,8 +9,9 @@ use rustix::process::WaitOptions;
 
 use super::commands::{self, Sightings, Standing};
 use super::{EntrypointFacts, decide};
+use crate::cli::environment::Environment;
 use crate::client::endpoint::Surroundings;
-use crate::client::environment::Environment;
+use crate::client::environment;
 use crate::client::program;
 use crate::explain::Failure;
 use crate::sys::signal::OriginalMask;
@@ -32,7 +33,7 @@ pub fn run(
         // A closed stderr is no reason not to start the command.
         let _ = stderr.write_all(hint.as_bytes());
     }
-    program::replace(&plan.argv, &env.with(&plan.changes), mask).into()
+    program::replace(&plan.argv, &environment::with(env, &plan.changes), mask).into()
 }
 
 /// Gathers the facts; starts `docker help` when nothing else tells.
@@ -48,7 +49,7 @@ pub fn look(arguments: &[OsString], env: &Environment, mask: OriginalMask) -> En
 }
 
 fn is_docker_command(word: &OsStr, env: &Environment, mask: OriginalMask) -> bool {
-    let path = env.value("PATH");
+    let path = env.get("PATH");
     let docker = spawn::find_program(OsStr::new("docker"), path);
     let seen = Sightings {
         docker: docker.is_some(),
@@ -70,7 +71,7 @@ fn ask(docker: &Path, word: &OsStr, env: &Environment, mask: OriginalMask) -> io
         spawn::spawn(&Spawn {
             program: docker,
             argv: &argv,
-            env: env.words(),
+            env: &env.words(),
             mask,
             group: ProcessGroup::Own,
             listeners: &[],

@@ -4,8 +4,8 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use crate::cli::environment::Environment;
 use crate::client::endpoint::configuration_directory;
-use crate::client::environment::Environment;
 
 /// Top-level commands of every docker CLI from 20.10 to 29, sorted. Aliases exist at this level
 /// only as commands of their own (`ps`, `rmi`, …).
@@ -264,9 +264,7 @@ mod tests {
         }
         let config = serde_json::json!({ "cliPluginsExtraDirs": [extra] });
         std::fs::write(dir.path().join("config.json"), config.to_string()).unwrap();
-        let env = Environment::new(vec![
-            format!("DOCKER_CONFIG={}", dir.path().display()).into(),
-        ]);
+        let env: Environment = [("DOCKER_CONFIG", dir.path())].into_iter().collect();
         for (word, want) in [
             ("mine", true),
             ("more", true),

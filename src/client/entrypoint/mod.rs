@@ -12,7 +12,8 @@ use std::ffi::{OsStr, OsString};
 
 use super::endpoint::Surroundings;
 use super::endpoint::defaults::official_defaults;
-use super::environment::{Changes, Environment};
+use super::environment::Changes;
+use crate::cli::environment::Environment;
 use crate::explain::{Explain, exit};
 
 /// What the decision needs to know about the machine.

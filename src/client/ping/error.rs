@@ -146,6 +146,16 @@ impl PingError {
             (None, _, None) => Self::Unreachable { at, source },
         }
     }
+
+    /// Whether the deadline ended the exchange, rather than anything that happened.
+    #[must_use]
+    pub fn is_cut_off(&self) -> bool {
+        match self {
+            Self::Silent { .. } => true,
+            Self::Unresolved(ResolveError::Io { source, .. }) => Halt::of(source).is_some(),
+            _ => false,
+        }
+    }
 }
 
 fn silence(phase: &Phase) -> &'static str {

@@ -8,10 +8,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::WaitError;
+use crate::cli::environment::Environment;
 use crate::client::credentials::Credentials;
 use crate::client::duration;
 use crate::client::endpoint::{Endpoint, Security, Surroundings, Wanted};
-use crate::client::environment::Environment;
 use crate::client::http::Head;
 use crate::client::patience::{Halt, Patience};
 use crate::client::ping::{self, PingError, TlsReason};
@@ -23,6 +23,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 /// One attempt holds on so long; then it starts anew, because the address behind the name may
 /// have changed and a connection to a dead machine says nothing.
 const ATTEMPT: Duration = Duration::from_secs(10);
+/// An attempt that had less time than this, and used all of it, found nothing out.
+const BRIEF: Duration = Duration::from_secs(1);
 /// So many attempts with the same files must end in the same TLS failure before it is final: the
 /// other container may be replacing them at this moment.
 const SETTLED: u32 = 3;
@@ -86,12 +88,16 @@ pub fn until_ready(
         pause(patience, pauses.next())?;
     }
     pauses = Pauses::default();
+    let mut earlier = None;
     loop {
         let endpoint = Endpoint::resolve(&target.wanted, env, Surroundings::look(env))?;
         patience.begin_attempt(ATTEMPT);
+        let brief = patience.left() < BRIEF;
         let (outcome, credentials) = attempt(&endpoint, &target.resolver, patience);
         let failure = match outcome {
             Ok(head) => return Ok(Ready { endpoint, head }),
+            // Cut off by the end of everything: what came before says more.
+            Err(failure) if brief && failure.is_cut_off() => earlier.unwrap_or(failure),
             Err(failure) => failure,
         };
         if let PingError::Stopped { .. } = failure {
@@ -120,6 +126,7 @@ pub fn until_ready(
                 source: Box::new(failure),
             });
         }
+        earlier = Some(failure);
     }
 }
 

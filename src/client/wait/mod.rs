@@ -19,11 +19,11 @@ pub use error::WaitError;
 use super::duration;
 use super::endpoint::shell;
 use super::endpoint::{Endpoint, Surroundings, TlsFlag, Wanted};
-use super::environment::Environment;
 use super::patience::Patience;
 use super::program;
 use super::resolve::Resolver;
 use super::stop::Stop;
+use crate::cli::environment::Environment;
 use crate::explain::Failure;
 use crate::sys::signal::OriginalMask;
 
@@ -110,6 +110,8 @@ pub fn run(
     stderr: &mut dyn Write,
 ) -> Result<u8, Failure> {
     let stop = Stop::install().map_err(WaitError::Signals)?;
+    // A signal that came while everything was blocked is delivered here, to our handlers.
+    mask.restore().map_err(WaitError::Signals)?;
     let begin = Instant::now();
     let target = Target {
         wanted: args.endpoint.wanted(),
