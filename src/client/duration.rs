@@ -17,10 +17,13 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// A duration for a person: `0.59s`, `12.3s`, `2m05s`.
+/// A duration for a person: `5ms`, `0.59s`, `12.3s`, `2m05s`.
 #[must_use]
 pub fn show(duration: Duration) -> String {
     let seconds = duration.as_secs();
+    if duration < Duration::from_millis(10) {
+        return format!("{}ms", duration.as_millis());
+    }
     match seconds {
         0..10 => format!("{:.2}s", duration.as_secs_f64()),
         10..100 => format!("{:.1}s", duration.as_secs_f64()),
@@ -43,6 +46,7 @@ mod tests {
     #[test]
     fn shows_what_a_person_reads() {
         let table = [
+            (1, "1ms"),
             (590, "0.59s"),
             (12_340, "12.3s"),
             (120_000, "2m00s"),

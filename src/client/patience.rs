@@ -41,6 +41,7 @@ impl From<Halt> for io::Error {
 
 /// Deadlines, the stop descriptor and the notice of one client command.
 pub struct Patience<'a> {
+    limit: Duration,
     end: Instant,
     attempt: Instant,
     stop: Option<BorrowedFd<'a>>,
@@ -59,6 +60,7 @@ impl<'a> Patience<'a> {
     pub fn new(limit: Duration) -> Self {
         let end = Instant::now() + limit.min(LONGEST);
         Self {
+            limit,
             end,
             attempt: end,
             stop: None,
@@ -93,6 +95,12 @@ impl<'a> Patience<'a> {
     #[must_use]
     pub fn is_over(&self) -> bool {
         Instant::now() >= self.end
+    }
+
+    /// The whole time, as it was given.
+    #[must_use]
+    pub fn limit(&self) -> Duration {
+        self.limit
     }
 
     /// What is left of this attempt.

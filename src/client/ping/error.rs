@@ -191,9 +191,7 @@ impl Explain for PingError {
                 ..
             } => "it speaks TLS, and we were told to speak plain HTTP".into(),
             Self::NotHttp { .. } => "something else listens on that address".into(),
-            Self::Refused { .. } => {
-                "the machine is there, but nothing listens on that address (yet)".into()
-            }
+            Self::Refused { .. } => "the address exists, but nothing listens on it (yet)".into(),
             Self::Silent { phase, .. } => match phase {
                 Phase::Connect => "packets are dropped: a firewall or NetworkPolicy, or a wrong \
                     address"

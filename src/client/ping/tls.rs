@@ -4,7 +4,7 @@ use rustls::{AlertDescription, CertificateError, Error};
 
 /// A TLS failure and what it means.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error("{source}")]
+#[error("{}", reason.words())]
 pub struct TlsFailure {
     /// The kind.
     pub reason: TlsReason,
@@ -35,6 +35,20 @@ pub enum TlsReason {
     Other,
     /// The server's certificate was not signed by our CA.
     UnknownAuthority,
+}
+
+impl TlsReason {
+    fn words(&self) -> &'static str {
+        match self {
+            Self::ClientRefused { .. } => "the client certificate was refused",
+            Self::Expired => "the server certificate has expired",
+            Self::NameMismatch { .. } => "the server certificate is for another name",
+            Self::NotTls => "the answer is not TLS",
+            Self::NotYetValid => "the server certificate is not valid yet",
+            Self::Other => "the handshake failed",
+            Self::UnknownAuthority => "the server certificate is not signed by this CA",
+        }
+    }
 }
 
 impl From<Error> for TlsFailure {

@@ -71,7 +71,7 @@ pub fn until_ready(
     env: &Environment,
     patience: &mut Patience<'_>,
 ) -> Result<Ready, WaitError> {
-    let limit = patience.left();
+    let limit = patience.limit();
     let mut pauses = Pauses::default();
     let mut settling = Settling::default();
     // Found out before anything is waited for: a mistake in the words does not cure itself.
@@ -114,7 +114,7 @@ pub fn until_ready(
                 source: Box::new(failure),
             });
         }
-        patience.doing(format!("{endpoint}: {failure}"));
+        patience.doing(told(&endpoint, &failure));
         let length = match outlook {
             Outlook::Settling => LONGEST_PAUSE,
             Outlook::Hopeful | Outlook::Hopeless => pauses.next(),
@@ -145,6 +145,16 @@ fn attempt(
     };
     let outcome = ping::exchange(endpoint, credentials.as_ref(), resolver, patience);
     (outcome, credentials)
+}
+
+/// What the notice says: where, and why not yet; most failures say the first themselves.
+fn told(endpoint: &Endpoint, failure: &PingError) -> String {
+    let (at, failure) = (endpoint.to_string(), failure.to_string());
+    if failure.contains(&at) {
+        failure
+    } else {
+        format!("{at}: {failure}")
+    }
 }
 
 fn pause(patience: &mut Patience<'_>, length: Duration) -> Result<(), WaitError> {
