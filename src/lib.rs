@@ -15,6 +15,7 @@
 
 pub mod apply;
 pub mod cli;
+pub mod client;
 pub mod daemon;
 pub mod explain;
 pub mod host;
