@@ -11,20 +11,21 @@ use crate::apply::listen::HeldSockets;
 use crate::apply::{self, certificate};
 use crate::cli::config::{CommandForm, Config, Identity};
 use crate::cli::environment::Environment;
-use crate::explain::{Explain, Failure, exit};
+use crate::explain::Failure;
 use crate::host::daemon_json::{self, DaemonFile};
 use crate::host::listen::ListenFacts;
 use crate::host::{Facts, certs};
 use crate::plan::host::{self, HostPlan, RUNTIME_DIR};
 use crate::plan::listen::{self, ListenPlan, PlannedSocket};
 use crate::plan::tls_mode;
+use crate::program::{self, ProgramError};
 use crate::supervise::machine::Rules;
 use crate::supervise::notify::{NotifySocket, Outer};
 use crate::supervise::status::{Status, StatusFile};
 use crate::supervise::timeline::Timeline;
 use crate::supervise::{Supervisor, status};
 use crate::sys::signal::{self, OriginalMask};
-use crate::sys::spawn::{self, ProcessGroup, Spawn, SpawnError};
+use crate::sys::spawn::{self, ProcessGroup, Spawn};
 use crate::tls::{self, Names};
 
 /// What the process was started with.
@@ -71,43 +72,6 @@ pub fn dispatch(words: &[OsString]) -> Words {
         Some((first, _)) if !first.as_encoded_bytes().starts_with(b"-") => Words::Other,
         _ => Words::Daemon(CommandForm::Default, words.to_vec()),
     }
-}
-
-/// A program that could not be started.
-#[derive(Debug, thiserror::Error)]
-#[error("could not start {program}")]
-pub struct NotStarted {
-    program: String,
-    source: SpawnError,
-}
-
-impl Explain for NotStarted {
-    fn why(&self) -> String {
-        match self.exit_code() {
-            exit::NOT_FOUND => "there is no such program in PATH".into(),
-            exit::CANNOT_EXECUTE => "the file is not executable for this user and kernel".into(),
-            _ => "the kernel refused a new process".into(),
-        }
-    }
-    fn fix(&self) -> String {
-        "check the command and the image; the limits are pids.max and ulimit -u".into()
-    }
-    fn exit_code(&self) -> u8 {
-        self.source.exit_code()
-    }
-}
-
-/// Executes a program in our place.
-#[must_use]
-pub fn exec(words: &[OsString], caller: &Caller) -> Failure {
-    let name = words.first().cloned().unwrap_or_default();
-    let program = spawn::find_program(&name, caller.env.get("PATH")).unwrap_or_default();
-    let source = spawn::exec(&program, words, &caller.env.words(), caller.mask);
-    NotStarted {
-        program: name.to_string_lossy().into_owned(),
-        source,
-    }
-    .into()
 }
 
 /// Everything that is decided before the machine is looked at closely.
@@ -209,7 +173,7 @@ pub fn run(form: CommandForm, arguments: &[OsString], caller: &Caller) -> Result
             .into_iter()
             .chain(arguments.to_vec())
             .collect();
-        return Err(exec(&words, caller));
+        return Err(program::replace(&words, &caller.env, caller.mask).into());
     }
     let mut sockets = HeldSockets::bind(&wishes.listen)?;
     timeline.mark("sockets");
@@ -269,8 +233,8 @@ fn start(
     });
     let dockerd = spawned.map_err(|source| {
         notify.remove();
-        NotStarted {
-            program: plan.daemon.program.display().to_string(),
+        ProgramError::Exec {
+            name: plan.daemon.program.into_os_string(),
             source,
         }
     })?;

@@ -22,6 +22,7 @@ pub mod host;
 pub mod log;
 mod persona;
 pub mod plan;
+pub mod program;
 pub mod supervise;
 #[expect(
     unsafe_code,

@@ -265,6 +265,20 @@ impl Config {
         })
     }
 
+    /// The unix socket of the default command form, as `--host` writes it: DOCKER_HOST's (S3), or
+    /// the standard one, for other users than root in their runtime directory (S4).
+    #[must_use]
+    pub fn default_unix_host(&self) -> String {
+        match &self.docker_host {
+            Some(host) => host.clone(),
+            None if self.identity.uid == 0 => "unix:///var/run/docker.sock".into(),
+            None => format!(
+                "unix://{}",
+                self.runtime_dir().join("docker.sock").display()
+            ),
+        }
+    }
+
     /// `$XDG_RUNTIME_DIR`, or where it is by convention (S4).
     #[must_use]
     pub fn runtime_dir(&self) -> PathBuf {

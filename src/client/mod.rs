@@ -19,7 +19,6 @@ pub mod http;
 pub mod patience;
 pub mod ping;
 pub mod probe;
-pub mod program;
 pub mod resolve;
 pub mod stop;
 pub mod wait;

@@ -12,8 +12,8 @@ use super::{EntrypointFacts, decide};
 use crate::cli::environment::Environment;
 use crate::client::endpoint::Surroundings;
 use crate::client::environment;
-use crate::client::program;
 use crate::explain::Failure;
+use crate::program;
 use crate::sys::signal::OriginalMask;
 use crate::sys::spawn::{self, ProcessGroup, Spawn};
 

@@ -20,7 +20,6 @@ use super::duration;
 use super::endpoint::shell;
 use super::endpoint::{Endpoint, Surroundings, TlsFlag, Wanted};
 use super::patience::Patience;
-use super::program;
 use super::resolve::Resolver;
 use super::stop::Stop;
 use crate::cli::environment::Environment;
@@ -144,7 +143,7 @@ pub fn run(
     if let Some(code) = stop.end_listening() {
         return Ok(code);
     }
-    Err(program::replace(&args.command, &env, mask).into())
+    Err(crate::program::replace(&args.command, &env, mask).into())
 }
 
 /// The endpoint that flags and environment mean at this moment, for commands that only name it.
