@@ -5,22 +5,28 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::apply::{self, listen::HeldSockets};
+use time::OffsetDateTime;
+
+use crate::apply::listen::HeldSockets;
+use crate::apply::{self, certificate};
 use crate::cli::config::{CommandForm, Config, Identity};
 use crate::cli::environment::Environment;
-use crate::explain::{Explain, Failure, exit};
-use crate::host::Facts;
+use crate::explain::Failure;
 use crate::host::daemon_json::{self, DaemonFile};
 use crate::host::listen::ListenFacts;
+use crate::host::{Facts, certs};
 use crate::plan::host::{self, HostPlan, RUNTIME_DIR};
 use crate::plan::listen::{self, ListenPlan, PlannedSocket};
+use crate::plan::tls_mode;
+use crate::program::{self, ProgramError};
 use crate::supervise::machine::Rules;
 use crate::supervise::notify::{NotifySocket, Outer};
 use crate::supervise::status::{Status, StatusFile};
 use crate::supervise::timeline::Timeline;
 use crate::supervise::{Supervisor, status};
 use crate::sys::signal::{self, OriginalMask};
-use crate::sys::spawn::{self, ProcessGroup, Spawn, SpawnError};
+use crate::sys::spawn::{self, ProcessGroup, Spawn};
+use crate::tls::{self, Names};
 
 /// What the process was started with.
 #[derive(Debug, Clone)]
@@ -31,6 +37,8 @@ pub struct Caller {
     pub mask: OriginalMask,
     /// When `main` began.
     pub start: Instant,
+    /// The same moment by the clock on the wall.
+    pub now: OffsetDateTime,
 }
 
 impl Caller {
@@ -66,43 +74,6 @@ pub fn dispatch(words: &[OsString]) -> Words {
     }
 }
 
-/// A program that could not be started.
-#[derive(Debug, thiserror::Error)]
-#[error("could not start {program}")]
-pub struct NotStarted {
-    program: String,
-    source: SpawnError,
-}
-
-impl Explain for NotStarted {
-    fn why(&self) -> String {
-        match self.exit_code() {
-            exit::NOT_FOUND => "there is no such program in PATH".into(),
-            exit::CANNOT_EXECUTE => "the file is not executable for this user and kernel".into(),
-            _ => "the kernel refused a new process".into(),
-        }
-    }
-    fn fix(&self) -> String {
-        "check the command and the image; the limits are pids.max and ulimit -u".into()
-    }
-    fn exit_code(&self) -> u8 {
-        self.source.exit_code()
-    }
-}
-
-/// Executes a program in our place.
-#[must_use]
-pub fn exec(words: &[OsString], caller: &Caller) -> Failure {
-    let name = words.first().cloned().unwrap_or_default();
-    let program = spawn::find_program(&name, caller.env.get("PATH")).unwrap_or_default();
-    let source = spawn::exec(&program, words, &caller.env.words(), caller.mask);
-    NotStarted {
-        program: name.to_string_lossy().into_owned(),
-        source,
-    }
-    .into()
-}
-
 /// Everything that is decided before the machine is looked at closely.
 #[derive(Debug)]
 pub struct Wishes {
@@ -112,6 +83,8 @@ pub struct Wishes {
     pub file: DaemonFile,
     /// The sockets.
     pub listen: ListenPlan,
+    /// The certificates, where they are our business.
+    pub tls: Option<tls::Wish>,
 }
 
 /// Reads the few things that the `ListenPlan` needs, and makes it.
@@ -132,26 +105,60 @@ pub fn wishes(
     let addresses = listen::addresses(&config, &file)?;
     let facts = ListenFacts::read(&config, &addresses);
     let listen = listen::plan(&config, &file, &facts)?;
+    let tls = tls_mode::certificates(&config, &file)?;
     Ok(Wishes {
         config,
         file,
         listen,
+        tls,
     })
+}
+
+/// What was decided about the machine.
+#[derive(Debug)]
+pub struct Decision {
+    /// The steps, and dockerd's command.
+    pub plan: HostPlan,
+    /// The names that the server certificate carries.
+    pub names: Names,
 }
 
 /// Looks at the machine and decides.
 ///
 /// # Errors
 /// A refusal.
-pub fn decide(wishes: &Wishes) -> Result<HostPlan, Failure> {
+pub fn decide(wishes: &Wishes, now: OffsetDateTime) -> Result<Decision, Failure> {
     let facts = Facts::probe(&wishes.config);
-    Ok(host::plan(
-        &wishes.config,
-        &wishes.file,
-        &wishes.listen,
-        &facts,
-        None,
-    )?)
+    let names = facts.network.certificate_names();
+    let certificates = match &wishes.tls {
+        None => None,
+        Some(wish) => Some(tls::decide(
+            wish,
+            &names,
+            &certs::read(&wish.directory),
+            now,
+        )?),
+    };
+    let lines = certificates.map(|plan| plan.lines());
+    let plan = host::plan(&wishes.config, &wishes.file, &wishes.listen, &facts, lines)?;
+    Ok(Decision { plan, names })
+}
+
+/// Checks the TLS material and makes what is missing.
+fn certificates(
+    wish: Option<&tls::Wish>,
+    names: &Names,
+    now: OffsetDateTime,
+) -> Result<(), Failure> {
+    let Some(wish) = wish else { return Ok(()) };
+    let outcome = certificate::apply(wish, names, now)?;
+    for note in &outcome.notes {
+        tracing::warn!("{note}");
+    }
+    for line in outcome.verified() {
+        tracing::info!("{line}");
+    }
+    Ok(())
 }
 
 /// Starts dockerd and stays until it is gone.
@@ -166,7 +173,7 @@ pub fn run(form: CommandForm, arguments: &[OsString], caller: &Caller) -> Result
             .into_iter()
             .chain(arguments.to_vec())
             .collect();
-        return Err(exec(&words, caller));
+        return Err(program::replace(&words, &caller.env, caller.mask).into());
     }
     let mut sockets = HeldSockets::bind(&wishes.listen)?;
     timeline.mark("sockets");
@@ -193,7 +200,7 @@ fn start(
     sockets: &HeldSockets,
     timeline: &mut Timeline,
 ) -> Result<Started, Failure> {
-    let plan = decide(wishes)?;
+    let Decision { plan, names } = decide(wishes, caller.now)?;
     timeline.mark("plan");
     let mut warnings = wishes.listen.notes.clone();
     warnings.extend(wishes.listen.exposure());
@@ -202,7 +209,9 @@ fn start(
         tracing::warn!("{warning}");
     }
     tracing::info!("{}", plan.summary);
-    apply::steps(&plan.steps, &mut || Ok(()))?;
+    apply::steps(&plan.steps, &mut || {
+        certificates(wishes.tls.as_ref(), &names, caller.now)
+    })?;
     timeline.mark("apply");
 
     if std::process::id() != 1 {
@@ -224,8 +233,8 @@ fn start(
     });
     let dockerd = spawned.map_err(|source| {
         notify.remove();
-        NotStarted {
-            program: plan.daemon.program.display().to_string(),
+        ProgramError::Exec {
+            name: plan.daemon.program.into_os_string(),
             source,
         }
     })?;
@@ -272,6 +281,7 @@ fn supervise(
         status,
         timeline,
     };
+    crate::sys::memory::forget_code();
     supervisor.run(&started.signals)
 }
 

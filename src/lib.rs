@@ -15,18 +15,21 @@
 
 pub mod apply;
 pub mod cli;
+pub mod client;
 pub mod daemon;
 pub mod explain;
 pub mod host;
 pub mod log;
 mod persona;
 pub mod plan;
+pub mod program;
 pub mod supervise;
 #[expect(
     unsafe_code,
     reason = "the one module that may; each block says why it is sound"
 )]
 pub mod sys;
+pub mod tls;
 
 use std::ffi::OsString;
 use std::time::Instant;
@@ -38,13 +41,18 @@ use std::time::Instant;
     reason = "the one place where the environment is read"
 )]
 pub fn run(argv: &[OsString]) -> u8 {
-    let start = Instant::now();
+    let (start, now) = (Instant::now(), time::OffsetDateTime::now_utc());
     let env = cli::environment::Environment::new(std::env::vars_os().collect());
     log::start(&env);
     // Without the mask we could lose a signal, but not more: an init that refuses to start for
     // that would be worse.
     let mask = sys::signal::block_all().unwrap_or_else(|_| sys::signal::OriginalMask::empty());
-    let caller = daemon::Caller { env, mask, start };
+    let caller = daemon::Caller {
+        env,
+        mask,
+        start,
+        now,
+    };
     match persona::run(argv, &caller) {
         Ok(code) => code,
         Err(failure) => {

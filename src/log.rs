@@ -77,7 +77,21 @@ where
 
 /// A standard error that never fails: a full or closed one must not end PID 1.
 #[derive(Debug, Clone, Copy)]
-struct Stderr;
+pub struct Stderr;
+
+/// A standard output that never fails.
+#[derive(Debug, Clone, Copy)]
+pub struct Stdout;
+
+impl std::io::Write for Stdout {
+    fn write(&mut self, buffer: &[u8]) -> std::io::Result<usize> {
+        write_all(rustix::stdio::stdout(), buffer);
+        Ok(buffer.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
 
 impl std::io::Write for Stderr {
     fn write(&mut self, buffer: &[u8]) -> std::io::Result<usize> {

@@ -5,13 +5,17 @@ use std::path::Path;
 
 use clap::Parser as _;
 
+use crate::cli::certs::CertsArgs;
 use crate::cli::command::{Command, CommandLine};
 use crate::cli::config::{CommandForm, Config};
+use crate::client::endpoint::shell;
+use crate::client::{probe, wait};
 use crate::daemon::{self, Caller, Words};
 use crate::explain::{self, Failure, exit};
 use crate::host::Facts;
+use crate::host::network::NetworkFacts;
 use crate::plan::host;
-use crate::{apply, log};
+use crate::{apply, log, program};
 
 /// Runs what argv names; the exit code is the result of either kind.
 ///
@@ -25,6 +29,7 @@ pub(crate) fn run(argv: &[OsString], caller: &Caller) -> Result<u8, Failure> {
     match name.and_then(OsStr::to_str) {
         Some("dockerd-entrypoint.sh") => entrypoint(words, caller),
         Some("dind") => set_up(words, caller),
+        Some("docker-entrypoint.sh") => Err(client(words, caller)),
         _ => match CommandLine::try_parse_from(argv) {
             Ok(line) => command(line.command, caller),
             Err(error) => {
@@ -54,6 +59,32 @@ fn command(command: Command, caller: &Caller) -> Result<u8, Failure> {
             )?;
             print_json(&Facts::probe(&config));
         }
+        Command::Certs(args) => {
+            let text = |name: &str| caller.env.non_empty(name).map(OsStr::to_os_string);
+            let args = CertsArgs {
+                dir: args
+                    .dir
+                    .or_else(|| text("DOCKER_TLS_CERTDIR").map(Into::into)),
+                san: args
+                    .san
+                    .or_else(|| text("DOCKER_TLS_SAN")?.into_string().ok()),
+                ..args
+            };
+            let names = NetworkFacts::read().certificate_names();
+            let (text, code) = crate::cli::certs::run(&args, &names, caller.now)?;
+            log::stdout(&text);
+            return Ok(code);
+        }
+        Command::Wait(args) => return wait::run(&args, &caller.env, caller.mask, &mut log::Stderr),
+        Command::Probe(args) => {
+            let socket = probe::own_socket(&caller.env, Caller::identity().uid);
+            return Ok(probe::run(&args, &socket, &mut log::Stdout));
+        }
+        Command::Client { words } => return Err(client(&words, caller)),
+        Command::Env(args) => {
+            let lines = shell::lines(&wait::endpoint_now(&args, &caller.env)?)?;
+            log::stdout(&lines.to_string_lossy());
+        }
         Command::Status { json, timeline } => return Ok(status(json, timeline)),
         Command::Version => log::stdout(&format!("dind-init {}\n", env!("CARGO_PKG_VERSION"))),
     }
@@ -67,9 +98,14 @@ fn entrypoint(words: &[OsString], caller: &Caller) -> Result<u8, Failure> {
         Words::Other => {
             let name = OsString::from("docker-entrypoint.sh");
             let argv: Vec<_> = [name].into_iter().chain(words.to_vec()).collect();
-            Err(daemon::exec(&argv, caller))
+            Err(program::replace(&argv, &caller.env, caller.mask).into())
         }
     }
+}
+
+/// `docker-entrypoint.sh`: returns only when that failed.
+fn client(words: &[OsString], caller: &Caller) -> Failure {
+    crate::client::entrypoint::act::run(words, &caller.env, caller.mask, &mut log::Stderr)
 }
 
 /// `dind`: S51–S60.
@@ -92,11 +128,8 @@ fn set_up(words: &[OsString], caller: &Caller) -> Result<u8, Failure> {
         log::stderr("You probably want to run hack/make.sh, or maybe a shell?\n");
         return Ok(0);
     }
-    let caller = Caller {
-        env: caller.env.clone().with("container", "docker"),
-        ..*caller
-    };
-    Err(daemon::exec(words, &caller))
+    let env = caller.env.clone().with("container", "docker");
+    Err(program::replace(words, &env, caller.mask).into())
 }
 
 fn plan(words: &[OsString], json: bool, caller: &Caller) -> Result<u8, Failure> {
@@ -105,7 +138,7 @@ fn plan(words: &[OsString], json: bool, caller: &Caller) -> Result<u8, Failure> 
         return Ok(0);
     };
     let decided = daemon::wishes(form, &arguments, caller.env.clone())
-        .and_then(|wishes| Ok((daemon::decide(&wishes)?, wishes)));
+        .and_then(|wishes| Ok((daemon::decide(&wishes, caller.now)?.plan, wishes)));
     match decided {
         Ok((plan, wishes)) if json => {
             print_json(&serde_json::json!({ "listen": wishes.listen, "host": plan }));

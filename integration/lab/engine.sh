@@ -63,8 +63,24 @@ engine_alive() {
 # A record of another cache is not ours to use, to stop or to sweep.
 is_our_engine() { ! is_root || ! read_record || [ "$engine_cache" = "$cache" ]; }
 
+# Two dockerds in one network namespace have chains of the same names, and each empties them
+# when it starts: the other's published ports would be gone.
+refuse_neighbour() {
+    local process
+    for process in /proc/[0-9]*; do
+        if [ "$(cat "$process/comm" 2>/dev/null)" = dockerd ] && [ "$process/ns/net" -ef /proc/self/ns/net ]; then
+            die "another dockerd (pid ${process#/proc/}) is on this machine's network" \
+                "starting a second one would break the firewall rules of its containers" \
+                "stop it, or run the lab in a network namespace of its own: unshare --net (it has no internet)"
+        fi
+    done
+}
+
 start_engine() {
-    local deadline mtu device
+    local deadline mtu device subnet
+    for subnet in "$bridge_address" "$pool"; do
+        [[ $subnet =~ ^([0-9]+\.){3}[0-9]+/(8|16|24)$ ]] || die "not an IPv4 subnet with /8, /16 or /24: $subnet"
+    done
     mkdir -p "$run" "$data"
     record_host >"$work/engine"
 
@@ -113,7 +129,9 @@ start_engine() {
 }
 
 start_failed() { # WHAT
-    tail -n 15 "$run/dockerd.log" | sed 's/^/lab:   dockerd: /' >&2
+    # The first lines too: a refused flag is named there, above the usage.
+    sed -n '1,3s/^/lab:   dockerd: /p' "$run/dockerd.log" >&2
+    tail -n +4 "$run/dockerd.log" | tail -n 15 | sed 's/^/lab:   dockerd: /' >&2
     cp "$run/dockerd.log" "$cache/dockerd.log"
     stop_engine
     die "$1" "its whole log: $cache/dockerd.log"

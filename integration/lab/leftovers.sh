@@ -6,15 +6,16 @@
 # What dockerd switches on and never off, below /proc/sys/net.
 forwarding=(ipv4/ip_forward ipv6/conf/all/forwarding ipv6/conf/default/forwarding)
 
-# How the host looked before: printed as shell assignments, for the record.
+# How the host looked before, as shell assignments: `down` must not depend on settings that
+# may be others by then, nor take for ours what was there.
 record_host() {
-    local other=0 rules
-    # Another engine's chains have the same names. If it was here first, they are not ours.
-    rules=$(chroot "$tree" iptables-save -t nat 2>/dev/null || true)
-    [[ $rules != *$'\n:DOCKER '* ]] || other=1
-    printf 'engine_boot=%q engine_other=%q\n' "$(cat /proc/sys/kernel/random/boot_id)" "$other"
-    printf 'engine_cache=%q engine_tree=%q engine_bridge=%q\n' "$cache" "$tree" "$bridge"
+    local boot rules
+    boot=$(cat /proc/sys/kernel/random/boot_id)
+    rules=$(for family in iptables ip6tables; do chroot "$tree" "$family-save" 2>/dev/null || true; done)
+    printf 'engine_boot=%q engine_cache=%q engine_tree=%q\n' "$boot" "$cache" "$tree"
+    printf 'engine_bridge=%q engine_address=%q engine_pool=%q\n' "$bridge" "$bridge_address" "$pool"
     printf 'engine_forwarding=%q\n' "$(cd /proc/sys/net && grep -H . "${forwarding[@]}" 2>/dev/null)"
+    printf 'engine_rules=%q\n' "$(sed -nE 's/^(:DOCKER[^ ]*) .*/\1/p; /^-A/p' <<<"$rules")"
     printf 'engine_tables=%q\n' "$(chroot "$tree" nft list tables 2>/dev/null || true)"
 }
 
@@ -101,8 +102,8 @@ remove_links() {
     done
 }
 
-# dockerd leaves its rules when it stops. Ours are those that name one of our bridges; when no
-# other engine was here before, the DOCKER chains with what leads to them are ours too.
+# dockerd leaves its rules when it stops. Ours are those that name a DOCKER chain or one of our
+# bridges and subnets, and were not there before.
 remove_rules() {
     local ours family table rule chain
     chroot "$engine_tree" iptables --version >/dev/null || {
@@ -110,32 +111,22 @@ remove_rules() {
         return 0
     }
     ours=$(our_bridges | paste -sd '|')
-    ours="(-i|-o|--physdev-in) ($ours) |$(pattern "$bridge_address")|$(pattern "$pool")"
-    [ "$engine_other" = 1 ] || ours+='|^-A DOCKER|-j DOCKER'
+    ours="^-A DOCKER|-j DOCKER|(-i|-o) ($ours) |$(pattern "$engine_address")|$(pattern "$engine_pool")"
     for family in iptables ip6tables; do
         for table in raw mangle nat filter; do
             chroot "$engine_tree" "$family-save" -t "$table" 2>/dev/null >"$work/rules" || continue
             { grep '^-A' "$work/rules" | grep -E -e "$ours" || true; } | while IFS= read -r rule; do
+                ! has_line "$engine_rules" "$rule" || continue
                 # Words of iptables-save: quoted only inside comments, which dockerd does not write.
                 # shellcheck disable=SC2086
                 chroot "$engine_tree" "$family" -t "$table" -D ${rule#-A } || say "remains: $family -t $table $rule"
             done
-            [ "$engine_other" = 0 ] || continue
             sed -n 's/^:\(DOCKER[^ ]*\) .*/\1/p' "$work/rules" | while IFS= read -r chain; do
+                ! has_line "$engine_rules" ":$chain" || continue
                 chroot "$engine_tree" "$family" -t "$table" -X "$chain" || say "remains: $family -t $table chain $chain"
             done
             remove_table "${family%tables}" "$table"
         done
-    done
-}
-
-restore_forwarding() {
-    local before setting
-    [ "$engine_other" = 0 ] || return 0
-    for before in $engine_forwarding; do
-        setting=/proc/sys/net/${before%:*}
-        # Only a real change: the kernel derives other settings from each write.
-        [ "$(cat "$setting")" = "${before##*:}" ] || echo "${before##*:}" >"$setting"
     done
 }
 
@@ -145,13 +136,24 @@ pattern() {
     cut -d. -f1-"$octets" <<<"${1%/*}" | sed 's/\./\\./g; s/$/\\./'
 }
 
+has_line() { [[ $'\n'$1$'\n' == *$'\n'"$2"$'\n'* ]]; } # TEXT LINE
+
 # A table that was not there before and has neither rules nor chains of others goes too.
 # (No `grep -q` behind a pipe: it ends early, and pipefail takes the writer's SIGPIPE for a no.)
 remove_table() { # ip|ip6 TABLE
     local tables rest
-    [[ $'\n'$engine_tables$'\n' != *$'\n'"table $1 $2"$'\n'* ]] || return 0
     tables=$(chroot "$engine_tree" nft list tables)
-    [[ $'\n'$tables$'\n' == *$'\n'"table $1 $2"$'\n'* ]] || return 0
+    has_line "$tables" "table $1 $2" || return 0
+    ! has_line "$engine_tables" "table $1 $2" || return 0
     rest=$(chroot "$engine_tree" "${1}tables-save" -t "$2" | sed -nE '/^-A|^:.* - /p')
     [ -n "$rest" ] || chroot "$engine_tree" nft delete table "$1" "$2"
+}
+
+restore_forwarding() {
+    local before setting
+    for before in $engine_forwarding; do
+        setting=/proc/sys/net/${before%:*}
+        # Only a real change: the kernel derives other settings from each write.
+        [ "$(cat "$setting")" = "${before##*:}" ] || echo "${before##*:}" >"$setting"
+    done
 }

@@ -5,6 +5,7 @@
 //! processes out of a cgroup races with `docker exec` and is retried with a bound, and
 //! certificates are decided again, by the same pure function, under the directory's lock.
 
+pub mod certificate;
 pub mod cgroup;
 pub mod file;
 pub mod listen;

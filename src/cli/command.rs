@@ -4,6 +4,9 @@ use std::ffi::OsString;
 
 use clap::{Parser, Subcommand};
 
+use crate::client::probe::ProbeArgs;
+use crate::client::wait::{EndpointArgs, WaitArgs};
+
 /// PID 1 of a Docker-in-Docker container.
 #[derive(Debug, Parser)]
 #[command(name = "dind-init", version, after_help = super::settings::help())]
@@ -32,12 +35,27 @@ pub enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<OsString>,
     },
+    /// Wait until a daemon answers, then end or become a command: for client containers
+    Wait(WaitArgs),
+    /// Ask our own daemon whether it is ready: for health checks and Kubernetes probes
+    Probe(ProbeArgs),
+    /// Do what docker-entrypoint.sh does: find the daemon, then execute a docker command or another
+    #[command(disable_help_flag = true)]
+    Client {
+        /// The command
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<OsString>,
+    },
+    /// Print shell lines that make clients mean a daemon: eval "$(dind-init env)"
+    Env(EndpointArgs),
     /// Print what this machine is, as JSON: for bug reports and test fixtures
     Facts {
         /// The default; accepted for symmetry
         #[arg(long)]
         json: bool,
     },
+    /// Show, check or make the TLS certificates
+    Certs(super::certs::CertsArgs),
     /// Show the running daemon
     Status {
         /// One JSON object

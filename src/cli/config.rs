@@ -139,6 +139,8 @@ pub struct Config {
     pub cgroup: Switch,
     /// DIND_TMP.
     pub tmp: Switch,
+    /// DIND_DNS.
+    pub dns: Switch,
     /// DOCKER_IPTABLES_LEGACY.
     pub iptables: IptablesWish,
     /// DIND_STOP_TIMEOUT.
@@ -250,6 +252,7 @@ impl Config {
             )?,
             cgroup: switch(&env, "DIND_CGROUP")?,
             tmp: switch(&env, "DIND_TMP")?,
+            dns: switch(&env, "DIND_DNS")?,
             iptables: match env.get("DOCKER_IPTABLES_LEGACY") {
                 None => IptablesWish::Auto,
                 Some(value) if value.is_empty() => IptablesWish::Default,
@@ -260,6 +263,20 @@ impl Config {
             env,
             identity,
         })
+    }
+
+    /// The unix socket of the default command form, as `--host` writes it: DOCKER_HOST's (S3), or
+    /// the standard one, for other users than root in their runtime directory (S4).
+    #[must_use]
+    pub fn default_unix_host(&self) -> String {
+        match &self.docker_host {
+            Some(host) => host.clone(),
+            None if self.identity.uid == 0 => "unix:///var/run/docker.sock".into(),
+            None => format!(
+                "unix://{}",
+                self.runtime_dir().join("docker.sock").display()
+            ),
+        }
     }
 
     /// `$XDG_RUNTIME_DIR`, or where it is by convention (S4).

@@ -105,6 +105,14 @@ pub const SETTINGS: &[Setting] = &[
         official: false,
     },
     Setting {
+        name: "DIND_DNS",
+        values: "auto, skip",
+        default: "auto",
+        doc: "auto: when every resolver is on loopback, names of nested containers on the default \
+              bridge and of builds go through a forwarder of ours; skip: never.",
+        official: false,
+    },
+    Setting {
         name: "DIND_STOP_TIMEOUT",
         values: "duration: 9s, 500ms, 2m, or seconds",
         default: "9s (28s inside Kubernetes)",
@@ -218,6 +226,28 @@ mod tests {
             "PATH",
         ] {
             assert_eq!(misspelt(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "UPDATE_EXPECT=1 writes the README's table"
+    )]
+    fn the_readme_shows_this_table() {
+        const MARKS: (&str, &str) = (
+            "<!-- settings: generated from src/cli/settings.rs; a test compares -->\n",
+            "<!-- /settings -->",
+        );
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+        let readme = std::fs::read_to_string(path).unwrap();
+        let (before, rest) = readme.split_once(MARKS.0).unwrap();
+        let (table, after) = rest.split_once(MARKS.1).unwrap();
+        if std::env::var_os("UPDATE_EXPECT").is_some() {
+            let text = [before, MARKS.0, &markdown(), MARKS.1, after].concat();
+            std::fs::write(path, text).unwrap();
+        } else {
+            assert_eq!(table, markdown(), "run the test with UPDATE_EXPECT=1");
         }
     }
 

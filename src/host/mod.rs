@@ -3,13 +3,16 @@
 //! [`Facts`] is data: `dind-init facts` prints it, a bug report carries it, and a fixture replays
 //! it in a test of the plan.
 
+pub mod certs;
 pub mod cgroup;
 pub mod daemon_json;
 pub mod listen;
 pub mod mountinfo;
+pub mod net4;
 pub mod network;
 pub mod process;
 pub mod stale;
+pub mod uplink;
 
 use std::path::{Path, PathBuf};
 

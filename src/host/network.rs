@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::listen::parse_hosts;
+use crate::tls::Names;
 
 /// Names and addresses.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +39,17 @@ impl NetworkFacts {
             legacy_tables: tables
                 .filter(|name| !text(&format!("/proc/net/{name}")).trim().is_empty())
                 .collect(),
+        }
+    }
+}
+
+impl NetworkFacts {
+    /// What the server certificate must carry.
+    #[must_use]
+    pub fn certificate_names(&self) -> Names {
+        Names {
+            dns: self.names.clone(),
+            addresses: self.addresses.clone(),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::address::{DEFAULT_UNIX, wildcard};
+use super::address::wildcard;
 use super::listen::ListenPlan;
 use super::tls_mode::{TLS_FILES, TLS_KEYS, adds_tls};
 use crate::cli::config::{CommandForm, Config, SocketHolder, TlsWish};
@@ -76,16 +76,7 @@ fn official_hosts(config: &Config, file: &DaemonFile) -> Vec<OsString> {
     }
     let mut hosts = Vec::new();
     if config.form == CommandForm::Default {
-        hosts.push(match &config.docker_host {
-            Some(host) => host.clone(),
-            None if config.identity.uid != 0 => {
-                format!(
-                    "unix://{}",
-                    config.runtime_dir().join("docker.sock").display()
-                )
-            }
-            None => format!("unix://{DEFAULT_UNIX}"),
-        });
+        hosts.push(config.default_unix_host());
         let tls = matches!(config.tls, TlsWish::Directory { .. });
         hosts.push(wildcard(if tls { 2376 } else { 2375 }).to_string());
     }

@@ -137,18 +137,8 @@ pub fn addresses(config: &Config, file: &DaemonFile) -> Result<Vec<Address>, Lis
     Ok(unique)
 }
 
-/// The default unix socket: DOCKER_HOST's (S3), the runtime directory's for a user (S4).
 fn default_unix(config: &Config) -> Result<Address, ListenRefusal> {
-    let text = match &config.docker_host {
-        Some(host) => host.clone(),
-        None if config.identity.uid != 0 => {
-            format!(
-                "unix://{}",
-                config.runtime_dir().join("docker.sock").display()
-            )
-        }
-        None => format!("unix://{DEFAULT_UNIX}"),
-    };
+    let text = config.default_unix_host();
     let default = Address::Unix(DEFAULT_UNIX.into());
     Address::parse(&text, &default).map_err(|source| ListenRefusal::BadHost { text, source })
 }

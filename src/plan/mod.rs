@@ -7,5 +7,6 @@ pub mod host;
 pub mod host_refusal;
 pub mod listen;
 pub mod listen_refusal;
+pub mod network;
 pub mod step;
 pub mod tls_mode;

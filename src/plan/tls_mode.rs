@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::cli::config::{CommandForm, Config, TlsWish};
 use crate::host::daemon_json::DaemonFile;
+use crate::tls::{SanError, Wish, parse_sans};
 
 /// Protection of the TCP sockets; one for all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -31,6 +32,25 @@ pub const TLS_KEYS: [&str; 5] = ["tls", "tlsverify", "tlscacert", "tlscert", "tl
 #[must_use]
 pub fn adds_tls(config: &Config) -> bool {
     config.form == CommandForm::Default && matches!(config.tls, TlsWish::Directory { .. })
+}
+
+/// The certificates that we look after: those of the flags that we add. Where the file names all
+/// of its own, there is nothing to make.
+///
+/// # Errors
+/// A bad name in DOCKER_TLS_SAN.
+pub fn certificates(config: &Config, file: &DaemonFile) -> Result<Option<Wish>, SanError> {
+    match &config.tls {
+        TlsWish::Directory { dir, san }
+            if adds_tls(config) && TLS_FILES.iter().any(|(name, _)| file.get(name).is_none()) =>
+        {
+            Ok(Some(Wish {
+                directory: dir.clone(),
+                sans: parse_sans(san)?,
+            }))
+        }
+        TlsWish::Directory { .. } | TlsWish::Off | TlsWish::Unset => Ok(None),
+    }
 }
 
 /// Judges as dockerd does: `--tlsverify` in any form turns TLS on, only its true value asks for

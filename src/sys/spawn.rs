@@ -31,7 +31,7 @@ pub enum ProcessGroup {
 pub struct Spawn<'a> {
     /// Path of the executable (see [`find_program`]).
     pub program: &'a Path,
-    /// argv, with argv[0].
+    /// The words of the command, the program's own name first.
     pub argv: &'a [OsString],
     /// The whole environment, `NAME=value`.
     pub env: &'a [OsString],
