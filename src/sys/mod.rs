@@ -9,3 +9,4 @@ pub mod net;
 pub mod netdev;
 pub mod signal;
 pub mod spawn;
+pub mod trial;
