@@ -7,6 +7,7 @@ pub mod entry;
 pub mod memory;
 pub mod net;
 pub mod netdev;
+pub mod ns;
 pub mod signal;
 pub mod spawn;
 pub mod trial;
