@@ -358,6 +358,23 @@ fn write_pid(word: &mut [u8], pid: u32) {
     }
 }
 
+/// Does work in a child process that nobody waits for: what need not be done before dockerd
+/// starts runs beside it. The child ends with the work; as PID 1 or subreaper we reap it. When no
+/// process can be made, the work is done here.
+pub fn aside(work: impl FnOnce()) {
+    // SAFETY: we are single-threaded (a rule of the crate), so the child has a whole copy of a
+    // consistent process and may allocate.
+    match unsafe { libc::fork() } {
+        0 => {
+            work();
+            // SAFETY: _exit runs no destructor and no handler of the parent's.
+            unsafe { libc::_exit(0) }
+        }
+        -1 => work(),
+        _ => {}
+    }
+}
+
 /// Finds a program as execvp(3) does: a name with a slash is a path, any other is looked up in
 /// the directories of `path` (the default is that of glibc). A file that may not be executed is
 /// passed over, and is the answer only when nothing better comes.
