@@ -263,6 +263,7 @@ fn supervise(
         state: "starting".into(),
         pid: std::process::id(),
         dockerd: started.dockerd.as_raw_nonzero().get().unsigned_abs(),
+        socket: ping_path.clone(),
         endpoints: endpoints(&wishes.listen),
         warnings: started.warnings,
         phases: Vec::new(),

@@ -77,13 +77,15 @@ fn command(command: Command, caller: &Caller) -> Result<u8, Failure> {
         }
         Command::Wait(args) => return wait::run(&args, &caller.env, caller.mask, &mut log::Stderr),
         Command::Probe(args) => {
-            let socket = probe::own_socket(&caller.env, Caller::identity().uid);
+            let running = daemon::read_status().ok().and_then(|status| status.socket);
+            let guess = || probe::own_socket(&caller.env, Caller::identity().uid);
+            let socket = running.unwrap_or_else(guess);
             return Ok(probe::run(&args, &socket, &mut log::Stdout));
         }
         Command::Client { words } => return Err(client(&words, caller)),
         Command::Env(args) => {
             let lines = shell::lines(&wait::endpoint_now(&args, &caller.env)?)?;
-            log::stdout(&lines.to_string_lossy());
+            log::stdout_bytes(lines.as_encoded_bytes());
         }
         Command::Status { json, timeline } => return Ok(status(json, timeline)),
         Command::Version => log::stdout(&format!("dind-init {}\n", env!("CARGO_PKG_VERSION"))),
