@@ -4,5 +4,6 @@
 //! wraps 0, 1 or 2, and never a descriptor that somebody else owns.
 
 pub mod entry;
+pub mod process;
 pub mod signal;
 pub mod spawn;
