@@ -14,6 +14,7 @@
 //! `client` and `init` act; `sys` holds every `unsafe` block. `clippy.toml` keeps these rules.
 
 pub mod explain;
+pub mod init;
 #[expect(
     unsafe_code,
     reason = "the one module that may; each block says why it is sound"
@@ -22,7 +23,22 @@ pub mod sys;
 
 /// Runs the persona or subcommand that argv names and returns the exit code.
 #[must_use]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the environment is read once, here, and passed"
+)]
 pub fn run(argv: &[std::ffi::OsString]) -> u8 {
-    let _ = argv;
-    explain::exit::USAGE
+    let called = argv
+        .first()
+        .and_then(|word| std::path::Path::new(word).file_name());
+    let words = match argv {
+        _ if called.is_some_and(|name| name == "docker-init" || name == "tini") => argv,
+        [_, words @ ..] if words.first().is_some_and(|word| word == "init") => words,
+        _ => return explain::exit::USAGE,
+    };
+    let Ok(mask) = sys::signal::block_all() else {
+        return explain::exit::STEP_FAILED;
+    };
+    let env: Vec<_> = std::env::vars_os().collect();
+    init::run(words, &env, mask)
 }
