@@ -19,8 +19,8 @@ pub fn give_up_rights() -> io::Result<()> {
     cleared(CapSet::Bounding)?;
     let (uid, gid) = (Uid::from_raw(NOBODY), Gid::from_raw(NOBODY));
     let changed = setgroups(&[])
-        .and(setresgid(gid, gid, gid))
-        .and(setresuid(uid, uid, uid));
+        .and_then(|()| setresgid(gid, gid, gid))
+        .and_then(|()| setresuid(uid, uid, uid));
     match changed {
         // A user namespace that does not map the id; without capabilities the old one is as good.
         Ok(()) | Err(nix::errno::Errno::EINVAL) => {}
