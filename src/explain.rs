@@ -57,6 +57,20 @@ fn causes(error: &dyn Explain) -> Vec<String> {
     chain
 }
 
+/// An error with its causes, in one line.
+#[must_use]
+pub fn chain(error: &dyn Explain) -> String {
+    let mut parts = vec![error.to_string()];
+    parts.extend(causes(error));
+    parts.join(": ")
+}
+
+/// A whole failure in one line, for a log.
+#[must_use]
+pub fn one_line(error: &dyn Explain) -> String {
+    format!("{}; {}; {}", chain(error), error.why(), error.fix()).replace('\n', "; ")
+}
+
 /// The what/why/fix frame for a terminal or a log.
 ///
 /// ```text

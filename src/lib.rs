@@ -13,32 +13,57 @@
 //! `cli`, `plan`, `tls` and `supervise::machine` are pure; `host` reads; `apply`, `supervise`,
 //! `client` and `init` act; `sys` holds every `unsafe` block. `clippy.toml` keeps these rules.
 
+pub mod apply;
+pub mod cli;
+pub mod client;
+pub mod daemon;
 pub mod explain;
+pub mod host;
 pub mod init;
+pub mod log;
+mod persona;
+pub mod plan;
+pub mod program;
+pub mod supervise;
 #[expect(
     unsafe_code,
     reason = "the one module that may; each block says why it is sound"
 )]
 pub mod sys;
+pub mod tls;
+
+use std::ffi::OsString;
+use std::time::Instant;
 
 /// Runs the persona or subcommand that argv names and returns the exit code.
 #[must_use]
 #[expect(
     clippy::disallowed_methods,
-    reason = "the environment is read once, here, and passed"
+    reason = "the one place where the environment is read"
 )]
-pub fn run(argv: &[std::ffi::OsString]) -> u8 {
-    let called = argv
-        .first()
-        .and_then(|word| std::path::Path::new(word).file_name());
-    let words = match argv {
-        _ if called.is_some_and(|name| name == "docker-init" || name == "tini") => argv,
-        [_, words @ ..] if words.first().is_some_and(|word| word == "init") => words,
-        _ => return explain::exit::USAGE,
-    };
-    let Ok(mask) = sys::signal::block_all() else {
-        return explain::exit::STEP_FAILED;
-    };
+pub fn run(argv: &[OsString]) -> u8 {
+    let (start, now) = (Instant::now(), time::OffsetDateTime::now_utc());
     let env: Vec<_> = std::env::vars_os().collect();
-    init::run(words, &env, mask)
+    // Without the mask we could lose a signal, but not more: an init that refuses to start for
+    // that would be worse.
+    let mask = sys::signal::block_all().unwrap_or_else(|_| sys::signal::OriginalMask::empty());
+    // A bare init needs nothing of what follows, and it starts in every container of `--init`.
+    if let Some(words) = init::options::words(argv) {
+        return init::run(words, &env, mask);
+    }
+    let env = cli::environment::Environment::new(env);
+    log::start(&env);
+    let caller = daemon::Caller {
+        env,
+        mask,
+        start,
+        now,
+    };
+    match persona::run(argv, &caller) {
+        Ok(code) => code,
+        Err(failure) => {
+            log::stderr(&explain::frame(failure.as_ref()));
+            failure.exit_code()
+        }
+    }
 }

@@ -4,6 +4,9 @@
 //! wraps 0, 1 or 2, and never a descriptor that somebody else owns.
 
 pub mod entry;
+pub mod memory;
+pub mod net;
+pub mod netdev;
 pub mod process;
 pub mod signal;
 pub mod spawn;

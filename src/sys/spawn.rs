@@ -6,7 +6,7 @@
 
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
@@ -31,7 +31,7 @@ pub enum ProcessGroup {
 pub struct Spawn<'a> {
     /// Path of the executable (see [`find_program`]).
     pub program: &'a Path,
-    /// argv, with argv[0].
+    /// The words of the command, the program's own name first.
     pub argv: &'a [OsString],
     /// The whole environment, `NAME=value`.
     pub env: &'a [OsString],
@@ -358,6 +358,23 @@ fn write_pid(word: &mut [u8], pid: u32) {
     }
 }
 
+/// Does work in a child process that nobody waits for: what need not be done before dockerd
+/// starts runs beside it. The child ends with the work; as PID 1 or subreaper we reap it. When no
+/// process can be made, the work is done here.
+pub fn aside(work: impl FnOnce()) {
+    // SAFETY: we are single-threaded (a rule of the crate), so the child has a whole copy of a
+    // consistent process and may allocate.
+    match unsafe { libc::fork() } {
+        0 => {
+            work();
+            // SAFETY: _exit runs no destructor and no handler of the parent's.
+            unsafe { libc::_exit(0) }
+        }
+        -1 => work(),
+        _ => {}
+    }
+}
+
 /// Finds a program as execvp(3) does: a name with a slash is a path, any other is looked up in
 /// the directories of `path` (the default is that of glibc). What may not be executed, a directory
 /// too, is passed over, and is the answer only when nothing better comes.
@@ -395,16 +412,6 @@ pub fn find_program(name: &OsStr, path: Option<&OsStr>) -> Option<PathBuf> {
         }
     }
     refused.or(unusable)
-}
-
-/// Takes over a descriptor that the outer world passed to this process (socket activation).
-///
-/// # Safety
-/// `fd` must be open, above 2, and owned by nobody else in this process.
-#[must_use]
-pub unsafe fn adopt(fd: RawFd) -> OwnedFd {
-    // SAFETY: the caller promises an open descriptor without another owner.
-    unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
 #[cfg(test)]

@@ -248,9 +248,15 @@ fn the_name_in_the_usage_text_is_the_one_that_was_called() {
 #[test]
 fn the_persona_is_chosen_by_name_or_by_subcommand() {
     for (line, expected) in [
-        (&["/sbin/docker-init", "x"][..], Some(&["/sbin/docker-init", "x"][..])),
+        (
+            &["/sbin/docker-init", "x"][..],
+            Some(&["/sbin/docker-init", "x"][..]),
+        ),
         (&["tini"], Some(&["tini"])),
-        (&["dind-init", "init", "-v", "x"], Some(&["init", "-v", "x"])),
+        (
+            &["dind-init", "init", "-v", "x"],
+            Some(&["init", "-v", "x"]),
+        ),
         (&["/usr/bin/tini", "init"], Some(&["/usr/bin/tini", "init"])),
         (&["dind-init", "run", "init"], None),
         (&["dind-init"], None),

@@ -1,0 +1,48 @@
+# Two commands for everybody:  make demo   make test
+# The others are for people who work on it:  make lint unit integration bench soak lab-down
+
+SHELL := /bin/bash
+BINARY := build/dind-init
+LAB := integration/lab/lab
+SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock .cargo/config.toml
+
+.PHONY: build demo test unit integration lint bench soak lab-up lab-down clean
+
+build: $(BINARY)
+
+# The host's target triple is fixed in .cargo/config.toml; cargo knows best what is out of date.
+$(BINARY): $(SOURCES)
+	@command -v cargo >/dev/null || { echo "cargo is missing: install the Rust toolchain (rustup), 1.88 or newer, and a C compiler"; exit 1; }
+	cargo build --release --locked
+	@mkdir -p build
+	cp target/*/release/dind-init $@.new && mv $@.new $@
+
+lab-up: $(BINARY)
+	DIND_LAB_TRIAL_BINARY=$(CURDIR)/$(BINARY) $(LAB) up
+
+lab-down:
+	$(LAB) down
+
+# The lab is taken down whether the demo or the tests succeed or not.
+demo: $(BINARY)
+	integration/with-lab integration/demo/demo $(BINARY)
+
+test: unit integration
+
+unit:
+	cargo test --locked --lib --tests
+
+integration: $(BINARY)
+	MUST_RUN=1 integration/with-lab integration/run $(BINARY)
+
+lint:
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet
+
+# OFFICIAL=DIR: a directory with dockerd-entrypoint.sh, docker-entrypoint.sh, dind and modprobe.sh
+bench: $(BINARY)
+	integration/with-lab integration/bench/bench $(BINARY) $(OFFICIAL)
+
+clean:
+	rm -rf build target

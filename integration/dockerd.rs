@@ -1,0 +1,1 @@
+//! The real dockerd, below the real binary, in a real container. Needs a lab: `make integration`.

@@ -1,0 +1,112 @@
+//! Why there is no usable TLS material, for people.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::explain::{Explain, exit};
+use crate::tls::{IssueError, Item, TlsRefusal};
+
+/// Why there is no usable TLS material.
+#[derive(Debug, thiserror::Error)]
+pub enum CertificateError {
+    /// Somebody else holds the lock for too long.
+    #[error("{} is locked by somebody else", directory.display())]
+    Busy {
+        /// The directory.
+        directory: PathBuf,
+        /// How long we waited.
+        waited: Duration,
+    },
+    /// Keys or certificates could not be made.
+    #[error("cannot make certificates for {}", directory.display())]
+    Issue {
+        /// The directory.
+        directory: PathBuf,
+        /// What failed.
+        #[source]
+        source: IssueError,
+    },
+    /// The decision was against it. Nothing was changed.
+    #[error(transparent)]
+    Refused(#[from] TlsRefusal),
+    /// What was written does not read back as it should.
+    #[error("the certificates in {} changed while they were written", directory.display())]
+    Unsettled {
+        /// The directory.
+        directory: PathBuf,
+        /// What would have to be done now.
+        remaining: String,
+    },
+    /// A file or directory could not be written.
+    #[error("cannot {operation} {}", path.display())]
+    Write {
+        /// What was tried, e.g. `rename`.
+        operation: &'static str,
+        /// The destination.
+        path: PathBuf,
+        /// What had been put in place already.
+        written: Vec<Item>,
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl Explain for CertificateError {
+    fn why(&self) -> String {
+        match self {
+            Self::Busy { waited, .. } => format!(
+                "another container that shares this volume makes certificates in it, and did not \
+                 finish within {} s",
+                waited.as_secs()
+            ),
+            Self::Issue { .. } => "the key or certificate could not be computed".into(),
+            Self::Refused(refusal) => refusal.why(),
+            Self::Unsettled { remaining, .. } => {
+                format!("somebody else writes into it without our lock; now it needs:\n{remaining}")
+            }
+            Self::Write { written, .. } if written.is_empty() => "nothing was changed".into(),
+            Self::Write { written, .. } => format!(
+                "already replaced: {}; the next start completes the set",
+                written
+                    .iter()
+                    .map(|item| item.path())
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ),
+        }
+    }
+
+    fn fix(&self) -> String {
+        match self {
+            Self::Busy { .. } => {
+                "stop the container that hangs, or give each one its own volume for \
+                 DOCKER_TLS_CERTDIR"
+            }
+            Self::Issue { .. } => "move the file that is named away, to have a new one made",
+            Self::Refused(refusal) => return refusal.fix(),
+            Self::Unsettled { .. } => {
+                "give each container its own volume for DOCKER_TLS_CERTDIR, and share only client/"
+            }
+            Self::Write { source, .. } => match source.raw_os_error() {
+                Some(libc::ENOSPC | libc::EDQUOT) => {
+                    "free some space on the volume of DOCKER_TLS_CERTDIR (df, docker system df -v)"
+                }
+                Some(libc::EACCES | libc::EPERM | libc::EROFS) => {
+                    "mount a volume on DOCKER_TLS_CERTDIR that this user can write, with files \
+                     that this user owns"
+                }
+                _ => "mount a working read-write volume on DOCKER_TLS_CERTDIR",
+            },
+        }
+        .into()
+    }
+
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Refused(refusal) => refusal.exit_code(),
+            _ => exit::STEP_FAILED,
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Files and directories.
+#![expect(clippy::disallowed_methods, reason = "apply is the writer")]
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::Path;
+
+use super::ApplyError;
+
+/// Removes a file or a socket; one that is gone already is no error.
+///
+/// # Errors
+/// What `unlink(2)` says.
+pub fn remove(path: &Path) -> Result<(), ApplyError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other.map_err(|e| ApplyError::new("remove", path, e)),
+    }
+}
+
+/// Removes a directory with its content, but nothing on another file system: a mount below it is
+/// somebody's data.
+///
+/// # Errors
+/// What the kernel says; `ENOTEMPTY` when a mount was left in place.
+pub fn remove_tree(path: &Path) -> Result<(), ApplyError> {
+    let device = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other.map_err(|e| ApplyError::new("stat", path, e))?.dev(),
+    };
+    remove_below(path, device)
+}
+
+fn remove_below(path: &Path, device: u64) -> Result<(), ApplyError> {
+    let error = |operation: &str, e| ApplyError::new(operation, path, e);
+    let meta = fs::symlink_metadata(path).map_err(|e| error("stat", e))?;
+    if !meta.is_dir() {
+        return remove(path);
+    }
+    if meta.dev() != device {
+        return Ok(());
+    }
+    for entry in fs::read_dir(path).map_err(|e| error("read", e))? {
+        remove_below(&entry.map_err(|e| error("read", e))?.path(), device)?;
+    }
+    fs::remove_dir(path).map_err(|e| error("remove", e))
+}
+
+/// Makes a directory and its parents; one that exists keeps its mode.
+///
+/// # Errors
+/// What `mkdir(2)` says.
+pub fn create_directory(path: &Path, mode: u32) -> Result<(), ApplyError> {
+    let made = fs::DirBuilder::new()
+        .recursive(true)
+        .mode(mode)
+        .create(path);
+    made.map_err(|e| ApplyError::new("mkdir", path, e))
+}
+
+/// Writes a file anew in one step: readers see the old or the new content, never a part.
+///
+/// # Errors
+/// What the kernel says.
+pub fn replace(path: &Path, content: &[u8]) -> Result<(), ApplyError> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let temporary = path.with_file_name(name);
+    fs::write(&temporary, content).map_err(|e| ApplyError::new("write", &temporary, e))?;
+    fs::rename(&temporary, path).map_err(|e| ApplyError::new("rename to", path, e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn removing_twice_is_no_error_and_a_link_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (tree, kept) = (dir.path().join("tree"), dir.path().join("kept"));
+        create_directory(&tree.join("a/b"), 0o755).unwrap();
+        fs::write(&kept, "x").unwrap();
+        std::os::unix::fs::symlink(dir.path(), tree.join("a/link")).unwrap();
+        remove_tree(&tree).unwrap();
+        remove_tree(&tree).unwrap();
+        remove(&tree).unwrap();
+        assert!(kept.exists() && !tree.exists());
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("status");
+        replace(&path, b"one").unwrap();
+        replace(&path, b"two").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,185 @@
+//! Binds the sockets of a [`ListenPlan`], and takes them away again.
+#![expect(clippy::disallowed_methods, reason = "apply is the writer")]
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use super::{ApplyError, file};
+use crate::explain::{Explain, exit};
+use crate::plan::listen::{ListenPlan, PlannedSocket, Replace};
+use crate::sys;
+
+/// A socket that could not be made. Those that were made before it are gone again.
+#[derive(Debug, thiserror::Error)]
+#[error("could not listen on {address}")]
+pub struct ListenFailed {
+    address: String,
+    #[source]
+    source: io::Error,
+}
+
+impl Explain for ListenFailed {
+    fn why(&self) -> String {
+        match self.source.raw_os_error() {
+            Some(libc::EADDRINUSE) => "another process listens there".into(),
+            Some(libc::EADDRNOTAVAIL) => "no interface of this container has that address".into(),
+            Some(libc::EACCES) => {
+                "ports below net.ipv4.ip_unprivileged_port_start need CAP_NET_BIND_SERVICE".into()
+            }
+            Some(libc::EROFS) => "the directory of the socket is on a read-only file system".into(),
+            _ => "the kernel refused it".into(),
+        }
+    }
+    fn fix(&self) -> String {
+        match self.source.raw_os_error() {
+            Some(libc::EADDRINUSE) => {
+                "stop it (ss -ltnp names it), or give dockerd other --host addresses".into()
+            }
+            Some(libc::EROFS) => "mount a tmpfs or a volume on /run".into(),
+            _ => "give dockerd other --host addresses".into(),
+        }
+    }
+    fn exit_code(&self) -> u8 {
+        exit::REFUSED
+    }
+}
+
+/// A path that we bound, and the proof that what is there is still ours.
+#[derive(Debug, Clone)]
+struct OwnPath {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+/// The sockets that we hold.
+#[derive(Debug, Default)]
+pub struct HeldSockets {
+    sockets: Vec<OwnedFd>,
+    names: Vec<String>,
+    paths: Vec<OwnPath>,
+}
+
+impl HeldSockets {
+    /// Binds everything, or nothing.
+    ///
+    /// # Errors
+    /// The first socket that could not be bound.
+    pub fn bind(plan: &ListenPlan) -> Result<Self, ListenFailed> {
+        let mut held = Self::default();
+        for socket in &plan.sockets {
+            if let Err(error) = held.add(socket) {
+                held.unlink();
+                return Err(error);
+            }
+        }
+        Ok(held)
+    }
+
+    fn add(&mut self, planned: &PlannedSocket) -> Result<(), ListenFailed> {
+        match planned {
+            PlannedSocket::Unix {
+                path,
+                mode,
+                gid,
+                replace,
+            } => {
+                let failed = |source: io::Error| ListenFailed {
+                    address: format!("unix://{}", path.display()),
+                    source,
+                };
+                clear(path, *replace).map_err(|e| failed(e.source))?;
+                let socket = sys::net::bind_unix(path).map_err(failed)?;
+                let meta = fs::symlink_metadata(path).map_err(failed)?;
+                let (device, inode) = (meta.dev(), meta.ino());
+                self.paths.push(OwnPath {
+                    path: path.clone(),
+                    device,
+                    inode,
+                });
+                std::os::unix::fs::chown(path, None, Some(*gid)).map_err(failed)?;
+                fs::set_permissions(path, fs::Permissions::from_mode(*mode)).map_err(failed)?;
+                sys::net::listen(&socket).map_err(failed)?;
+                self.push(socket, "docker.sock");
+            }
+            PlannedSocket::Tcp {
+                address,
+                dual_stack,
+                optional,
+                ..
+            } => match sys::net::listen_tcp(*address, *dual_stack) {
+                Ok(socket) => self.push(socket, "docker-tcp"),
+                Err(error) if *optional => {
+                    tracing::debug!("{address} is not served: {error}");
+                }
+                Err(source) => {
+                    return Err(ListenFailed {
+                        address: format!("tcp://{address}"),
+                        source,
+                    });
+                }
+            },
+            PlannedSocket::Inherited { fd, name } => {
+                let socket = sys::net::adopt_listener(*fd).map_err(|source| ListenFailed {
+                    address: format!("fd://{fd}"),
+                    source,
+                })?;
+                self.push(socket, name);
+            }
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, socket: OwnedFd, name: &str) {
+        self.sockets.push(socket);
+        self.names.push(name.to_owned());
+    }
+
+    /// The sockets, in the order of the plan.
+    #[must_use]
+    pub fn sockets(&self) -> Vec<BorrowedFd<'_>> {
+        self.sockets.iter().map(AsFd::as_fd).collect()
+    }
+
+    /// Their names for `LISTEN_FDNAMES`.
+    #[must_use]
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// Closes our copies: as soon as dockerd has closed its own, clients are refused.
+    pub fn close(&mut self) {
+        self.sockets.clear();
+    }
+
+    /// Removes the paths that are still ours: another daemon may have taken one over.
+    pub fn unlink(&mut self) {
+        self.close();
+        for own in self.paths.drain(..) {
+            let Ok(meta) = fs::symlink_metadata(&own.path) else {
+                continue;
+            };
+            if (meta.dev(), meta.ino()) == (own.device, own.inode)
+                && let Err(error) = file::remove(&own.path)
+            {
+                tracing::warn!("{}", crate::explain::one_line(&error));
+            }
+        }
+    }
+}
+
+fn clear(path: &Path, replace: Replace) -> Result<(), ApplyError> {
+    match replace {
+        Replace::Nothing => match path.parent() {
+            Some(parent) => file::create_directory(parent, 0o755),
+            None => Ok(()),
+        },
+        Replace::DeadSocket => file::remove(path),
+        Replace::EmptyDirectory => {
+            fs::remove_dir(path).map_err(|e| ApplyError::new("remove", path, e))
+        }
+    }
+}

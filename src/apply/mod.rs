@@ -1,0 +1,193 @@
+//! The only writer: carries plans out, step by step.
+//!
+//! Rule: no choices here. Where a step would need an `if` about the host, the fact belongs in
+//! [`crate::host`] and the decision in [`crate::plan`]. Two documented exceptions: moving
+//! processes out of a cgroup races with `docker exec` and is retried with a bound, and
+//! certificates are decided again, by the same pure function, under the directory's lock.
+
+pub mod certificate;
+pub mod cgroup;
+pub mod file;
+pub mod listen;
+pub mod mount;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::explain::{Explain, Failure, exit};
+use crate::plan::step::{Action, OnFailure, Step};
+
+/// One operation that the kernel refused.
+#[derive(Debug, thiserror::Error)]
+#[error("{operation} {}", path.display())]
+pub struct ApplyError {
+    /// What was tried, as a verb.
+    pub operation: String,
+    /// On what.
+    pub path: PathBuf,
+    /// What the kernel said.
+    #[source]
+    pub source: io::Error,
+    /// The background.
+    pub why: String,
+    /// The remedy.
+    pub fix: String,
+}
+
+impl ApplyError {
+    /// An error whose background is what its errno says in this place.
+    #[must_use]
+    pub fn new(operation: impl Into<String>, path: &Path, source: io::Error) -> Self {
+        let (why, fix) = background(&source);
+        Self {
+            operation: operation.into(),
+            path: path.to_owned(),
+            source,
+            why: why.into(),
+            fix: fix.into(),
+        }
+    }
+
+    /// The same error with a background of its own.
+    #[must_use]
+    pub fn because(self, why: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self {
+            why: why.into(),
+            fix: fix.into(),
+            ..self
+        }
+    }
+}
+
+/// What an errno means for a set-up step; several have texts that mislead.
+fn background(error: &io::Error) -> (&'static str, &'static str) {
+    match error.raw_os_error() {
+        Some(libc::EPERM | libc::EACCES) => (
+            "the container may not do this: a capability is missing, or a security module forbids it",
+            "start the container with --privileged (Kubernetes: securityContext.privileged: true)",
+        ),
+        Some(libc::EROFS) => (
+            "the file system is read-only",
+            "remove --read-only, or mount a volume or tmpfs there",
+        ),
+        Some(libc::ENOSPC) => (
+            "no space is left on that file system, or (mount, cgroup) a kernel limit is reached",
+            "free space, or raise fs.mount-max and cgroup limits on the node",
+        ),
+        Some(libc::EBUSY) => (
+            "it is in use",
+            "find the user with `fuser -vm`, and start again",
+        ),
+        Some(libc::ENODEV) => (
+            "the kernel has no such file system",
+            "load its module on the node",
+        ),
+        _ => (
+            "the kernel refused it",
+            "look at dmesg on the node, and report it with `dind-init facts`",
+        ),
+    }
+}
+
+impl Explain for ApplyError {
+    fn why(&self) -> String {
+        self.why.clone()
+    }
+    fn fix(&self) -> String {
+        self.fix.clone()
+    }
+    fn exit_code(&self) -> u8 {
+        exit::STEP_FAILED
+    }
+}
+
+/// A step that failed and without which nothing works.
+#[derive(Debug, thiserror::Error)]
+#[error("could not finish the set-up")]
+pub struct StepFailed {
+    index: usize,
+    total: usize,
+    step: String,
+    changed: Vec<String>,
+    cause: Failure,
+}
+
+impl Explain for StepFailed {
+    fn step(&self) -> Option<String> {
+        let mut text = format!("{} of {}: {}", self.index, self.total, self.step);
+        for done in &self.changed {
+            text.push_str(&format!("\nalready done: {done}"));
+        }
+        Some(text)
+    }
+    fn why(&self) -> String {
+        format!(
+            "{}\n{}",
+            crate::explain::chain(self.cause.as_ref()),
+            self.cause.why()
+        )
+    }
+    fn fix(&self) -> String {
+        self.cause.fix()
+    }
+    fn exit_code(&self) -> u8 {
+        match self.cause.exit_code() {
+            exit::REFUSED => exit::REFUSED,
+            _ => exit::STEP_FAILED,
+        }
+    }
+}
+
+/// What carries out a step whose code lives elsewhere.
+pub type Certificates<'a> = &'a mut dyn FnMut() -> Result<(), Failure>;
+
+/// Carries out every step, in order.
+///
+/// # Errors
+/// The first step that failed and may not; it says what was already changed.
+pub fn steps(steps: &[Step], certificates: Certificates<'_>) -> Result<(), StepFailed> {
+    let mut changed = Vec::new();
+    for (index, step) in steps.iter().enumerate() {
+        let span = tracing::debug_span!("step", number = index + 1);
+        let _entered = span.enter();
+        match carry_out(&step.action, certificates) {
+            Ok(()) => {
+                tracing::debug!("{}", step.action);
+                changed.push(step.action.to_string());
+            }
+            Err(error) if step.on_failure == OnFailure::Warn => {
+                tracing::warn!("{}", crate::explain::one_line(error.as_ref()));
+            }
+            Err(cause) => {
+                return Err(StepFailed {
+                    index: index + 1,
+                    total: steps.len(),
+                    step: step.action.to_string(),
+                    changed,
+                    cause,
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn carry_out(action: &Action, certificates: Certificates<'_>) -> Result<(), Failure> {
+    match action {
+        Action::RemoveFile { path } => Ok(file::remove(path)?),
+        Action::RemoveTree { path } => Ok(file::remove_tree(path)?),
+        Action::CreateDirectory { path, mode } => Ok(file::create_directory(path, *mode)?),
+        Action::Mount {
+            fs_type,
+            target,
+            data,
+        } => Ok(mount::mount(fs_type, target, data)?),
+        Action::ShareRoot => Ok(mount::share_root()?),
+        Action::DelegateCgroup {
+            root,
+            leaf,
+            controllers,
+        } => Ok(cgroup::delegate(root, leaf, controllers)?),
+        Action::Certificates { .. } => certificates(),
+    }
+}

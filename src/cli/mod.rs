@@ -1,0 +1,9 @@
+//! From words to wishes: argv and environment become an `Invocation`, then a [`config::Config`].
+//! Everything here is pure: no file is read and no clock is asked.
+
+pub mod certs;
+pub mod command;
+pub mod config;
+pub mod daemon_args;
+pub mod environment;
+pub mod settings;

@@ -1,0 +1,266 @@
+//! THE table of settings: `--help`, the README and the checks all come from here.
+
+/// One variable that users may set.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting {
+    /// The variable.
+    pub name: &'static str,
+    /// What it may hold, as a user reads it.
+    pub values: &'static str,
+    /// What holds when it is not set.
+    pub default: &'static str,
+    /// One line of documentation.
+    pub doc: &'static str,
+    /// Whether the official image knows it too.
+    pub official: bool,
+}
+
+/// Every variable that we honour.
+pub const SETTINGS: &[Setting] = &[
+    Setting {
+        name: "DOCKER_TLS_CERTDIR",
+        values: "directory, or empty",
+        default: "unset (the image sets /certs)",
+        doc: "Certificates are kept and made here and TCP speaks TLS on 2376; empty or unset: \
+              plain TCP on 2375.",
+        official: true,
+    },
+    Setting {
+        name: "DOCKER_TLS_SAN",
+        values: "list of DNS:name, IP:address, or bare names and addresses",
+        default: "empty",
+        doc: "More names for the server certificate.",
+        official: true,
+    },
+    Setting {
+        name: "DOCKER_HOST",
+        values: "unix://PATH (anything else is the client's and ignored)",
+        default: "unix:///var/run/docker.sock",
+        doc: "Where the unix socket is, when no --host is given.",
+        official: true,
+    },
+    Setting {
+        name: "DOCKER_IPTABLES_LEGACY",
+        values: "non-empty: legacy; set but empty: not legacy",
+        default: "unset: decided by looking",
+        doc: "Which iptables backend dockerd finds first in PATH.",
+        official: true,
+    },
+    Setting {
+        name: "DIND_SOCKETS",
+        values: "held, dockerd",
+        default: "held",
+        doc: "held: we bind the API sockets at once and hand them to dockerd as fd://; dockerd: \
+              dockerd binds them itself, with exactly the official arguments.",
+        official: false,
+    },
+    Setting {
+        name: "DIND_SOCKET_GID",
+        values: "number or group name",
+        default: "--group, daemon.json, group docker, own gid",
+        doc: "Group of the unix sockets.",
+        official: false,
+    },
+    Setting {
+        name: "DIND_SOCKET_MODE",
+        values: "octal number, 0600 to 0777",
+        default: "0660",
+        doc: "Mode of the unix sockets.",
+        official: false,
+    },
+    Setting {
+        name: "DIND_SOCKET_PATHS",
+        values: "list of absolute paths, separated by commas",
+        default: "none",
+        doc: "More unix sockets on which the API is served.",
+        official: false,
+    },
+    Setting {
+        name: "DIND_TCP",
+        values: "any, loopback, refuse",
+        default: "any",
+        doc: "Plain TCP that is not on loopback: served with a warning, narrowed to loopback, or \
+              refused. TLS is not concerned.",
+        official: false,
+    },
+    Setting {
+        name: "DIND_PREFLIGHT",
+        values: "refuse, warn",
+        default: "refuse",
+        doc: "warn: go on where we would refuse because dockerd cannot work here.",
+        official: false,
+    },
+    Setting {
+        name: "DIND_CGROUP",
+        values: "auto, skip",
+        default: "auto",
+        doc: "skip: leave the cgroup tree alone; limits of nested containers may not work.",
+        official: false,
+    },
+    Setting {
+        name: "DIND_TMP",
+        values: "auto, skip",
+        default: "auto",
+        doc: "auto: a tmpfs on /tmp when it is empty and not a mount point; skip: never.",
+        official: false,
+    },
+    Setting {
+        name: "DIND_DNS",
+        values: "auto, skip",
+        default: "auto",
+        doc: "auto: when every resolver is on loopback, names of nested containers on the default \
+              bridge and of builds go through a forwarder of ours; skip: never.",
+        official: false,
+    },
+    Setting {
+        name: "DIND_STOP_TIMEOUT",
+        values: "duration: 9s, 500ms, 2m, or seconds",
+        default: "9s (28s inside Kubernetes)",
+        doc: "How long an asked stop may take before dockerd is killed.",
+        official: false,
+    },
+    Setting {
+        name: "DIND_LOG_LEVEL",
+        values: "error, warn, info, debug",
+        default: "info",
+        doc: "What dind-init itself says; dockerd has --log-level.",
+        official: false,
+    },
+    Setting {
+        name: "DIND_LOG_FORMAT",
+        values: "text, json",
+        default: "text",
+        doc: "Form of our log lines.",
+        official: false,
+    },
+];
+
+/// Names that begin like ours, mean nothing to us, and are no mistake: the official image sets
+/// the first; the others are what Kubernetes makes of a service that is called `dind`.
+#[must_use]
+fn foreign(name: &str) -> bool {
+    name == "DIND_COMMIT"
+        || name == "DIND_PORT"
+        || name.starts_with("DIND_PORT_")
+        || name.starts_with("DIND_SERVICE_")
+}
+
+/// The setting that an unknown variable of our prefix was probably meant to be.
+#[must_use]
+pub fn misspelt(name: &str) -> Option<Option<&'static str>> {
+    if !name.starts_with("DIND_") || foreign(name) || SETTINGS.iter().any(|s| s.name == name) {
+        return None;
+    }
+    let nearest = SETTINGS
+        .iter()
+        .map(|s| (distance(name, s.name), s.name))
+        .min();
+    Some(
+        nearest
+            .filter(|(distance, _)| *distance <= 3)
+            .map(|(_, name)| name),
+    )
+}
+
+/// Edit distance of two short words.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (cell, y) in row.iter_mut().skip(1).zip(b.bytes()) {
+            let best = (diagonal + usize::from(x != y))
+                .min(left + 1)
+                .min(*cell + 1);
+            diagonal = std::mem::replace(cell, best);
+            left = best;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+/// The table as the README shows it.
+#[must_use]
+pub fn markdown() -> String {
+    let mut text = String::from("| variable | values | default | meaning |\n|---|---|---|---|\n");
+    for setting in SETTINGS {
+        let known = if setting.official { " (official)" } else { "" };
+        text.push_str(&format!(
+            "| `{}`{known} | {} | {} | {} |\n",
+            setting.name, setting.values, setting.default, setting.doc
+        ));
+    }
+    text
+}
+
+/// The table as `--help` shows it.
+#[must_use]
+pub fn help() -> String {
+    let mut text = String::from("Variables:\n");
+    for s in SETTINGS {
+        text.push_str(&format!(
+            "  {}\n      {}\n      values: {}; default: {}\n",
+            s.name, s.doc, s.values, s.default
+        ));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_name_is_found_and_foreign_names_are_not() {
+        assert_eq!(misspelt("DIND_SOCKET"), Some(Some("DIND_SOCKETS")));
+        assert_eq!(misspelt("DIND_SOKET_GID"), Some(Some("DIND_SOCKET_GID")));
+        assert_eq!(misspelt("DIND_SOMETHING_ELSE"), Some(None));
+        for name in [
+            "DIND_COMMIT",
+            "DIND_PORT_2376_TCP",
+            "DIND_SERVICE_HOST",
+            "DIND_TCP",
+            "PATH",
+        ] {
+            assert_eq!(misspelt(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "UPDATE_EXPECT=1 writes the README's table"
+    )]
+    fn the_readme_shows_this_table() {
+        const MARKS: (&str, &str) = (
+            "<!-- settings: generated from src/cli/settings.rs; a test compares -->\n",
+            "<!-- /settings -->",
+        );
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+        let readme = std::fs::read_to_string(path).unwrap();
+        let (before, rest) = readme.split_once(MARKS.0).unwrap();
+        let (table, after) = rest.split_once(MARKS.1).unwrap();
+        if std::env::var_os("UPDATE_EXPECT").is_some() {
+            let text = [before, MARKS.0, &markdown(), MARKS.1, after].concat();
+            std::fs::write(path, text).unwrap();
+        } else {
+            assert_eq!(table, markdown(), "run the test with UPDATE_EXPECT=1");
+        }
+    }
+
+    #[test]
+    fn names_are_unique_and_documented() {
+        let mut names: Vec<_> = SETTINGS.iter().map(|s| s.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), SETTINGS.len());
+        assert!(
+            SETTINGS
+                .iter()
+                .all(|s| s.doc.ends_with('.') && !s.values.is_empty())
+        );
+    }
+}

@@ -1,0 +1,262 @@
+//! The PEM files of a TLS client, read whole and used only when they are complete.
+//!
+//! Another container writes these files, perhaps at this moment: half a file, or a key beside
+//! the certificate of an older start, is "not yet", never a failed handshake.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{ClientConfig, RootCertStore};
+
+use super::endpoint::{Identity, TlsFiles};
+use crate::explain::{Explain, exit};
+
+/// No certificate bundle or key is larger.
+const MAX_FILE: u64 = 1024 * 1024;
+
+/// What a TLS client needs, ready for use.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    contents: Contents,
+    /// The rustls configuration: this CA only, this identity.
+    pub config: Arc<ClientConfig>,
+}
+
+/// The bytes of the files, to see whether they changed.
+#[derive(Clone, PartialEq, Eq)]
+struct Contents {
+    ca: Vec<u8>,
+    identity: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+impl fmt::Debug for Contents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+/// Why the files cannot be used, yet.
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialsError {
+    /// The key is protected by a passphrase.
+    #[error("{} is encrypted", path.display())]
+    Encrypted {
+        /// The key file.
+        path: PathBuf,
+    },
+    /// There is no whole certificate or key in a file.
+    #[error("no complete {what} in {}", path.display())]
+    Incomplete {
+        /// The file.
+        path: PathBuf,
+        /// `certificate` or `private key`.
+        what: &'static str,
+    },
+    /// Key and certificate belong to different starts of the daemon, or to different clients.
+    #[error("{} is not the key of {}", key.display(), cert.display())]
+    Mismatch {
+        /// The certificate.
+        cert: PathBuf,
+        /// The key.
+        key: PathBuf,
+    },
+    /// A file cannot be read.
+    #[error("could not read {}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+    /// A file holds something that the TLS library does not take.
+    #[error("could not use {}", path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: rustls::Error,
+    },
+}
+
+impl Explain for CredentialsError {
+    fn why(&self) -> String {
+        match self {
+            Self::Encrypted { .. } => "nobody is here to type the passphrase".into(),
+            Self::Incomplete { .. } => {
+                "the file is empty, still being written, or not in PEM form".into()
+            }
+            Self::Mismatch { .. } => {
+                "the daemon is replacing them at this moment, or files of two clients are mixed"
+                    .into()
+            }
+            Self::Unreadable { source, .. } => match source.kind() {
+                io::ErrorKind::NotFound => {
+                    "the daemon has not written it yet, or writes it to a volume that this \
+                     container does not share"
+                        .into()
+                }
+                io::ErrorKind::PermissionDenied => {
+                    "keys are readable by their owner only, and this process runs as another user"
+                        .into()
+                }
+                _ => "the file is there, but reading it fails".into(),
+            },
+            Self::Unusable { .. } => "its kind of key or encoding is not supported".into(),
+        }
+    }
+
+    fn fix(&self) -> String {
+        match self {
+            Self::Encrypted { path } => format!(
+                "store it without a passphrase: openssl pkey -in {} -out key.pem",
+                path.display()
+            ),
+            Self::Unreadable { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                "run this container as the user that the daemon's container uses, or copy the \
+                 key for this user"
+                    .into()
+            }
+            Self::Incomplete { .. } | Self::Mismatch { .. } | Self::Unreadable { .. } => {
+                "mount the daemon's /certs/client volume here (docker run -v some-certs-client:\
+                 /certs/client:ro, compose volumes, Kubernetes emptyDir in both containers) and \
+                 set DOCKER_TLS_CERTDIR=/certs on both sides, or DOCKER_CERT_PATH here; a server \
+                 that asks for no client certificate needs only --tlscacert FILE"
+                    .into()
+            }
+            Self::Unusable { .. } => {
+                "use RSA (2048 to 8192 bits), EC P-256 or P-384, or Ed25519 keys, as PKCS#8, \
+                 PKCS#1 or SEC1 PEM"
+                    .into()
+            }
+        }
+    }
+
+    fn exit_code(&self) -> u8 {
+        exit::STEP_FAILED
+    }
+}
+
+impl Credentials {
+    /// Reads and parses the files; complete means that each parses and the key is that of the
+    /// certificate.
+    ///
+    /// # Errors
+    /// [`CredentialsError`].
+    pub fn load(files: &TlsFiles) -> Result<Self, CredentialsError> {
+        let contents = Contents {
+            ca: read(&files.ca)?,
+            identity: match &files.identity {
+                Some(Identity { cert, key }) => Some((read(cert)?, read(key)?)),
+                None => None,
+            },
+        };
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut roots = RootCertStore::empty();
+        for certificate in certificates(&contents.ca, &files.ca)? {
+            roots
+                .add(certificate)
+                .map_err(|source| CredentialsError::Unusable {
+                    path: files.ca.clone(),
+                    source,
+                })?;
+        }
+        let identity = match (&files.identity, &contents.identity) {
+            (Some(files), Some((cert, key))) => Some(certified_key(files, cert, key, &provider)?),
+            _ => None,
+        };
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|source| CredentialsError::Unusable {
+                path: files.ca.clone(),
+                source,
+            })?
+            .with_root_certificates(roots);
+        let config = match identity {
+            Some(key) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key))),
+            None => builder.with_no_client_auth(),
+        };
+        Ok(Self {
+            contents,
+            config: Arc::new(config),
+        })
+    }
+
+    /// Whether both were made from the same bytes.
+    #[must_use]
+    pub fn same_files(&self, other: &Self) -> bool {
+        self.contents == other.contents
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, CredentialsError> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_FILE).read_to_end(&mut bytes))
+        .map_err(|source| CredentialsError::Unreadable {
+            path: path.into(),
+            source,
+        })?;
+    Ok(bytes)
+}
+
+fn certificates(pem: &[u8], path: &Path) -> Result<Vec<CertificateDer<'static>>, CredentialsError> {
+    let incomplete = || CredentialsError::Incomplete {
+        path: path.into(),
+        what: "certificate",
+    };
+    let list = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|_| incomplete())?;
+    if list.is_empty() {
+        return Err(incomplete());
+    }
+    Ok(list)
+}
+
+fn certified_key(
+    files: &Identity,
+    cert: &[u8],
+    key: &[u8],
+    provider: &CryptoProvider,
+) -> Result<CertifiedKey, CredentialsError> {
+    let chain = certificates(cert, &files.cert)?;
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| {
+        if is_encrypted(key) {
+            CredentialsError::Encrypted {
+                path: files.key.clone(),
+            }
+        } else {
+            CredentialsError::Incomplete {
+                path: files.key.clone(),
+                what: "private key",
+            }
+        }
+    })?;
+    CertifiedKey::from_der(chain, key, provider).map_err(|source| match source {
+        rustls::Error::InconsistentKeys(_) => CredentialsError::Mismatch {
+            cert: files.cert.clone(),
+            key: files.key.clone(),
+        },
+        rustls::Error::InvalidCertificate(_) => CredentialsError::Unusable {
+            path: files.cert.clone(),
+            source,
+        },
+        _ => CredentialsError::Unusable {
+            path: files.key.clone(),
+            source,
+        },
+    })
+}
+
+/// PKCS#8 says so in its first line, the older forms in a header behind it.
+fn is_encrypted(key: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(key);
+    text.contains("BEGIN ENCRYPTED PRIVATE KEY") || text.contains("Proc-Type: 4,ENCRYPTED")
+}

@@ -1,0 +1,200 @@
+use super::*;
+
+fn resolve(flags: &[&str], env: &str, around: Surroundings) -> Result<String, EndpointError> {
+    let mut wanted = Wanted::default();
+    for flag in flags {
+        match flag.split_once('=').unwrap_or((flag, "")) {
+            ("host", value) => wanted.host = Some(value.into()),
+            ("dir", value) => wanted.cert_dir = Some(value.into()),
+            ("ca", value) => wanted.ca = Some(value.into()),
+            ("cert", value) => wanted.cert = Some(value.into()),
+            ("key", value) => wanted.key = Some(value.into()),
+            ("tls", _) => wanted.tls = Some(TlsFlag::Unverified),
+            ("tlsverify", _) => wanted.tls = Some(TlsFlag::Verified),
+            other => panic!("{other:?}"),
+        }
+    }
+    let env = crate::client::environment::from_text(env);
+    Endpoint::resolve(&wanted, &env, around).map(|endpoint| match &endpoint.security {
+        Security::Plain => endpoint.to_string(),
+        Security::Tls(files) => format!(
+            "{endpoint} {}{}",
+            files.ca.display(),
+            files
+                .identity
+                .as_ref()
+                .map(|i| format!(" {} {}", i.cert.display(), i.key.display()))
+                .unwrap_or_default()
+        ),
+    })
+}
+
+const NOTHING: Surroundings = Surroundings {
+    standard_socket: false,
+    runtime_socket: false,
+    client_certificates: false,
+    uid: 0,
+};
+const SOCKET: Surroundings = Surroundings {
+    standard_socket: true,
+    ..NOTHING
+};
+const CERTIFICATES: Surroundings = Surroundings {
+    client_certificates: true,
+    ..NOTHING
+};
+
+#[test]
+fn flags_beat_the_environment_and_the_environment_beats_defaults() {
+    let files = |dir: &str| format!("{dir}/ca.pem {dir}/cert.pem {dir}/key.pem");
+    let table: [(&[&str], &str, Surroundings, String); 17] = [
+        (&[], "", SOCKET, "unix:///var/run/docker.sock".into()),
+        (&[], "", NOTHING, "tcp://docker:2375".into()),
+        (
+            &[],
+            "DOCKER_HOST=tcp://e:1",
+            SOCKET,
+            "tcp://e:1".to_string(),
+        ),
+        (
+            &["host=tcp://f:1"],
+            "DOCKER_HOST=tcp://e:1",
+            SOCKET,
+            "tcp://f:1".into(),
+        ),
+        (
+            &[],
+            "DOCKER_TLS_CERTDIR=/certs",
+            NOTHING,
+            "tcp://docker:2375".into(),
+        ),
+        (
+            &[],
+            "DOCKER_TLS_CERTDIR=/certs",
+            CERTIFICATES,
+            format!("tcp://docker:2376 (TLS) {}", files("/certs/client")),
+        ),
+        (
+            &["host=tcp://f:1"],
+            "DOCKER_TLS_CERTDIR=/certs",
+            CERTIFICATES,
+            format!("tcp://f:1 (TLS) {}", files("/certs/client")),
+        ),
+        (
+            &[],
+            "DOCKER_HOST=tcp://e:1 DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH=/p",
+            NOTHING,
+            format!("tcp://e:1 (TLS) {}", files("/p")),
+        ),
+        (
+            &[],
+            "DOCKER_HOST=tcp://e:1 DOCKER_TLS_VERIFY=1 HOME=/h",
+            NOTHING,
+            format!("tcp://e:1 (TLS) {}", files("/h/.docker")),
+        ),
+        (
+            &["tlsverify"],
+            "DOCKER_CONFIG=/d HOME=/h",
+            SOCKET,
+            format!("tcp://docker:2376 (TLS) {}", files("/d")),
+        ),
+        (
+            &["dir=/c"],
+            "",
+            SOCKET,
+            format!("tcp://docker:2376 (TLS) {}", files("/c")),
+        ),
+        (
+            &["dir=/c", "ca=/other.pem"],
+            "",
+            NOTHING,
+            "tcp://docker:2376 (TLS) /other.pem /c/cert.pem /c/key.pem".into(),
+        ),
+        (
+            &["ca=/other.pem"],
+            "",
+            NOTHING,
+            "tcp://docker:2376 (TLS) /other.pem".into(),
+        ),
+        (
+            &["cert=/c", "key=/k", "host=tcp://f:1"],
+            "HOME=/h",
+            NOTHING,
+            "tcp://f:1 (TLS) /h/.docker/ca.pem /c /k".into(),
+        ),
+        (
+            &["tls", "dir=/c"],
+            "",
+            NOTHING,
+            format!("tcp://docker:2376 (TLS) {}", files("/c")),
+        ),
+        // A unix socket never speaks TLS, whatever the environment of a CI system says.
+        (
+            &["host=unix:///s"],
+            "DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH=/p DOCKER_TLS=1",
+            NOTHING,
+            "unix:///s".into(),
+        ),
+        (
+            &[],
+            "DOCKER_TLS_VERIFY=1",
+            SOCKET,
+            "unix:///var/run/docker.sock".into(),
+        ),
+    ];
+    for (flags, env, around, want) in table {
+        assert_eq!(
+            resolve(flags, env, around),
+            Ok(want),
+            "{flags:?} {env:?} {around:?}"
+        );
+    }
+}
+
+#[test]
+fn mistakes_are_named_and_are_usage_errors() {
+    let table: [(&[&str], &str, EndpointError); 6] = [
+        (&["tls"], "", EndpointError::Unverified { by: "--tls" }),
+        (
+            &[],
+            "DOCKER_TLS=1",
+            EndpointError::Unverified { by: "DOCKER_TLS" },
+        ),
+        (
+            &["cert=/c"],
+            "",
+            EndpointError::HalfIdentity {
+                given: "--tlscert",
+                missing: "--tlskey",
+            },
+        ),
+        (
+            &["key=/k"],
+            "",
+            EndpointError::HalfIdentity {
+                given: "--tlskey",
+                missing: "--tlscert",
+            },
+        ),
+        (
+            &["dir=/c", "host=unix:///s"],
+            "",
+            EndpointError::TlsOnUnix {
+                address: "unix:///s".into(),
+            },
+        ),
+        (
+            &["host=ssh://x"],
+            "",
+            EndpointError::Host(HostError::Scheme {
+                text: "ssh://x".into(),
+                scheme: "ssh".into(),
+            }),
+        ),
+    ];
+    for (flags, env, want) in table {
+        assert_eq!(want.exit_code(), exit::USAGE);
+        assert!(!want.why().is_empty() && !want.fix().is_empty());
+        assert_eq!(resolve(flags, env, NOTHING), Err(want), "{flags:?} {env:?}");
+    }
+}

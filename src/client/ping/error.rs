@@ -1,0 +1,311 @@
+//! Why a ping was not answered, each with its own reason and fix.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::tls::{TlsFailure, TlsReason};
+use crate::client::credentials::CredentialsError;
+use crate::client::endpoint::{Address, Endpoint};
+use crate::client::http::NotHttp;
+use crate::client::patience::Halt;
+use crate::client::resolve::ResolveError;
+use crate::explain::{Explain, exit};
+
+/// How far an exchange came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Waiting for the connection.
+    Connect,
+    /// Waiting for the TLS handshake.
+    Handshake,
+    /// The request is sent.
+    Answer,
+}
+
+/// Why a ping was not answered. `at` is the endpoint, as it is shown to people.
+#[derive(Debug, thiserror::Error)]
+pub enum PingError {
+    /// The backlog of the socket is full.
+    #[error("{at} takes no more connections")]
+    Busy {
+        /// The endpoint.
+        at: String,
+    },
+    /// The connection ended before the answer was complete.
+    #[error("{at} closed the connection without an answer")]
+    ClosedEarly {
+        /// The endpoint.
+        at: String,
+    },
+    /// Our certificate files are not usable.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// We may not open the socket.
+    #[error("no permission for {at}")]
+    Denied {
+        /// The endpoint.
+        at: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// A failure without a name of its own.
+    #[error("could not talk to {at}")]
+    Io {
+        /// The endpoint.
+        at: String,
+        /// The reason.
+        source: io::Error,
+    },
+    /// There is no socket at that path.
+    #[error("there is no socket {}", path.display())]
+    NoSocket {
+        /// The path.
+        path: PathBuf,
+    },
+    /// What answers is no HTTP server.
+    #[error("{at} does not answer in HTTP")]
+    NotHttp {
+        /// The endpoint.
+        at: String,
+        /// What the bytes look like: TLS, or something else.
+        looks_like_tls: bool,
+        /// The parser's words.
+        source: NotHttp,
+    },
+    /// Nobody listens.
+    #[error("{at} refuses connections")]
+    Refused {
+        /// The endpoint.
+        at: String,
+    },
+    /// The deadline passed.
+    #[error("{at} {}", silence(phase))]
+    Silent {
+        /// The endpoint.
+        at: String,
+        /// How far it came.
+        phase: Phase,
+    },
+    /// An answer other than 200.
+    #[error("{at} answered with status {code}")]
+    Status {
+        /// The endpoint.
+        at: String,
+        /// The status code.
+        code: u16,
+        /// The first line of the answer.
+        message: String,
+    },
+    /// A signal ended the wait.
+    #[error("stopped while waiting for {at}")]
+    Stopped {
+        /// The endpoint.
+        at: String,
+    },
+    /// TLS failed.
+    #[error("no TLS connection to {at}")]
+    Tls {
+        /// The endpoint.
+        at: String,
+        /// The reason.
+        source: Box<TlsFailure>,
+    },
+    /// The network does not lead there.
+    #[error("{at} cannot be reached")]
+    Unreachable {
+        /// The endpoint.
+        at: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The name has no address.
+    #[error(transparent)]
+    Unresolved(#[from] ResolveError),
+}
+
+impl PingError {
+    /// Words what connect(2) said.
+    #[must_use]
+    pub fn of_connect(endpoint: &Endpoint, source: io::Error) -> Self {
+        let at = endpoint.to_string();
+        let path = match &endpoint.address {
+            Address::Unix(path) => Some(path),
+            Address::Tcp { .. } => None,
+        };
+        match (Halt::of(&source), source.kind(), path) {
+            (Some(Halt::Stopped), ..) => Self::Stopped { at },
+            (Some(Halt::Deadline), ..) => Self::Silent {
+                at,
+                phase: Phase::Connect,
+            },
+            (None, io::ErrorKind::ConnectionRefused, _) => Self::Refused { at },
+            (None, io::ErrorKind::NotFound, Some(path)) => Self::NoSocket { path: path.clone() },
+            (None, io::ErrorKind::PermissionDenied, Some(_)) => Self::Denied { at, source },
+            (None, io::ErrorKind::WouldBlock, Some(_)) => Self::Busy { at },
+            (None, _, Some(_)) => Self::Io { at, source },
+            (None, _, None) => Self::Unreachable { at, source },
+        }
+    }
+
+    /// Whether the deadline ended the exchange, rather than anything that happened.
+    #[must_use]
+    pub fn is_cut_off(&self) -> bool {
+        match self {
+            Self::Silent { .. } => true,
+            Self::Unresolved(ResolveError::Io { source, .. }) => Halt::of(source).is_some(),
+            _ => false,
+        }
+    }
+}
+
+fn silence(phase: &Phase) -> &'static str {
+    match phase {
+        Phase::Connect => "did not take the connection in time",
+        Phase::Handshake => "is connected but did not finish the TLS handshake in time",
+        Phase::Answer => "is connected but has not answered yet",
+    }
+}
+
+const START_IT: &str = "start the daemon's container first (docker ps; kubectl get pod), look at \
+    its log, and compare the address: DOCKER_HOST here, --host there";
+const SHARE_CERTIFICATES: &str = "mount the /certs/client volume of this very daemon (one volume \
+    per daemon, mounted in both containers), and restart the daemon after deleting old files in it";
+
+impl Explain for PingError {
+    fn why(&self) -> String {
+        match self {
+            Self::Busy { .. } => "more clients wait than its backlog holds (somaxconn)".into(),
+            Self::ClosedEarly { .. } => {
+                "the daemon ended or restarts, or a proxy has no daemon behind it".into()
+            }
+            Self::Credentials(error) => error.why(),
+            Self::Denied { .. } => {
+                "the socket belongs to root and its group, and this user is in neither".into()
+            }
+            Self::Io { .. } => "the kernel gave no more specific reason".into(),
+            Self::NoSocket { .. } => {
+                "the daemon has not started yet, or its socket is in another container".into()
+            }
+            Self::NotHttp {
+                looks_like_tls: true,
+                ..
+            } => "it speaks TLS, and we were told to speak plain HTTP".into(),
+            Self::NotHttp { .. } => "something else listens on that address".into(),
+            Self::Refused { .. } => "the address exists, but nothing listens on it (yet)".into(),
+            Self::Silent { phase, .. } => match phase {
+                Phase::Connect => "packets are dropped: a firewall or NetworkPolicy, or a wrong \
+                    address"
+                    .into(),
+                Phase::Handshake | Phase::Answer => {
+                    "its socket is open, but the daemon behind it is still starting, or hangs"
+                        .into()
+                }
+            },
+            Self::Status { code, message, .. } => match (code, message.as_str()) {
+                (_, text) if text.contains("HTTPS") => {
+                    "it speaks TLS, and we were told to speak plain HTTP".into()
+                }
+                (_, "") => "a daemon that is ready answers 200".into(),
+                (_, text) => format!("it says: {text}"),
+            },
+            Self::Stopped { .. } => "a signal asked for it".into(),
+            Self::Tls { source, .. } => match &source.reason {
+                TlsReason::ClientRefused { alert } => format!(
+                    "the daemon does not take our client certificate ({alert}): it was signed by \
+                     another CA, has expired, or none was sent"
+                ),
+                TlsReason::Expired => "the daemon's certificate has expired".into(),
+                TlsReason::NameMismatch { presented } if presented.is_empty() => {
+                    "the daemon's certificate names no host at all".into()
+                }
+                TlsReason::NameMismatch { presented } => format!(
+                    "the daemon's certificate is for {} only",
+                    presented.join(", ")
+                ),
+                TlsReason::NotTls => "what answers there speaks no TLS".into(),
+                TlsReason::NotYetValid => {
+                    "the daemon's certificate becomes valid later: one of the two clocks is wrong"
+                        .into()
+                }
+                TlsReason::Other => "the two sides do not agree about TLS".into(),
+                TlsReason::UnknownAuthority => {
+                    "the daemon's certificate was not signed by the CA that we were given: the \
+                     files are from another daemon, or from an earlier start"
+                        .into()
+                }
+            },
+            Self::Unreachable { .. } => "no route leads there, or nothing answers".into(),
+            Self::Unresolved(error) => error.why(),
+        }
+    }
+
+    fn fix(&self) -> String {
+        match self {
+            Self::Busy { .. } => "wait; raise net.core.somaxconn for very many clients".into(),
+            Self::ClosedEarly { .. } => "look at the daemon's log (docker logs)".into(),
+            Self::Credentials(error) => error.fix(),
+            Self::Denied { .. } => {
+                "run as root or in the socket's group (docker run --group-add, Kubernetes \
+                 supplementalGroups), or give the daemon DIND_SOCKET_GID"
+                    .into()
+            }
+            Self::NoSocket { .. } => {
+                "share the directory of the socket between the containers, or use the daemon's \
+                 TCP address: DOCKER_HOST=tcp://docker:2376"
+                    .into()
+            }
+            Self::NotHttp {
+                looks_like_tls: true,
+                ..
+            } => USE_TLS.into(),
+            Self::Status { message, .. } if message.contains("HTTPS") => USE_TLS.into(),
+            Self::NotHttp { .. } | Self::Io { .. } | Self::Refused { .. } => START_IT.into(),
+            Self::Silent { phase, .. } => match phase {
+                Phase::Connect => "allow the daemon's port (2376, or 2375 without TLS) in the \
+                    NetworkPolicy or firewall, and check the address in DOCKER_HOST"
+                    .into(),
+                Phase::Handshake | Phase::Answer => {
+                    "look at the daemon's log (docker logs; kubectl logs -c), or allow more time: \
+                     --timeout"
+                        .into()
+                }
+            },
+            Self::Status { .. } => "look at the log of the daemon, and of a proxy before it".into(),
+            Self::Stopped { .. } => "nothing to do".into(),
+            Self::Tls { source, .. } => match &source.reason {
+                TlsReason::ClientRefused { .. } | TlsReason::UnknownAuthority => {
+                    SHARE_CERTIFICATES.into()
+                }
+                TlsReason::Expired => {
+                    "restart the daemon's container: it signs a new certificate at each start"
+                        .into()
+                }
+                TlsReason::NameMismatch { .. } => {
+                    "use one of these names in DOCKER_HOST, or add yours on the daemon's side: \
+                     DOCKER_TLS_SAN=DNS:NAME or IP:ADDRESS"
+                        .into()
+                }
+                TlsReason::NotTls => {
+                    "unset DOCKER_TLS_VERIFY for a daemon without TLS (DOCKER_TLS_CERTDIR= on \
+                     both sides), or name its TLS port, usually 2376"
+                        .into()
+                }
+                TlsReason::NotYetValid => "correct the clocks of both machines".into(),
+                TlsReason::Other => "look at the daemon's log for its side of it".into(),
+            },
+            Self::Unreachable { .. } => {
+                "put both containers into one network (docker run --network, compose networks), \
+                 and check the address in DOCKER_HOST"
+                    .into()
+            }
+            Self::Unresolved(error) => error.fix(),
+        }
+    }
+
+    fn exit_code(&self) -> u8 {
+        exit::STEP_FAILED
+    }
+}
+
+const USE_TLS: &str = "set DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH=/certs/client, with the \
+    daemon's /certs/client volume mounted here";

@@ -1,0 +1,273 @@
+//! One `GET /_ping`, over a unix socket, TCP or TLS, with a deadline and bounded reads.
+
+mod error;
+mod tls;
+
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use rustls::ClientConnection;
+use rustls::pki_types::ServerName;
+
+pub use error::{Phase, PingError};
+pub use tls::{TlsFailure, TlsReason};
+
+use super::connect;
+use super::credentials::Credentials;
+use super::endpoint::{Address, Endpoint, Security};
+use super::http::{self, Head};
+use super::patience::{Halt, Patience, Wire};
+use super::resolve::{ResolveError, Resolver};
+
+/// Asks the daemon once whether it is ready; its files are read now.
+///
+/// # Errors
+/// [`PingError`].
+pub fn ping(
+    endpoint: &Endpoint,
+    resolver: &Resolver,
+    patience: &mut Patience<'_>,
+) -> Result<Head, PingError> {
+    let credentials = match &endpoint.security {
+        Security::Plain => None,
+        Security::Tls(files) => Some(Credentials::load(files)?),
+    };
+    exchange(endpoint, credentials.as_ref(), resolver, patience)
+}
+
+/// The exchange itself, with TLS if there are credentials.
+///
+/// # Errors
+/// [`PingError`].
+pub fn exchange(
+    endpoint: &Endpoint,
+    credentials: Option<&Credentials>,
+    resolver: &Resolver,
+    patience: &mut Patience<'_>,
+) -> Result<Head, PingError> {
+    let at = endpoint.to_string();
+    let socket = open(endpoint, resolver, patience)?;
+    let prefix = match &endpoint.address {
+        Address::Unix(_) => "",
+        Address::Tcp { prefix, .. } => prefix,
+    };
+    let request = http::request(&endpoint.address.authority(), prefix);
+    match credentials {
+        None => {
+            patience.doing(Phase::Answer.of(&at));
+            let mut wire = Wire {
+                fd: socket.as_fd(),
+                patience,
+            };
+            let sent = wire.write_all(&request);
+            answer(&mut wire, sent.err())
+        }
+        Some(credentials) => over_tls(endpoint, &socket, credentials, &request, patience),
+    }
+    .map_err(|error| error.at(&at))
+    .and_then(|(head, body)| {
+        if head.status == 200 {
+            return Ok(head);
+        }
+        Err(PingError::Status {
+            at,
+            code: head.status,
+            message: http::message(&body),
+        })
+    })
+}
+
+/// Opens the connection and words its failures.
+fn open(
+    endpoint: &Endpoint,
+    resolver: &Resolver,
+    patience: &mut Patience<'_>,
+) -> Result<OwnedFd, PingError> {
+    let at = endpoint.to_string();
+    patience.doing(Phase::Connect.of(&at));
+    match &endpoint.address {
+        Address::Unix(path) => connect::unix(path, patience),
+        Address::Tcp { host, port, .. } => {
+            let addresses =
+                resolver
+                    .resolve(host, *port, patience)
+                    .map_err(|error| match &error {
+                        ResolveError::Io { source, .. }
+                            if Halt::of(source) == Some(Halt::Stopped) =>
+                        {
+                            PingError::Stopped { at }
+                        }
+                        _ => PingError::Unresolved(error),
+                    })?;
+            connect::tcp(&addresses, patience)
+        }
+    }
+    .map_err(|source| PingError::of_connect(endpoint, source))
+}
+
+/// A failure behind the connect, before the endpoint's name is put to it.
+enum Broken {
+    Io(io::Error, Phase),
+    NotHttp(http::NotHttp, bool),
+    Tls(rustls::Error),
+}
+
+impl Broken {
+    /// Tells a TLS failure, which travels inside an I/O error, from the I/O itself.
+    fn new(error: io::Error, phase: Phase) -> Self {
+        match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+            Some(tls) => Self::Tls(rustls::Error::clone(tls)),
+            None => Self::Io(error, phase),
+        }
+    }
+
+    fn at(self, at: &str) -> PingError {
+        let at = at.to_owned();
+        match self {
+            Self::Tls(source) => PingError::Tls {
+                at,
+                source: Box::new(source.into()),
+            },
+            Self::NotHttp(source, looks_like_tls) => PingError::NotHttp {
+                at,
+                looks_like_tls,
+                source,
+            },
+            Self::Io(source, phase) => match (Halt::of(&source), source.kind()) {
+                (Some(Halt::Stopped), _) => PingError::Stopped { at },
+                (Some(Halt::Deadline), _) => PingError::Silent { at, phase },
+                (
+                    None,
+                    io::ErrorKind::UnexpectedEof
+                    | io::ErrorKind::ConnectionReset
+                    | io::ErrorKind::BrokenPipe,
+                ) => PingError::ClosedEarly { at },
+                (None, _) => PingError::Io { at, source },
+            },
+        }
+    }
+}
+
+impl Phase {
+    fn of(self, at: &str) -> String {
+        match self {
+            Self::Connect => format!("{at}: connecting"),
+            Self::Handshake => format!("{at}: connected, waiting for the TLS handshake"),
+            Self::Answer => format!("{at}: connected, the daemon has not answered yet"),
+        }
+    }
+}
+
+fn over_tls(
+    endpoint: &Endpoint,
+    socket: &OwnedFd,
+    credentials: &Credentials,
+    request: &[u8],
+    patience: &mut Patience<'_>,
+) -> Result<(Head, Vec<u8>), Broken> {
+    let at = endpoint.to_string();
+    let host = match &endpoint.address {
+        Address::Tcp { host, .. } => host.strip_suffix('.').unwrap_or(host),
+        Address::Unix(_) => "docker",
+    };
+    let name = ServerName::try_from(host.to_owned()).map_err(|_| {
+        // Such a name can be in no certificate.
+        Broken::Tls(rustls::CertificateError::NotValidForName.into())
+    })?;
+    let mut tls =
+        ClientConnection::new(Arc::clone(&credentials.config), name).map_err(Broken::Tls)?;
+    patience.doing(Phase::Handshake.of(&at));
+    let mut wire = Wire {
+        fd: socket.as_fd(),
+        patience,
+    };
+    while tls.is_handshaking() {
+        tls.complete_io(&mut wire)
+            .map_err(|error| Broken::new(error, Phase::Handshake))?;
+    }
+    wire.patience.doing(Phase::Answer.of(&at));
+    let sent = send(&mut tls, &mut wire, request);
+    // In TLS 1.3 a server refuses our certificate only now: what it says counts more than that
+    // we could not write.
+    answer(&mut Decrypted { tls, wire }, sent.err())
+}
+
+fn send(tls: &mut ClientConnection, wire: &mut Wire<'_, '_>, request: &[u8]) -> io::Result<()> {
+    tls.writer().write_all(request)?;
+    while tls.wants_write() {
+        tls.write_tls(wire)?;
+    }
+    Ok(())
+}
+
+/// The reading half of a TLS connection. Unlike [`rustls::Stream`] it goes on reading when writing
+/// has failed, which is where an alert would be.
+struct Decrypted<'w, 'a> {
+    tls: ClientConnection,
+    wire: Wire<'w, 'a>,
+}
+
+impl Read for Decrypted<'_, '_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.tls.reader().read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                other => return other,
+            }
+            self.tls.read_tls(&mut self.wire)?;
+            self.tls.process_new_packets().map_err(io::Error::other)?;
+        }
+    }
+}
+
+/// Reads the head, and the body of an answer other than 200.
+fn answer(wire: &mut dyn Read, sent: Option<io::Error>) -> Result<(Head, Vec<u8>), Broken> {
+    // A write that failed is the reason only if there is nothing to read.
+    if let Some(error) = sent
+        && !matches!(
+            error.kind(),
+            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
+        )
+    {
+        return Err(Broken::new(error, Phase::Answer));
+    }
+    let mut bytes = Vec::new();
+    let head = loop {
+        match read_some(wire, &mut bytes, http::MAX_HEAD)? {
+            0 => {
+                let eof = io::ErrorKind::UnexpectedEof.into();
+                return Err(Broken::Io(eof, Phase::Answer));
+            }
+            _ => match Head::parse(&bytes) {
+                Ok(Some(head)) => break head,
+                Ok(None) => {}
+                // 21 is the record type of an alert: a TLS server that was spoken to in HTTP.
+                Err(error) => return Err(Broken::NotHttp(error, bytes.first() == Some(&21))),
+            },
+        }
+    };
+    if head.status == 200 {
+        return Ok((head, Vec::new()));
+    }
+    let mut body = bytes.split_off(head.length.min(bytes.len()));
+    let end = head
+        .content_length
+        .map_or(http::MAX_BODY, |length| length.min(http::MAX_BODY));
+    // The message is a courtesy: whatever ends it early is no failure of its own.
+    while body.len() < end && matches!(read_some(wire, &mut body, end), Ok(1..)) {}
+    body.truncate(end);
+    Ok((head, body))
+}
+
+/// One read, appended; never beyond `limit` bytes altogether.
+fn read_some(wire: &mut dyn Read, bytes: &mut Vec<u8>, limit: usize) -> Result<usize, Broken> {
+    let mut buffer = [0u8; 2048];
+    let room = limit.saturating_sub(bytes.len()).min(buffer.len());
+    let room = buffer.get_mut(..room).unwrap_or_default();
+    let count = wire
+        .read(room)
+        .map_err(|error| Broken::new(error, Phase::Answer))?;
+    bytes.extend_from_slice(room.get(..count).unwrap_or_default());
+    Ok(count)
+}

@@ -1,0 +1,389 @@
+//! DNS messages: the query for addresses of a name, and its answer (RFC 1035). Pure.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// A chain of aliases is followed so far.
+const MAX_ALIASES: usize = 16;
+/// Compression pointers in one name; each must point backwards besides.
+const MAX_POINTERS: usize = 32;
+/// No name is longer (RFC 1035, 2.3.4).
+const MAX_NAME: usize = 253;
+
+/// Which addresses are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// A records.
+    V4,
+    /// AAAA records.
+    V6,
+}
+
+impl Family {
+    fn code(self) -> u16 {
+        match self {
+            Self::V4 => 1,
+            Self::V6 => 28,
+        }
+    }
+}
+
+const CNAME: u16 = 5;
+const INTERNET: u16 = 1;
+
+/// What a server said about a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// The addresses; none when the name exists without any of this family.
+    Addresses(Vec<IpAddr>),
+    /// The server could not or would not answer: the response code.
+    Failed(u8),
+    /// There is no such name.
+    NoSuchName,
+    /// The answer did not fit: ask again by TCP.
+    Truncated,
+}
+
+/// The message is not the answer to this query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotAnAnswer {
+    /// It ends too early, or its names make no sense.
+    #[error("malformed DNS message")]
+    Malformed,
+    /// It answers something else.
+    #[error("an answer to another question")]
+    Unrelated,
+}
+
+/// Encodes the query; `None` for a text that is no DNS name.
+#[must_use]
+pub fn query(id: u16, name: &str, family: Family) -> Option<Vec<u8>> {
+    if name.is_empty() || name.len() > MAX_NAME {
+        return None;
+    }
+    let mut message = Vec::with_capacity(name.len() + 18);
+    message.extend_from_slice(&id.to_be_bytes());
+    // Recursion desired, one question, nothing else.
+    message.extend_from_slice(&[1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
+    for label in name.split('.') {
+        let length = u8::try_from(label.len()).ok()?;
+        if !(1..=63).contains(&length) || !label.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return None;
+        }
+        message.push(length);
+        message.extend_from_slice(label.as_bytes());
+    }
+    message.push(0);
+    message.extend_from_slice(&family.code().to_be_bytes());
+    message.extend_from_slice(&INTERNET.to_be_bytes());
+    Some(message)
+}
+
+/// Reads an answer to [`query`]: addresses of the name itself or of what it is an alias of.
+///
+/// # Errors
+/// [`NotAnAnswer`].
+pub fn reply(message: &[u8], id: u16, name: &str, family: Family) -> Result<Reply, NotAnAnswer> {
+    let mut reader = Reader { message, at: 0 };
+    let (found, flags) = (reader.u16()?, reader.u16()?);
+    let (questions, answers) = (reader.u16()?, reader.u16()?);
+    reader.skip(4)?;
+    if found != id || flags & 0x8000 == 0 || questions != 1 {
+        return Err(NotAnAnswer::Unrelated);
+    }
+    let asked = (reader.name()?, reader.u16()?, reader.u16()?);
+    if !asked.0.eq_ignore_ascii_case(name) || (asked.1, asked.2) != (family.code(), INTERNET) {
+        return Err(NotAnAnswer::Unrelated);
+    }
+    if flags & 0x0200 != 0 {
+        return Ok(Reply::Truncated);
+    }
+    match flags.to_be_bytes() {
+        [_, low] if low & 0x0f == 0 => {}
+        [_, low] if low & 0x0f == 3 => return Ok(Reply::NoSuchName),
+        [_, low] => return Ok(Reply::Failed(low & 0x0f)),
+    }
+
+    let mut addresses = Vec::new();
+    let mut aliases = Vec::new();
+    for _ in 0..answers {
+        let owner = reader.name()?;
+        let (kind, class) = (reader.u16()?, reader.u16()?);
+        reader.skip(4)?; // time to live
+        let length = usize::from(reader.u16()?);
+        let data = reader.at;
+        reader.skip(length)?;
+        if class != INTERNET {
+            continue;
+        }
+        let bytes = message.get(data..reader.at).unwrap_or_default();
+        if kind == CNAME {
+            let mut target = Reader { message, at: data };
+            aliases.push((owner, target.name()?));
+        } else if kind == family.code() {
+            addresses.push((owner, address(bytes, family).ok_or(NotAnAnswer::Malformed)?));
+        }
+    }
+    // Records may come in any order, so the chain of aliases is followed when all are read.
+    let mut names = vec![name.to_owned()];
+    for _ in 0..MAX_ALIASES {
+        let Some(last) = names.last() else { break };
+        let next = aliases
+            .iter()
+            .find(|(owner, _)| owner.eq_ignore_ascii_case(last));
+        match next {
+            Some((_, target)) => names.push(target.clone()),
+            None => break,
+        }
+    }
+    Ok(Reply::Addresses(
+        addresses
+            .into_iter()
+            .filter(|(owner, _)| names.iter().any(|name| name.eq_ignore_ascii_case(owner)))
+            .map(|(_, address)| address)
+            .collect(),
+    ))
+}
+
+fn address(bytes: &[u8], family: Family) -> Option<IpAddr> {
+    Some(match family {
+        Family::V4 => Ipv4Addr::from(<[u8; 4]>::try_from(bytes).ok()?).into(),
+        Family::V6 => Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?).into(),
+    })
+}
+
+struct Reader<'m> {
+    message: &'m [u8],
+    at: usize,
+}
+
+impl Reader<'_> {
+    fn u8(&mut self) -> Result<u8, NotAnAnswer> {
+        let byte = self.message.get(self.at).ok_or(NotAnAnswer::Malformed)?;
+        self.at += 1;
+        Ok(*byte)
+    }
+
+    fn u16(&mut self) -> Result<u16, NotAnAnswer> {
+        Ok(u16::from_be_bytes([self.u8()?, self.u8()?]))
+    }
+
+    fn skip(&mut self, count: usize) -> Result<(), NotAnAnswer> {
+        self.at += count;
+        if self.at > self.message.len() {
+            return Err(NotAnAnswer::Malformed);
+        }
+        Ok(())
+    }
+
+    /// A name, with its compression pointers followed; the reader ends behind the name's own
+    /// bytes. Each pointer must point before where it stands, so that no loop is possible.
+    fn name(&mut self) -> Result<String, NotAnAnswer> {
+        let mut name = String::new();
+        let mut end = None;
+        let mut pointers = 0;
+        loop {
+            let here = self.at;
+            let length = self.u8()?;
+            match length {
+                0 => break,
+                1..=63 => {
+                    let label = self.at;
+                    self.skip(usize::from(length))?;
+                    let label = self.message.get(label..self.at).unwrap_or_default();
+                    if !label.iter().all(u8::is_ascii_graphic) {
+                        return Err(NotAnAnswer::Malformed);
+                    }
+                    if !name.is_empty() {
+                        name.push('.');
+                    }
+                    name.push_str(&String::from_utf8_lossy(label));
+                    if name.len() > MAX_NAME {
+                        return Err(NotAnAnswer::Malformed);
+                    }
+                }
+                192..=255 => {
+                    let target = usize::from(u16::from_be_bytes([length & 0x3f, self.u8()?]));
+                    pointers += 1;
+                    if target >= here || pointers > MAX_POINTERS {
+                        return Err(NotAnAnswer::Malformed);
+                    }
+                    end.get_or_insert(self.at);
+                    self.at = target;
+                }
+                64..=191 => return Err(NotAnAnswer::Malformed),
+            }
+        }
+        self.at = end.unwrap_or(self.at);
+        Ok(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// An answer as servers write it: the question again, then records whose owner is a pointer
+    /// to the question's name, or written out.
+    fn answer(id: u16, name: &str, family: Family, flags: u16, records: &[Vec<u8>]) -> Vec<u8> {
+        let mut message = query(id, name, family).unwrap();
+        message[2..4].copy_from_slice(&(0x8180 | flags).to_be_bytes());
+        message[6..8].copy_from_slice(&u16::try_from(records.len()).unwrap().to_be_bytes());
+        records
+            .iter()
+            .for_each(|record| message.extend_from_slice(record));
+        message
+    }
+
+    fn encoded(name: &str) -> Vec<u8> {
+        let query = query(0, name, Family::V4).unwrap();
+        query[12..query.len() - 4].to_vec()
+    }
+
+    fn record(owner: &[u8], kind: u16, data: &[u8]) -> Vec<u8> {
+        let mut record = owner.to_vec();
+        record.extend_from_slice(&kind.to_be_bytes());
+        record.extend_from_slice(&[0, 1, 0, 0, 0, 60]);
+        record.extend_from_slice(&u16::try_from(data.len()).unwrap().to_be_bytes());
+        record.extend_from_slice(data);
+        record
+    }
+
+    const QUESTION: [u8; 2] = [0xc0, 12];
+
+    #[test]
+    fn reads_addresses_of_both_families() {
+        let v4 = answer(
+            7,
+            "docker",
+            Family::V4,
+            0,
+            &[record(&QUESTION, 1, &[172, 17, 0, 2])],
+        );
+        assert_eq!(
+            reply(&v4, 7, "Docker", Family::V4),
+            Ok(Reply::Addresses(vec![[172, 17, 0, 2].into()]))
+        );
+        let address = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 2);
+        let v6 = answer(
+            7,
+            "docker",
+            Family::V6,
+            0,
+            &[record(&QUESTION, 28, &address.octets())],
+        );
+        assert_eq!(
+            reply(&v6, 7, "docker", Family::V6),
+            Ok(Reply::Addresses(vec![address.into()]))
+        );
+    }
+
+    #[test]
+    fn follows_aliases_in_any_order_and_takes_no_other_names_addresses() {
+        let records = [
+            record(&encoded("c.example"), 1, &[10, 0, 0, 1]),
+            record(&encoded("evil.example"), 1, &[6, 6, 6, 6]),
+            record(&encoded("b.example"), 5, &encoded("c.example")),
+            record(&QUESTION, 5, &encoded("b.example")),
+        ];
+        assert_eq!(
+            reply(&answer(1, "a", Family::V4, 0, &records), 1, "a", Family::V4),
+            Ok(Reply::Addresses(vec![[10, 0, 0, 1].into()]))
+        );
+    }
+
+    #[test]
+    fn an_alias_of_itself_ends() {
+        let records = [record(&QUESTION, 5, &QUESTION)];
+        assert_eq!(
+            reply(&answer(1, "a", Family::V4, 0, &records), 1, "a", Family::V4),
+            Ok(Reply::Addresses(vec![]))
+        );
+    }
+
+    #[test]
+    fn tells_the_ways_of_not_answering_apart() {
+        for (flags, want) in [
+            (0, Reply::Addresses(vec![])),
+            (2, Reply::Failed(2)),
+            (3, Reply::NoSuchName),
+            (5, Reply::Failed(5)),
+            (0x0200, Reply::Truncated),
+        ] {
+            let message = answer(1, "a", Family::V4, flags, &[]);
+            assert_eq!(reply(&message, 1, "a", Family::V4), Ok(want), "{flags:x}");
+        }
+    }
+
+    #[test]
+    fn answers_to_other_questions_are_not_ours() {
+        let message = answer(1, "a", Family::V4, 0, &[]);
+        let unrelated = Err(NotAnAnswer::Unrelated);
+        assert_eq!(reply(&message, 2, "a", Family::V4), unrelated);
+        assert_eq!(reply(&message, 1, "b", Family::V4), unrelated);
+        assert_eq!(reply(&message, 1, "a", Family::V6), unrelated);
+        let echo = query(1, "a", Family::V4).unwrap();
+        assert_eq!(reply(&echo, 1, "a", Family::V4), unrelated);
+    }
+
+    #[test]
+    fn pointer_loops_and_cut_messages_are_malformed() {
+        // The owner points at itself, then forwards.
+        for target in [19, 200] {
+            let message = answer(
+                1,
+                "a",
+                Family::V4,
+                0,
+                &[record(&[0xc0, target], 1, &[0; 4])],
+            );
+            assert_eq!(
+                reply(&message, 1, "a", Family::V4),
+                Err(NotAnAnswer::Malformed)
+            );
+        }
+        let whole = answer(1, "a", Family::V4, 0, &[record(&QUESTION, 1, &[0; 4])]);
+        for length in 0..whole.len() {
+            assert!(
+                reply(&whole[..length], 1, "a", Family::V4).is_err(),
+                "{length}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_name_is_not_asked_for() {
+        let long_label = "x".repeat(64);
+        let long_name = "x.".repeat(127) + "x";
+        for name in ["", ".", "a..b", "a b", "dé", &long_label, &long_name] {
+            assert_eq!(query(1, name, Family::V4), None, "{name}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..120)) {
+            let _ = reply(&bytes, 1, "a", Family::V4);
+            // Also behind a good beginning, where the interesting code is.
+            let mut message = answer(1, "a", Family::V4, 0, &[]);
+            message[7] = 3;
+            message.extend_from_slice(&bytes);
+            let _ = reply(&message, 1, "a", Family::V4);
+        }
+
+        #[test]
+        fn reads_back_any_addresses(
+            name in "[a-z]{1,20}(\\.[a-z0-9-]{1,20}){0,5}",
+            addresses in proptest::collection::vec(any::<[u8; 4]>(), 0..20),
+            id in any::<u16>(),
+        ) {
+            let records: Vec<_> = addresses.iter().map(|a| record(&QUESTION, 1, a)).collect();
+            let message = answer(id, &name, Family::V4, 0, &records);
+            prop_assert_eq!(
+                reply(&message, id, &name, Family::V4),
+                Ok(Reply::Addresses(addresses.into_iter().map(IpAddr::from).collect()))
+            );
+        }
+    }
+}

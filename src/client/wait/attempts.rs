@@ -1,0 +1,276 @@
+//! The loop of `wait`: one attempt after another, without a busy moment.
+//!
+//! Each attempt reads everything anew (sockets, certificates, names), so that whatever appears
+//! while we wait is used. An attempt that reaches an open socket simply blocks: our PID 1 opens
+//! its sockets first, and the first call is answered when dockerd is ready.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::WaitError;
+use crate::cli::environment::Environment;
+use crate::client::credentials::Credentials;
+use crate::client::duration;
+use crate::client::endpoint::{Endpoint, Security, Surroundings, Wanted};
+use crate::client::http::Head;
+use crate::client::patience::{Halt, Patience};
+use crate::client::ping::{self, PingError, TlsReason};
+use crate::client::resolve::Resolver;
+
+/// Pauses between attempts double from the first to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+/// One attempt holds on so long; then it starts anew, because the address behind the name may
+/// have changed and a connection to a dead machine says nothing.
+const ATTEMPT: Duration = Duration::from_secs(10);
+/// An attempt that had less time than this, and used all of it, found nothing out.
+const BRIEF: Duration = Duration::from_secs(1);
+/// So many attempts with the same files must end in the same TLS failure before it is final: the
+/// other container may be replacing them at this moment.
+const SETTLED: u32 = 3;
+
+/// What is waited for.
+#[derive(Debug, Clone, Default)]
+pub struct Target {
+    /// Which daemon, as the flags say.
+    pub wanted: Wanted,
+    /// Files that must exist first.
+    pub files: Vec<PathBuf>,
+    /// Where names are looked up.
+    pub resolver: Resolver,
+}
+
+/// A daemon that answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ready {
+    /// Where.
+    pub endpoint: Endpoint,
+    /// The head of its answer.
+    pub head: Head,
+}
+
+impl Ready {
+    /// The line for people: `ready after 0.59s: docker 28.5.2 api 1.51 at tcp://docker:2376 (TLS)`.
+    #[must_use]
+    pub fn line(&self, elapsed: Duration) -> String {
+        format!(
+            "ready after {}: {} at {}",
+            duration::show(elapsed),
+            self.head.engine(),
+            self.endpoint
+        )
+    }
+}
+
+/// Tries until the daemon is ready, patience ends, or waiting cannot help.
+///
+/// # Errors
+/// [`WaitError`].
+pub fn until_ready(
+    target: &Target,
+    env: &Environment,
+    patience: &mut Patience<'_>,
+) -> Result<Ready, WaitError> {
+    let limit = patience.limit();
+    let mut pauses = Pauses::default();
+    let mut settling = Settling::default();
+    // Found out before anything is waited for: a mistake in the words does not cure itself.
+    Endpoint::resolve(&target.wanted, env, Surroundings::look(env))?;
+
+    while let Some(path) = target.files.iter().find(|path| !path.exists()) {
+        patience.doing(format!("file {}", path.display()));
+        if patience.is_over() {
+            return Err(WaitError::MissingFile {
+                path: path.clone(),
+                limit,
+            });
+        }
+        pause(patience, pauses.next())?;
+    }
+    pauses = Pauses::default();
+    let mut earlier = None;
+    loop {
+        let endpoint = Endpoint::resolve(&target.wanted, env, Surroundings::look(env))?;
+        patience.begin_attempt(ATTEMPT);
+        let brief = patience.left() < BRIEF;
+        let (outcome, credentials) = attempt(&endpoint, &target.resolver, patience);
+        let failure = match outcome {
+            Ok(head) => return Ok(Ready { endpoint, head }),
+            // Cut off by the end of everything: what came before says more.
+            Err(failure) if brief && failure.is_cut_off() => earlier.unwrap_or(failure),
+            Err(failure) => failure,
+        };
+        if let PingError::Stopped { .. } = failure {
+            return Err(WaitError::Stopped);
+        }
+        let outlook = Outlook::of(&failure);
+        let same = settling.count(outlook, credentials);
+        if outlook == Outlook::Hopeless || (outlook == Outlook::Settling && same >= SETTLED) {
+            return Err(WaitError::Hopeless(Box::new(failure)));
+        }
+        if patience.is_over() {
+            return Err(WaitError::TimedOut {
+                limit,
+                source: Box::new(failure),
+            });
+        }
+        patience.doing(told(&endpoint, &failure));
+        let length = match outlook {
+            Outlook::Settling => LONGEST_PAUSE,
+            Outlook::Hopeful | Outlook::Hopeless => pauses.next(),
+        };
+        pause(patience, length)?;
+        if patience.is_over() {
+            return Err(WaitError::TimedOut {
+                limit,
+                source: Box::new(failure),
+            });
+        }
+        earlier = Some(failure);
+    }
+}
+
+/// One exchange, and the credentials that it was made with.
+fn attempt(
+    endpoint: &Endpoint,
+    resolver: &Resolver,
+    patience: &mut Patience<'_>,
+) -> (Result<Head, PingError>, Option<Credentials>) {
+    let credentials = match &endpoint.security {
+        Security::Plain => None,
+        Security::Tls(files) => match Credentials::load(files) {
+            Ok(credentials) => Some(credentials),
+            Err(error) => return (Err(error.into()), None),
+        },
+    };
+    let outcome = ping::exchange(endpoint, credentials.as_ref(), resolver, patience);
+    (outcome, credentials)
+}
+
+/// What the notice says: where, and why not yet; most failures say the first themselves.
+fn told(endpoint: &Endpoint, failure: &PingError) -> String {
+    let (at, failure) = (endpoint.to_string(), failure.to_string());
+    if failure.contains(&at) {
+        failure
+    } else {
+        format!("{at}: {failure}")
+    }
+}
+
+fn pause(patience: &mut Patience<'_>, length: Duration) -> Result<(), WaitError> {
+    // poll(2) without a descriptor of its own fails for want of memory only: the next attempt
+    // will say so better.
+    match patience.pause(length) {
+        Err(error) if Halt::of(&error) == Some(Halt::Stopped) => Err(WaitError::Stopped),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Whether waiting can help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outlook {
+    /// It can.
+    Hopeful,
+    /// It cannot.
+    Hopeless,
+    /// It can as long as files change.
+    Settling,
+}
+
+impl Outlook {
+    fn of(failure: &PingError) -> Self {
+        let PingError::Tls { source, .. } = failure else {
+            return Self::Hopeful;
+        };
+        match source.reason {
+            TlsReason::NameMismatch { .. } => Self::Hopeless,
+            TlsReason::ClientRefused { .. }
+            | TlsReason::Expired
+            | TlsReason::NotTls
+            | TlsReason::Other
+            | TlsReason::UnknownAuthority => Self::Settling,
+            // Clocks in virtual machines are set some seconds after the start.
+            TlsReason::NotYetValid => Self::Hopeful,
+        }
+    }
+}
+
+/// How often in a row the same files led to a TLS failure.
+#[derive(Default)]
+struct Settling {
+    last: Option<Credentials>,
+    count: u32,
+}
+
+impl Settling {
+    fn count(&mut self, outlook: Outlook, credentials: Option<Credentials>) -> u32 {
+        let same = match (&self.last, &credentials) {
+            (Some(last), Some(now)) => last.same_files(now),
+            _ => false,
+        };
+        self.count = match outlook {
+            Outlook::Settling if same => self.count + 1,
+            Outlook::Settling => 1,
+            Outlook::Hopeful | Outlook::Hopeless => 0,
+        };
+        self.last = credentials;
+        self.count
+    }
+}
+
+/// 10, 20, 40, … 250 ms.
+struct Pauses(Duration);
+
+impl Default for Pauses {
+    fn default() -> Self {
+        Self(FIRST_PAUSE)
+    }
+}
+
+impl Pauses {
+    fn next(&mut self) -> Duration {
+        let now = self.0;
+        self.0 = (now * 2).min(LONGEST_PAUSE);
+        now
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_a_quarter_of_a_second() {
+        let mut pauses = Pauses::default();
+        let list: Vec<_> = (0..8).map(|_| pauses.next().as_millis()).collect();
+        assert_eq!(list, [10, 20, 40, 80, 160, 250, 250, 250]);
+    }
+
+    #[test]
+    fn only_a_wrong_name_is_final_at_once() {
+        let tls = |error: rustls::Error| {
+            Outlook::of(&PingError::Tls {
+                at: "x".into(),
+                source: Box::new(error.into()),
+            })
+        };
+        use rustls::CertificateError as C;
+        for (error, want) in [
+            (C::NotValidForName, Outlook::Hopeless),
+            (C::UnknownIssuer, Outlook::Settling),
+            (C::BadSignature, Outlook::Settling),
+            (C::Expired, Outlook::Settling),
+            (C::NotValidYet, Outlook::Hopeful),
+        ] {
+            assert_eq!(tls(error.clone().into()), want, "{error:?}");
+        }
+        assert_eq!(
+            tls(rustls::Error::AlertReceived(
+                rustls::AlertDescription::UnknownCA
+            )),
+            Outlook::Settling
+        );
+        let refused = PingError::Refused { at: "x".into() };
+        assert_eq!(Outlook::of(&refused), Outlook::Hopeful);
+    }
+}

@@ -1,0 +1,83 @@
+//! Why a wait ended without a daemon.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::client::duration;
+use crate::client::endpoint::EndpointError;
+use crate::client::ping::PingError;
+use crate::explain::{Explain, exit};
+
+/// What `wait` exits with when the daemon is not ready. Not 124 as timeout(1) does: a caller
+/// cannot do anything else about the one than about the other.
+pub(super) const NOT_READY: u8 = 1;
+
+/// Why a wait ended without a daemon.
+#[derive(Debug, thiserror::Error)]
+pub enum WaitError {
+    /// Flags and environment name no daemon.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// Waiting longer would not help.
+    #[error("the daemon will not become ready for this client")]
+    Hopeless(#[source] Box<PingError>),
+    /// A file of `--for-file` did not appear in time.
+    #[error("{} did not appear within {}", path.display(), duration::show(*limit))]
+    MissingFile {
+        /// The file.
+        path: PathBuf,
+        /// The whole time.
+        limit: Duration,
+    },
+    /// The handlers could not be installed.
+    #[error("could not prepare for signals")]
+    Signals(#[source] io::Error),
+    /// A signal came.
+    #[error("stopped by a signal")]
+    Stopped,
+    /// The time is over.
+    #[error("no daemon was ready within {}", duration::show(*limit))]
+    TimedOut {
+        /// The whole time.
+        limit: Duration,
+        /// What the last attempt said.
+        source: Box<PingError>,
+    },
+}
+
+impl Explain for WaitError {
+    fn why(&self) -> String {
+        match self {
+            Self::Endpoint(error) => error.why(),
+            Self::Hopeless(error) | Self::TimedOut { source: error, .. } => error.why(),
+            Self::MissingFile { .. } => {
+                "whoever writes it has not done so, or does it in another volume".into()
+            }
+            Self::Signals(_) => "the process has no descriptor left".into(),
+            Self::Stopped => "SIGINT or SIGTERM asked for it".into(),
+        }
+    }
+
+    fn fix(&self) -> String {
+        match self {
+            Self::Endpoint(error) => error.fix(),
+            Self::Hopeless(error) | Self::TimedOut { source: error, .. } => error.fix(),
+            Self::MissingFile { .. } => {
+                "mount the volume in which it appears, or allow more time: --timeout".into()
+            }
+            Self::Signals(_) => "raise the limit: docker run --ulimit nofile=1024".into(),
+            Self::Stopped => "nothing to do".into(),
+        }
+    }
+
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Endpoint(error) => error.exit_code(),
+            Self::Hopeless(_) | Self::MissingFile { .. } | Self::TimedOut { .. } => NOT_READY,
+            Self::Signals(_) => exit::STEP_FAILED,
+            // run() returns the signal's own code; this is for callers without one.
+            Self::Stopped => exit::SIGNAL_BASE,
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! What the `ListenPlan` must know of the machine: a handful of small reads, done before
+//! anything slow.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::IpAddr;
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use rustix::net::{AddressFamily, SocketType};
+use serde::{Deserialize, Serialize};
+
+use super::mountinfo;
+use crate::cli::config::Config;
+use crate::plan::address::Address;
+
+/// What is at a path where a socket should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PathState {
+    /// Nothing.
+    Absent,
+    /// A socket on which nobody listens.
+    DeadSocket {
+        /// Whether it is a mount point.
+        mounted: bool,
+    },
+    /// A socket on which somebody listens.
+    LiveSocket {
+        /// Whether it is a mount point.
+        mounted: bool,
+    },
+    /// A directory without entries.
+    EmptyDirectory {
+        /// Whether it is a mount point.
+        mounted: bool,
+    },
+    /// A directory with entries.
+    Directory,
+    /// Something else, in words.
+    Other(String),
+}
+
+/// A socket passed to us by socket activation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActivatedSocket {
+    /// The descriptor.
+    pub fd: u32,
+    /// Its name from `LISTEN_FDNAMES`, or `unknown` as systemd has it.
+    pub name: String,
+    /// Whether it is a listening socket.
+    pub listening: bool,
+}
+
+/// Facts for the `ListenPlan`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenFacts {
+    /// What is at each wanted unix path.
+    pub paths: BTreeMap<PathBuf, PathState>,
+    /// /etc/hosts.
+    pub hosts: Vec<(String, IpAddr)>,
+    /// /etc/group.
+    pub groups: BTreeMap<String, u32>,
+    /// Whether an IPv6 socket can be made here.
+    pub ipv6: bool,
+    /// Sockets passed to us.
+    pub activation: Vec<ActivatedSocket>,
+}
+
+impl ListenFacts {
+    /// Reads what is needed for these addresses.
+    #[must_use]
+    pub fn read(config: &Config, addresses: &[Address]) -> Self {
+        let text = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        let paths: Vec<&PathBuf> = addresses
+            .iter()
+            .filter_map(|address| match address {
+                Address::Unix(path) => Some(path),
+                Address::Tcp { .. } | Address::Activated(_) => None,
+            })
+            .collect();
+        // Only needed when something is in the way, and the file can be long.
+        let in_the_way = paths.iter().any(|path| path.symlink_metadata().is_ok());
+        let mounts = if in_the_way {
+            mountinfo::parse(&std::fs::read("/proc/self/mountinfo").unwrap_or_default())
+        } else {
+            Vec::new()
+        };
+        Self {
+            paths: paths
+                .iter()
+                .map(|path| ((*path).clone(), path_state(path, &mounts)))
+                .collect(),
+            hosts: parse_hosts(&text("/etc/hosts")),
+            groups: parse_groups(&text("/etc/group")),
+            ipv6: ipv6_sockets(),
+            activation: activation(config),
+        }
+    }
+
+    /// What is at a path.
+    #[must_use]
+    pub fn state_of(&self, path: &Path) -> PathState {
+        self.paths.get(path).cloned().unwrap_or(PathState::Absent)
+    }
+
+    /// The address that Go would bind for a name: the first IPv4 one, else the first.
+    #[must_use]
+    pub fn addresses_of(&self, name: &str) -> Vec<IpAddr> {
+        let of_name = || {
+            self.hosts
+                .iter()
+                .filter(|(host, _)| host == name)
+                .map(|(_, ip)| *ip)
+        };
+        of_name()
+            .find(IpAddr::is_ipv4)
+            .or_else(|| of_name().next())
+            .into_iter()
+            .collect()
+    }
+
+    /// The id of a group.
+    #[must_use]
+    pub fn gid_of(&self, name: &str) -> Option<u32> {
+        self.groups.get(name).copied()
+    }
+}
+
+fn path_state(path: &Path, mounts: &[mountinfo::Mount]) -> PathState {
+    let meta = match path.symlink_metadata() {
+        Ok(meta) => meta,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return PathState::Absent,
+        Err(error) => return PathState::Other(format!("not readable ({error})")),
+    };
+    // The mount table has resolved paths: /var/run/docker.sock is mounted on /run/docker.sock.
+    let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let mounted = mountinfo::at(mounts, &real).is_some();
+    let kind = meta.file_type();
+    if kind.is_socket() {
+        return match UnixStream::connect(path) {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                PathState::DeadSocket { mounted }
+            }
+            // Full backlog, wrong type, no permission: somebody is there.
+            Ok(_) | Err(_) => PathState::LiveSocket { mounted },
+        };
+    }
+    if kind.is_dir() {
+        return match std::fs::read_dir(path).map(|mut entries| entries.next().is_none()) {
+            Ok(true) => PathState::EmptyDirectory { mounted },
+            Ok(false) | Err(_) => PathState::Directory,
+        };
+    }
+    let name = if kind.is_symlink() {
+        "a symbolic link"
+    } else {
+        "a file, not a socket"
+    };
+    PathState::Other(name.to_owned())
+}
+
+/// A trial: Go listens on `[::]` for `0.0.0.0` whenever such a socket can be bound.
+fn ipv6_sockets() -> bool {
+    let any = std::net::SocketAddrV6::new(std::net::Ipv6Addr::UNSPECIFIED, 0, 0, 0);
+    rustix::net::socket(AddressFamily::INET6, SocketType::STREAM, None)
+        .is_ok_and(|socket| rustix::net::bind(&socket, &any).is_ok())
+}
+
+fn activation(config: &Config) -> Vec<ActivatedSocket> {
+    let text = |name: &str| config.env.get(name).and_then(std::ffi::OsStr::to_str);
+    let number = |name: &str| text(name).and_then(|text| text.parse::<u32>().ok());
+    if number("LISTEN_PID") != Some(config.identity.pid) {
+        return Vec::new();
+    }
+    let names: Vec<&str> = text("LISTEN_FDNAMES")
+        .unwrap_or_default()
+        .split(':')
+        .collect();
+    let count = number("LISTEN_FDS").unwrap_or_default().min(1024);
+    (0..count)
+        .map(|index| {
+            let fd = index + 3;
+            let name = names.get(index as usize).filter(|name| !name.is_empty());
+            ActivatedSocket {
+                fd,
+                name: (*name.unwrap_or(&"unknown")).to_owned(),
+                listening: crate::sys::net::is_listening(fd),
+            }
+        })
+        .collect()
+}
+
+/// Names and addresses of a hosts file (`hosts(5)`).
+#[must_use]
+pub fn parse_hosts(text: &str) -> Vec<(String, IpAddr)> {
+    let line = |line: &str| {
+        let line = line.split('#').next().unwrap_or_default().to_owned();
+        let mut words = line
+            .split_whitespace()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+            .into_iter();
+        let ip: Option<IpAddr> = words.next().and_then(|ip| ip.parse().ok());
+        words
+            .filter_map(move |name| Some((name, ip?)))
+            .collect::<Vec<_>>()
+    };
+    text.lines().flat_map(line).collect()
+}
+
+/// Names and ids of a group file (`group(5)`). Read by hand: a static binary has no NSS.
+#[must_use]
+pub fn parse_groups(text: &str) -> BTreeMap<String, u32> {
+    let line = |line: &str| {
+        let mut fields = line.split(':');
+        Some((fields.next()?.to_owned(), fields.nth(1)?.parse().ok()?))
+    };
+    text.lines().filter_map(line).collect()
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test makes its own files")]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixListener;
+
+    #[test]
+    fn states_of_a_path_are_told_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let state = |name: &str| path_state(&path(name), &[]);
+
+        assert_eq!(state("absent"), PathState::Absent);
+        let listener = UnixListener::bind(path("sock")).unwrap();
+        assert_eq!(state("sock"), PathState::LiveSocket { mounted: false });
+        drop(listener);
+        assert_eq!(state("sock"), PathState::DeadSocket { mounted: false });
+        std::fs::create_dir_all(path("dir/x")).unwrap();
+        assert_eq!(state("dir"), PathState::Directory);
+        assert_eq!(state("dir/x"), PathState::EmptyDirectory { mounted: false });
+        std::fs::write(path("file"), "").unwrap();
+        assert!(matches!(state("file"), PathState::Other(_)));
+    }
+
+    #[test]
+    fn hosts_and_groups_are_read() {
+        let hosts = parse_hosts("127.0.0.1 localhost a # b\n::1 localhost\nbad x\n");
+        assert_eq!(hosts.len(), 3);
+        let facts = ListenFacts {
+            hosts,
+            ..ListenFacts::default()
+        };
+        assert_eq!(
+            facts.addresses_of("localhost"),
+            ["127.0.0.1".parse::<IpAddr>().unwrap()]
+        );
+        assert!(facts.addresses_of("b").is_empty());
+        let groups = parse_groups("root:x:0:\ndocker:x:2375:a,b\nbroken\nx:y:z\n");
+        assert_eq!(groups.get("docker"), Some(&2375));
+        assert_eq!(groups.len(), 2);
+    }
+}

@@ -1,0 +1,64 @@
+//! What this process may do.
+
+use caps::{CapSet, Capability};
+use serde::{Deserialize, Serialize};
+
+/// Rights of this process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessFacts {
+    /// Effective user id.
+    pub uid: u32,
+    /// Effective capabilities, by name.
+    pub effective: Vec<String>,
+    /// Bounding set, by name.
+    pub bounding: Vec<String>,
+    /// `no_new_privs`.
+    pub no_new_privs: bool,
+    /// Whether the user namespace maps every id, as the initial one does.
+    pub full_id_map: bool,
+}
+
+impl ProcessFacts {
+    /// Reads /proc/self and the capability sets.
+    #[must_use]
+    pub fn read() -> Self {
+        let names = |set| {
+            let mut names: Vec<String> = caps::read(None, set)
+                .unwrap_or_default()
+                .iter()
+                .map(|capability: &Capability| capability.to_string())
+                .collect();
+            names.sort_unstable();
+            names
+        };
+        let uid_map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+        Self {
+            uid: rustix::process::geteuid().as_raw(),
+            effective: names(CapSet::Effective),
+            bounding: names(CapSet::Bounding),
+            no_new_privs: rustix::thread::no_new_privs().unwrap_or(false),
+            full_id_map: full_id_map(&uid_map),
+        }
+    }
+
+    /// Whether a capability is effective.
+    #[must_use]
+    pub fn may(&self, capability: &str) -> bool {
+        self.effective.iter().any(|name| name == capability)
+    }
+}
+
+fn full_id_map(text: &str) -> bool {
+    text.split_whitespace().collect::<Vec<_>>() == ["0", "0", "4294967295"]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_initial_map_is_full_and_others_are_not() {
+        assert!(full_id_map("         0          0 4294967295\n"));
+        assert!(!full_id_map("0 1000 1\n1 100000 65536\n"));
+    }
+}

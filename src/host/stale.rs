@@ -1,0 +1,251 @@
+//! Left-overs of a daemon that was killed: pid files, sockets, task directories. Each is only
+//! called stale with proof that its owner is dead (S15, S16, Z1, Z9).
+
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::cli::config::Config;
+
+/// Something that a dead daemon left.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct StaleFile {
+    /// What it is.
+    pub path: PathBuf,
+    /// Whether it is a directory to be removed with its content.
+    pub tree: bool,
+    /// Why its owner is dead.
+    pub proof: String,
+}
+
+/// Where daemons leave things.
+#[derive(Debug, Clone)]
+pub struct Places {
+    /// The root of /run.
+    pub run: PathBuf,
+    /// `--pidfile`, if given.
+    pub pidfile: Option<PathBuf>,
+    /// `--exec-root`.
+    pub exec_root: PathBuf,
+    /// /proc.
+    pub proc: PathBuf,
+}
+
+impl Places {
+    /// The places of this configuration.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        Self {
+            run: "/run".into(),
+            pidfile: config.daemon.value("pidfile").map(PathBuf::from),
+            exec_root: config
+                .daemon
+                .value("exec-root")
+                .unwrap_or("/run/docker")
+                .into(),
+            proc: "/proc".into(),
+        }
+    }
+}
+
+/// Finds everything that is stale.
+#[must_use]
+pub fn find(places: &Places) -> Vec<StaleFile> {
+    let mut found = Vec::new();
+    let mut pid_files = Vec::new();
+    pid_files_below(&places.run, &mut pid_files, 0);
+    pid_files.extend(places.pidfile.clone().filter(|path| path.is_file()));
+    pid_files.push(places.exec_root.join("containerd/containerd.pid"));
+    for path in pid_files {
+        if let Some(proof) = dead_pid_file(&places.proc, &path) {
+            found.push(StaleFile {
+                path,
+                tree: false,
+                proof,
+            });
+        }
+    }
+    let sockets = [
+        places.run.join("containerd/containerd.sock"),
+        places.exec_root.join("containerd/containerd.sock"),
+    ];
+    for path in sockets {
+        if let Some(proof) = dead_socket(&path) {
+            found.push(StaleFile {
+                path,
+                tree: false,
+                proof,
+            });
+        }
+    }
+    if let Some(proof) = no_containerd(&places.proc) {
+        let state = places
+            .exec_root
+            .join("containerd/daemon/io.containerd.runtime.v2.task");
+        for namespace in entries(&state) {
+            for path in entries(&namespace) {
+                found.push(StaleFile {
+                    path,
+                    tree: true,
+                    proof: proof.clone(),
+                });
+            }
+        }
+    }
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+fn entries(dir: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).collect()
+}
+
+/// Every `docker*.pid`, whatever its case, below a directory; links are not followed, nor other
+/// daemons' deep trees: the exec root's own mounts lie deeper than this.
+fn pid_files_below(dir: &Path, found: &mut Vec<PathBuf>, depth: usize) {
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        let Ok(kind) = entry.file_type() else {
+            continue;
+        };
+        let name = entry.file_name().to_string_lossy().to_ascii_lowercase();
+        if kind.is_file() && name.starts_with("docker") && name.ends_with(".pid") {
+            found.push(entry.path());
+        } else if kind.is_dir() && depth < 4 && name != "netns" && name != "rootfs" {
+            pid_files_below(&entry.path(), found, depth + 1);
+        }
+    }
+}
+
+/// Why the daemon of a pid file is dead; nothing if it lives, or if there is no such file.
+fn dead_pid_file(proc: &Path, path: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let Ok(pid) = text.trim().parse::<u32>() else {
+        return Some("it holds no process id".into());
+    };
+    match command(proc, pid) {
+        None => Some(format!("process {pid} does not exist")),
+        Some(name) if name == "dockerd" || name.starts_with("containerd") => None,
+        Some(name) => Some(format!("process {pid} is {name}, not a daemon of Docker's")),
+    }
+}
+
+/// The name of a process; nothing for a thread id, which /proc answers for as well.
+fn command(proc: &Path, pid: u32) -> Option<String> {
+    let status = std::fs::read_to_string(proc.join(pid.to_string()).join("status")).ok()?;
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        line.map(|value| value.trim_start_matches(':').trim().to_owned())
+    };
+    let leader = field("Tgid").is_none_or(|tgid| tgid == pid.to_string());
+    let zombie = field("State").is_some_and(|state| state.starts_with('Z'));
+    field("Name").filter(|_| leader && !zombie)
+}
+
+fn dead_socket(path: &Path) -> Option<String> {
+    match UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            Some("nobody listens on it".into())
+        }
+        Ok(_) | Err(_) => None,
+    }
+}
+
+/// Proof that no containerd and no shim runs in this pid namespace.
+fn no_containerd(proc: &Path) -> Option<String> {
+    let pids = entries(proc);
+    let mut pids = pids
+        .iter()
+        .filter_map(|path| path.file_name()?.to_str()?.parse().ok());
+    let alive = pids.any(|pid| command(proc, pid).is_some_and(|n| n.starts_with("containerd")));
+    (!alive).then(|| "no containerd and no shim is running".into())
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test makes its own files")]
+mod tests {
+    use super::*;
+
+    fn write(path: &Path, text: &str) {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    /// A /run with left-overs and a /proc with a sleep as 7, a dockerd as 8 and its thread 9.
+    fn machine() -> (tempfile::TempDir, Places) {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        for (pid, name, tgid) in [(7, "sleep", 7), (8, "dockerd", 8), (9, "dockerd", 8)] {
+            let text = format!("Name:\t{name}\nState:\tS (sleeping)\nTgid:\t{tgid}\n");
+            write(&root.join(format!("proc/{pid}/status")), &text);
+        }
+        let places = Places {
+            run: root.join("run"),
+            pidfile: None,
+            exec_root: root.join("run/docker"),
+            proc: root.join("proc"),
+        };
+        (dir, places)
+    }
+
+    fn found(places: &Places) -> Vec<String> {
+        let name = |file: &StaleFile| {
+            let path = file.path.strip_prefix(&places.run).unwrap_or(&file.path);
+            path.display().to_string()
+        };
+        find(places).iter().map(name).collect()
+    }
+
+    #[test]
+    fn pid_files_are_stale_only_when_no_daemon_has_that_pid() {
+        let (_dir, places) = machine();
+        for (name, text) in [
+            ("docker.pid", "8"),           // lives
+            ("x/Docker-foo.pid", "7"),     // a recycled pid
+            ("docker-thread.pid", "9"),    // a thread id
+            ("docker-gone.pid", "99\n"),   // dead
+            ("docker-odd.pid", "garbage"), // nobody's
+            ("other.pid", "99"),           // not ours
+        ] {
+            write(&places.run.join(name), text);
+        }
+        assert_eq!(
+            found(&places),
+            [
+                "docker-gone.pid",
+                "docker-odd.pid",
+                "docker-thread.pid",
+                "x/Docker-foo.pid"
+            ]
+        );
+    }
+
+    #[test]
+    fn task_directories_are_stale_only_without_a_containerd() {
+        let (dir, places) = machine();
+        let task = "docker/containerd/daemon/io.containerd.runtime.v2.task/moby/abc";
+        write(&places.run.join(task).join("init.pid"), "1");
+        assert_eq!(found(&places), [task]);
+        write(
+            &dir.path().join("proc/12/status"),
+            "Name:\tcontainerd-shim\nTgid:\t12\n",
+        );
+        assert_eq!(found(&places), Vec::<String>::new());
+    }
+
+    #[test]
+    fn sockets_and_a_pidfile_of_the_users_are_looked_at() {
+        let (dir, mut places) = machine();
+        let socket = places.run.join("containerd/containerd.sock");
+        std::fs::create_dir_all(socket.parent().unwrap()).unwrap();
+        let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        places.pidfile = Some(dir.path().join("data/docker.pid"));
+        write(&dir.path().join("data/docker.pid"), "99");
+        assert_eq!(find(&places).len(), 1);
+        drop(listener);
+        assert_eq!(find(&places).len(), 2);
+    }
+}

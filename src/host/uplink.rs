@@ -1,0 +1,148 @@
+//! The way out: the link of the default route and its MTU, what addresses and routes are taken,
+//! and the resolvers.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::net4::Net4;
+
+/// Facts about the way out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UplinkFacts {
+    /// Links of default routes, with their MTU in bytes.
+    pub links: Vec<Link>,
+    /// Networks to which this namespace has a route.
+    pub routes: Vec<Net4>,
+    /// Name servers of /etc/resolv.conf.
+    pub resolvers: Vec<IpAddr>,
+}
+
+/// A link that carries a default route.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Link {
+    /// Its name.
+    pub name: String,
+    /// Its MTU in bytes.
+    pub mtu: u32,
+}
+
+impl UplinkFacts {
+    /// Reads /proc/net, /sys/class/net and /etc/resolv.conf.
+    #[must_use]
+    pub fn read() -> Self {
+        let text = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        let (mut names, routes) = ipv4_routes(&text("/proc/net/route"));
+        names.extend(ipv6_default_links(&text("/proc/net/ipv6_route")));
+        names.sort_unstable();
+        names.dedup();
+        let link = |name: String| {
+            let path = Path::new("/sys/class/net").join(&name).join("mtu");
+            let mtu = std::fs::read_to_string(path).ok()?.trim().parse().ok()?;
+            Some(Link { name, mtu })
+        };
+        Self {
+            links: names.into_iter().filter_map(link).collect(),
+            routes,
+            resolvers: resolvers(&text("/etc/resolv.conf")),
+        }
+    }
+
+    /// The smallest MTU of the links that carry a default route.
+    #[must_use]
+    pub fn mtu(&self) -> Option<u32> {
+        self.links.iter().map(|link| link.mtu).min()
+    }
+}
+
+/// Links of default routes and the other destinations of `/proc/net/route`
+/// (hexadecimal, in the byte order of the machine).
+fn ipv4_routes(text: &str) -> (Vec<String>, Vec<Net4>) {
+    let mut links = Vec::new();
+    let mut routes = Vec::new();
+    for line in text.lines().skip(1) {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let (Some(name), Some(destination), Some(mask)) =
+            (fields.first(), fields.get(1), fields.get(7))
+        else {
+            continue;
+        };
+        let number = |hex: &str| u32::from_str_radix(hex, 16).map(u32::from_be).ok();
+        let (Some(destination), Some(mask)) = (number(destination), number(mask)) else {
+            continue;
+        };
+        match mask {
+            0 => links.push((*name).to_owned()),
+            _ => routes.push(Net4::new(Ipv4Addr::from(destination), mask.leading_ones())),
+        }
+    }
+    (links, routes)
+}
+
+/// Links of default routes in `/proc/net/ipv6_route`; the kernel's own rejecting routes are on
+/// `lo` and count for nothing.
+fn ipv6_default_links(text: &str) -> Vec<String> {
+    let line = |line: &str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let default = fields.get(1) == Some(&"00");
+        fields
+            .last()
+            .filter(|name| default && **name != "lo")
+            .map(|name| (*name).to_owned())
+    };
+    text.lines().filter_map(line).collect()
+}
+
+/// The `nameserver` lines of a resolv.conf (`resolv.conf(5)`); a zone (`%eth0`) is cut off.
+#[must_use]
+pub fn resolvers(text: &str) -> Vec<IpAddr> {
+    let line = |line: &str| {
+        let mut words = line.split_whitespace();
+        let address = words
+            .next()
+            .filter(|word| *word == "nameserver")
+            .and_then(|_| words.next())?;
+        address.split('%').next()?.parse().ok()
+    };
+    text.lines().filter_map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn default_links_and_taken_networks_are_read() {
+        let text = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\n\
+                    eth0\t00000000\t010011AC\t0003\t0\t0\t0\t00000000\t0\t0\t0\n\
+                    eth0\t000011AC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0\n";
+        let (links, routes) = ipv4_routes(text);
+        assert_eq!(links, ["eth0"]);
+        assert_eq!(routes, ["172.17.0.0/16".parse().unwrap()]);
+        let six = "00000000000000000000000000000000 00 0 00 fe80 00000400 1 0 00000003 eth1\n\
+                   00000000000000000000000000000000 00 0 00 0 ffffffff 1 0 00200200 lo\n";
+        assert_eq!(ipv6_default_links(six), ["eth1"]);
+    }
+
+    #[test]
+    fn resolvers_are_read_and_other_lines_passed_over() {
+        let text =
+            "search x\nnameserver 127.0.0.11\n# nameserver 1.1.1.1\nnameserver fe80::1%eth0\n";
+        assert_eq!(
+            resolvers(text),
+            [
+                "127.0.0.11".parse::<IpAddr>().unwrap(),
+                "fe80::1".parse().unwrap()
+            ]
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_without_a_panic(text in "(.{0,60}\n){0,4}") {
+            let _ = (ipv4_routes(&text), ipv6_default_links(&text), resolvers(&text));
+        }
+    }
+}

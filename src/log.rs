@@ -1,0 +1,159 @@
+//! Our log lines: the form of dockerd's own, so that one reader of the container's log reads
+//! both; or one JSON object a line.
+
+use std::fmt::{self, Write as _};
+use std::io::Write as _;
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+use crate::cli::environment::Environment;
+
+/// Form of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Text,
+    Json,
+}
+
+/// Our formatter.
+#[derive(Debug)]
+struct Line(Form);
+
+#[derive(Default)]
+struct Message(String);
+
+impl Visit for Message {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let _ = match field.name() {
+            "message" => write!(self.0, "{value:?}"),
+            name => write!(self.0, " {name}={value:?}"),
+        };
+    }
+}
+
+impl<S, N> FormatEvent<S, N> for Line
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut message = Message::default();
+        event.record(&mut message);
+        let level = match *event.metadata().level() {
+            Level::ERROR => "error",
+            Level::WARN => "warning", // dockerd's word
+            Level::INFO => "info",
+            Level::DEBUG | Level::TRACE => "debug",
+        };
+        let time = OffsetDateTime::now_utc()
+            .format(&Rfc3339)
+            .unwrap_or_default();
+        match self.0 {
+            Form::Text => writeln!(
+                writer,
+                "time={time:?} level={level} msg={:?} module=dind-init",
+                message.0
+            ),
+            Form::Json => {
+                let line = serde_json::json!({
+                    "time": time, "level": level, "msg": message.0, "module": "dind-init",
+                });
+                writeln!(writer, "{line}")
+            }
+        }
+    }
+}
+
+/// A standard error that never fails: a full or closed one must not end PID 1.
+#[derive(Debug, Clone, Copy)]
+pub struct Stderr;
+
+/// A standard output that never fails.
+#[derive(Debug, Clone, Copy)]
+pub struct Stdout;
+
+impl std::io::Write for Stdout {
+    fn write(&mut self, buffer: &[u8]) -> std::io::Result<usize> {
+        write_all(rustix::stdio::stdout(), buffer);
+        Ok(buffer.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl std::io::Write for Stderr {
+    fn write(&mut self, buffer: &[u8]) -> std::io::Result<usize> {
+        write_all(rustix::stdio::stderr(), buffer);
+        Ok(buffer.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Writes what the stream takes and drops the rest.
+fn write_all(stream: impl std::os::fd::AsFd, mut buffer: &[u8]) {
+    while !buffer.is_empty() {
+        match rustix::io::write(&stream, buffer) {
+            Ok(count) => buffer = buffer.get(count..).unwrap_or_default(),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(_) => break,
+        }
+    }
+}
+
+/// Prints to standard error; what cannot be written is dropped.
+pub fn stderr(text: &str) {
+    let _ = Stderr.write_all(text.as_bytes());
+}
+
+/// Prints to standard output; what cannot be written is dropped.
+pub fn stdout(text: &str) {
+    stdout_bytes(text.as_bytes());
+}
+
+/// Prints what need not be UTF-8, such as a path.
+pub fn stdout_bytes(bytes: &[u8]) {
+    write_all(rustix::stdio::stdout(), bytes);
+}
+
+/// Whether the user asked for JSON.
+#[must_use]
+pub fn wants_json(env: &Environment) -> bool {
+    env.get("DIND_LOG_FORMAT")
+        .is_some_and(|form| form == "json")
+}
+
+/// Starts logging as the environment asks; a second call changes nothing.
+pub fn start(env: &Environment) {
+    let level = match env.get("DIND_LOG_LEVEL").and_then(std::ffi::OsStr::to_str) {
+        Some("error") => Level::ERROR,
+        Some("warn" | "warning") => Level::WARN,
+        Some("debug") => Level::DEBUG,
+        _ => Level::INFO,
+    };
+    let form = if wants_json(env) {
+        Form::Json
+    } else {
+        Form::Text
+    };
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .log_internal_errors(false) // or a full stderr would end the process
+        .with_writer(|| Stderr)
+        .event_format(Line(form))
+        .finish();
+    let _ = tracing::subscriber::set_global_default(subscriber);
+}

@@ -1,0 +1,179 @@
+//! Which program we are: by the name that we were called by, or by subcommand.
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+
+use clap::Parser as _;
+
+use crate::cli::certs::CertsArgs;
+use crate::cli::command::{Command, CommandLine};
+use crate::cli::config::{CommandForm, Config};
+use crate::client::endpoint::shell;
+use crate::client::{probe, wait};
+use crate::daemon::{self, Caller, Words};
+use crate::explain::{self, Failure, exit};
+use crate::host::Facts;
+use crate::host::network::NetworkFacts;
+use crate::plan::host;
+use crate::{apply, log, program};
+
+/// Runs what argv names; the exit code is the result of either kind.
+///
+/// # Errors
+/// A failure that is still to be told.
+pub(crate) fn run(argv: &[OsString], caller: &Caller) -> Result<u8, Failure> {
+    let name = argv
+        .first()
+        .map(|word| Path::new(word).file_name().unwrap_or_default());
+    let words = argv.get(1..).unwrap_or_default();
+    match name.and_then(OsStr::to_str) {
+        Some("dockerd-entrypoint.sh") => entrypoint(words, caller),
+        Some("dind") => set_up(words, caller),
+        Some("docker-entrypoint.sh") => Err(client(words, caller)),
+        _ => match CommandLine::try_parse_from(argv) {
+            Ok(line) => command(line.command, caller),
+            Err(error) => {
+                let text = error.render().to_string();
+                if error.use_stderr() {
+                    log::stderr(&text)
+                } else {
+                    log::stdout(&text)
+                }
+                Ok(if error.use_stderr() { exit::USAGE } else { 0 })
+            }
+        },
+    }
+}
+
+fn command(command: Command, caller: &Caller) -> Result<u8, Failure> {
+    match command {
+        Command::Run { words } => return entrypoint(&words, caller),
+        Command::Setup { words } => return set_up(&words, caller),
+        Command::Plan { json, words } => return plan(&words, json, caller),
+        Command::Facts { json: _ } => {
+            let config = Config::new(
+                CommandForm::Default,
+                &[],
+                caller.env.clone(),
+                Caller::identity(),
+            )?;
+            print_json(&Facts::probe(&config));
+        }
+        Command::Certs(args) => {
+            let text = |name: &str| caller.env.non_empty(name).map(OsStr::to_os_string);
+            let args = CertsArgs {
+                dir: args
+                    .dir
+                    .or_else(|| text("DOCKER_TLS_CERTDIR").map(Into::into)),
+                san: args
+                    .san
+                    .or_else(|| text("DOCKER_TLS_SAN")?.into_string().ok()),
+                ..args
+            };
+            let names = NetworkFacts::read().certificate_names();
+            let (text, code) = crate::cli::certs::run(&args, &names, caller.now)?;
+            log::stdout(&text);
+            return Ok(code);
+        }
+        Command::Wait(args) => return wait::run(&args, &caller.env, caller.mask, &mut log::Stderr),
+        Command::Probe(args) => {
+            let running = daemon::read_status().ok().and_then(|status| status.socket);
+            let guess = || probe::own_socket(&caller.env, Caller::identity().uid);
+            let socket = running.unwrap_or_else(guess);
+            return Ok(probe::run(&args, &socket, &mut log::Stdout));
+        }
+        Command::Client { words } => return Err(client(&words, caller)),
+        Command::Env(args) => {
+            let lines = shell::lines(&wait::endpoint_now(&args, &caller.env)?)?;
+            log::stdout_bytes(lines.as_encoded_bytes());
+        }
+        Command::Status { json, timeline } => return Ok(status(json, timeline)),
+        Command::Version => log::stdout(&format!("dind-init {}\n", env!("CARGO_PKG_VERSION"))),
+    }
+    Ok(0)
+}
+
+/// `dockerd-entrypoint.sh`.
+fn entrypoint(words: &[OsString], caller: &Caller) -> Result<u8, Failure> {
+    match daemon::dispatch(words) {
+        Words::Daemon(form, arguments) => daemon::run(form, &arguments, caller),
+        Words::Other => {
+            let name = OsString::from("docker-entrypoint.sh");
+            let argv: Vec<_> = [name].into_iter().chain(words.to_vec()).collect();
+            Err(program::replace(&argv, &caller.env, caller.mask).into())
+        }
+    }
+}
+
+/// `docker-entrypoint.sh`: returns only when that failed.
+fn client(words: &[OsString], caller: &Caller) -> Failure {
+    crate::client::entrypoint::act::run(words, &caller.env, caller.mask, &mut log::Stderr)
+}
+
+/// `dind`: S51–S60.
+fn set_up(words: &[OsString], caller: &Caller) -> Result<u8, Failure> {
+    let config = Config::new(
+        CommandForm::Explicit,
+        &[],
+        caller.env.clone(),
+        Caller::identity(),
+    )?;
+    let facts = Facts::probe(&config);
+    let mut warnings = Vec::new();
+    let steps = host::set_up(&config, &facts, &mut warnings);
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    apply::steps(&steps, &mut || Ok(()))?;
+    if words.is_empty() {
+        log::stderr("ERROR: No command specified.\n");
+        log::stderr("You probably want to run hack/make.sh, or maybe a shell?\n");
+        return Ok(0);
+    }
+    let env = caller.env.clone().with("container", "docker");
+    Err(program::replace(words, &env, caller.mask).into())
+}
+
+fn plan(words: &[OsString], json: bool, caller: &Caller) -> Result<u8, Failure> {
+    let Words::Daemon(form, arguments) = daemon::dispatch(words) else {
+        log::stdout("exec docker-entrypoint.sh: nothing is prepared for this command\n");
+        return Ok(0);
+    };
+    let decided = daemon::wishes(form, &arguments, caller.env.clone())
+        .and_then(|wishes| Ok((daemon::decide(&wishes, caller.now)?.plan, wishes)));
+    match decided {
+        Ok((plan, wishes)) if json => {
+            print_json(&serde_json::json!({ "listen": wishes.listen, "host": plan }));
+            Ok(0)
+        }
+        Ok((plan, wishes)) => {
+            log::stdout(&format!("{}{plan}", wishes.listen));
+            Ok(0)
+        }
+        Err(failure) if json => {
+            print_json(&explain::to_json(failure.as_ref()));
+            Ok(failure.exit_code())
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+fn status(json: bool, timeline: bool) -> u8 {
+    match daemon::read_status() {
+        Ok(status) if json => print_json(&status),
+        Ok(status) if timeline => log::stdout(&status.chart()),
+        Ok(status) => log::stdout(&status.text()),
+        Err(error) => {
+            log::stderr(&format!(
+                "error: no daemon of ours has started here: {error}\n"
+            ));
+            return 1;
+        }
+    }
+    0
+}
+
+fn print_json(value: &impl serde::Serialize) {
+    let text = serde_json::to_string_pretty(value).unwrap_or_default();
+    log::stdout(&format!("{text}\n"));
+}

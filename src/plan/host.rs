@@ -1,0 +1,327 @@
+//! The `HostPlan`: every step between the bound sockets and the exec of dockerd.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::dockerd::AddedFlag;
+use super::host_refusal::HostRefusal;
+use super::listen::ListenPlan;
+use super::step::{Action, OnFailure, Step};
+use super::{dockerd, tls_mode};
+use crate::cli::config::{Config, IptablesWish, Preflight, Switch, TlsWish};
+use crate::cli::environment::Environment;
+use crate::host::cgroup::{self, CgroupFacts, CgroupMode};
+use crate::host::daemon_json::{Content, DaemonFile};
+use crate::host::{DirectoryState, Facts};
+
+/// Where our own files live.
+pub const RUNTIME_DIR: &str = "/run/dind-init";
+
+/// A program with everything that it is started with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DaemonCommand {
+    /// The executable.
+    pub program: PathBuf,
+    /// Its argv.
+    pub argv: Vec<OsString>,
+    /// Its environment.
+    pub env: Environment,
+    /// dockerd's notifications come here.
+    pub notify_socket: PathBuf,
+}
+
+/// The plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostPlan {
+    /// What is done, in order.
+    pub steps: Vec<Step>,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+    /// What is started at the end.
+    pub daemon: DaemonCommand,
+    /// Flags for dockerd that the machine asks for.
+    pub flags: Vec<AddedFlag>,
+    /// One line about the machine.
+    pub summary: String,
+}
+
+/// Decides about the machine.
+///
+/// # Errors
+/// [`HostRefusal`] where dockerd certainly cannot work; with `DIND_PREFLIGHT=warn` every refusal
+/// that leaves something to try becomes a warning.
+pub fn plan(
+    config: &Config,
+    file: &DaemonFile,
+    listen: &ListenPlan,
+    facts: &Facts,
+    certificates: Option<Vec<String>>,
+) -> Result<HostPlan, HostRefusal> {
+    let mut warnings = Vec::new();
+    for refusal in refusals(config, file, facts) {
+        match config.preflight {
+            Preflight::Refuse => return Err(refusal),
+            Preflight::Warn => warnings.push(format!("DIND_PREFLIGHT=warn: {refusal}")),
+        }
+    }
+    let program = facts
+        .programs
+        .dockerd
+        .clone()
+        .ok_or(HostRefusal::NoDockerd)?;
+    warnings.extend(misspelt(config));
+    for path in &facts.programs.foreign {
+        let path = path.display();
+        warnings.push(format!(
+            "{path} is not dind-init: ignored, its work is done here"
+        ));
+    }
+
+    let mut steps = stale(facts);
+    let runtime = Action::CreateDirectory {
+        path: RUNTIME_DIR.into(),
+        mode: 0o755,
+    };
+    steps.push(Step::must(runtime, "our sockets and state"));
+    steps.extend(certificates.map(|plan| {
+        Step::must(
+            Action::Certificates { plan },
+            "TCP speaks TLS with client certificates",
+        )
+    }));
+    steps.extend(set_up(config, facts, &mut warnings));
+
+    let flags = Vec::new();
+    let legacy = legacy_iptables(config, facts);
+    let notify_socket = Path::new(RUNTIME_DIR).join("notify.sock");
+    Ok(HostPlan {
+        steps,
+        warnings,
+        summary: summary(config, listen, facts),
+        daemon: DaemonCommand {
+            program,
+            argv: dockerd::argv(config, file, listen, &flags),
+            env: dockerd::environment(config, legacy, &notify_socket),
+            notify_socket,
+        },
+        flags,
+    })
+}
+
+/// What the `dind` persona does before it executes a command (S51–S60).
+#[must_use]
+pub fn set_up(config: &Config, facts: &Facts, warnings: &mut Vec<String>) -> Vec<Step> {
+    let mut steps = Vec::new();
+    if facts.mounts.securityfs == DirectoryState::Empty {
+        let target = "/sys/kernel/security".into();
+        let action = Action::Mount {
+            fs_type: "securityfs",
+            target,
+            data: "",
+        };
+        // Warn: forbidden in user namespaces and by some LSMs; all else works without it (P2).
+        steps.push(Step::may(action, "AppArmor detection"));
+    }
+    if config.tmp == Switch::Auto && facts.mounts.tmp == DirectoryState::Empty {
+        let action = Action::Mount {
+            fs_type: "tmpfs",
+            target: "/tmp".into(),
+            data: "mode=1777",
+        };
+        // Warn: an empty /tmp on the container's own file system serves as well.
+        steps.push(Step::may(action, "empty and not a mount point"));
+    }
+    steps.extend(delegation(config, &facts.cgroup, warnings));
+    if !facts.mounts.root_shared {
+        // Warn: only FUSE and CSI mounts below nested containers need it (M3).
+        steps.push(Step::may(
+            Action::ShareRoot,
+            "mounts must propagate to nested containers",
+        ));
+    }
+    steps
+}
+
+fn delegation(config: &Config, facts: &CgroupFacts, warnings: &mut Vec<String>) -> Option<Step> {
+    if config.cgroup == Switch::Skip || facts.mode != CgroupMode::V2 {
+        return None; // version 1 needs nothing: every hierarchy nests by itself (S58)
+    }
+    match facts.own_path.as_deref() {
+        Some("/") => {}
+        Some(path) if path == format!("/{}", cgroup::LEAF) && !facts.delegated.is_empty() => {
+            return None; // done by an earlier start in this very container
+        }
+        path => {
+            warnings.push(format!(
+                "our cgroup is {}, not /: the tree is the host's and is left alone; limits of \
+                 this container may not hold for nested ones; start it with --cgroupns=private",
+                path.unwrap_or("unknown")
+            ));
+            return None;
+        }
+    }
+    if !facts.writable {
+        warnings.push(
+            "/sys/fs/cgroup is read-only: limits of nested containers will not work; start the \
+             container with --privileged"
+                .into(),
+        );
+        return None;
+    }
+    let action = Action::DelegateCgroup {
+        root: cgroup::ROOT.into(),
+        leaf: CgroupFacts::leaf(),
+        controllers: facts.controllers.clone(),
+    };
+    Some(Step::must(
+        action,
+        "dockerd cannot hand controllers to a cgroup beside processes",
+    ))
+}
+
+fn stale(facts: &Facts) -> Vec<Step> {
+    let step = |file: &crate::host::stale::StaleFile| {
+        let path = file.path.clone();
+        let action = if file.tree {
+            Action::RemoveTree { path }
+        } else {
+            Action::RemoveFile { path }
+        };
+        // Warn: dockerd itself says what it cannot live with.
+        Step::may(action, format!("stale: {}", file.proof))
+    };
+    facts.stale.iter().map(step).collect()
+}
+
+fn misspelt(config: &Config) -> impl Iterator<Item = String> {
+    config.misspelt.iter().map(|(name, meant)| match meant {
+        Some(meant) => format!("{name} is not a setting; did you mean {meant}?"),
+        None => format!("{name} is not a setting of this version"),
+    })
+}
+
+/// S32 and S33: the user's word, else tables that the legacy tools already made here.
+fn legacy_iptables(config: &Config, facts: &Facts) -> bool {
+    match config.iptables {
+        IptablesWish::Legacy => true,
+        IptablesWish::Default => false,
+        IptablesWish::Auto => !facts.network.legacy_tables.is_empty(),
+    }
+}
+
+/// Every certain failure ahead, worst first.
+fn refusals(config: &Config, file: &DaemonFile, facts: &Facts) -> Vec<HostRefusal> {
+    let mut found = Vec::new();
+    if config.identity.uid != 0 {
+        found.push(HostRefusal::NotRoot {
+            uid: config.identity.uid,
+        });
+    } else if !facts.process.may("CAP_SYS_ADMIN") {
+        found.push(HostRefusal::NotPrivileged {
+            missing: "CAP_SYS_ADMIN",
+        });
+    }
+    let path = file.path.clone();
+    match &file.content {
+        Content::Invalid(reason) => {
+            found.push(HostRefusal::DaemonFile {
+                path,
+                reason: reason.clone(),
+            });
+        }
+        Content::Absent | Content::Keys(_) => {
+            let keys = dockerd::conflicts(config, file);
+            if !keys.is_empty() {
+                found.push(HostRefusal::FlagAndFile { path, keys });
+            }
+        }
+    }
+    found
+}
+
+fn summary(config: &Config, listen: &ListenPlan, facts: &Facts) -> String {
+    let user = if config.identity.uid == 0 {
+        "root"
+    } else {
+        "rootless"
+    };
+    let cgroup = match facts.cgroup.mode {
+        CgroupMode::None => "no cgroups",
+        CgroupMode::V1 => "cgroup v1",
+        CgroupMode::Hybrid => "cgroup v1 hybrid",
+        CgroupMode::V2 => "cgroup v2",
+    };
+    let tls = match config.tls {
+        TlsWish::Directory { .. } if tls_mode::adds_tls(config) => "TLS",
+        _ => "no TLS of ours",
+    };
+    let sockets = listen.sockets.len();
+    format!(
+        "{user}, {cgroup}, {tls}, {sockets} sockets held, kernel {}",
+        facts.kernel
+    )
+}
+
+impl fmt::Display for HostPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "host plan ({}): {} steps",
+            self.summary,
+            self.steps.len() + 1
+        )?;
+        for (index, step) in self.steps.iter().enumerate() {
+            let tolerated = if step.on_failure == OnFailure::Warn {
+                " [or warn]"
+            } else {
+                ""
+            };
+            let action = step.action.to_string();
+            // Details of an action go below it, so that the reasons stay in one column.
+            let (first, details) = action.split_once('\n').unwrap_or((&action, ""));
+            writeln!(f, "{:>2} {first:<50} {}{tolerated}", index + 1, step.why)?;
+            details.lines().try_for_each(|line| writeln!(f, "{line}"))?;
+        }
+        let argv: Vec<_> = self
+            .daemon
+            .argv
+            .iter()
+            .map(|word| word.to_string_lossy())
+            .collect();
+        writeln!(f, "{:>2} exec   {}", self.steps.len() + 1, argv.join(" "))?;
+        self.warnings
+            .iter()
+            .try_for_each(|warning| writeln!(f, "   warn   {warning}"))
+    }
+}
+
+impl Serialize for HostPlan {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct View<'a> {
+            summary: &'a str,
+            steps: &'a [Step],
+            program: &'a Path,
+            argv: Vec<String>,
+            flags: &'a [AddedFlag],
+            warnings: &'a [String],
+        }
+        let argv = self
+            .daemon
+            .argv
+            .iter()
+            .map(|word| word.to_string_lossy().into_owned());
+        View {
+            summary: &self.summary,
+            steps: &self.steps,
+            program: &self.daemon.program,
+            argv: argv.collect(),
+            flags: &self.flags,
+            warnings: &self.warnings,
+        }
+        .serialize(serializer)
+    }
+}

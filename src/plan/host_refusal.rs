@@ -1,0 +1,86 @@
+//! Where dockerd certainly cannot work, and what to do about it.
+
+use std::path::PathBuf;
+
+use crate::explain::{Explain, exit};
+
+/// A `HostPlan` that cannot be made. Nothing was changed, and our sockets are closed again.
+#[derive(Debug, thiserror::Error)]
+pub enum HostRefusal {
+    /// Started as a user.
+    #[error("rootless mode is not part of this version, and this process runs as uid {uid}")]
+    NotRoot {
+        /// Our user.
+        uid: u32,
+    },
+    /// A capability is missing. The words are those that people search for (S54).
+    #[error(
+        "mount: permission denied (are you root?): the container lacks {missing}; --privileged?"
+    )]
+    NotPrivileged {
+        /// Its name.
+        missing: &'static str,
+    },
+    /// PATH has no dockerd.
+    #[error("dockerd is not in PATH")]
+    NoDockerd,
+    /// The file is broken.
+    #[error("{} cannot be used: {reason}", path.display())]
+    DaemonFile {
+        /// dockerd's file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// dockerd would refuse.
+    #[error("given both as flags and in {}: {}", path.display(), keys.join(", "))]
+    FlagAndFile {
+        /// dockerd's file.
+        path: PathBuf,
+        /// The keys.
+        keys: Vec<String>,
+    },
+}
+
+impl Explain for HostRefusal {
+    fn why(&self) -> String {
+        match self {
+            Self::NotRoot { .. } => "the rootful daemon needs uid 0 in its container".into(),
+            Self::NotPrivileged { .. } => {
+                "dockerd mounts file systems and makes namespaces, which the kernel allows only \
+                 with this capability"
+                    .into()
+            }
+            Self::NoDockerd => "dind-init starts the dockerd of the image that it is in".into(),
+            Self::DaemonFile { .. } => "dockerd would end with the same complaint".into(),
+            Self::FlagAndFile { .. } => {
+                "dockerd refuses a setting that is given in both places".into()
+            }
+        }
+    }
+
+    fn fix(&self) -> String {
+        match self {
+            Self::NotRoot { .. } => {
+                "remove --user (docker), user: (compose) or runAsUser (Kubernetes)".into()
+            }
+            Self::NotPrivileged { .. } => "docker run --privileged; compose: privileged: true; \
+                 Kubernetes: securityContext.privileged: true; GitLab runner config.toml: \
+                 privileged = true"
+                .into(),
+            Self::NoDockerd => {
+                "install docker (docker.io, docker-ce) in the image, or set PATH".into()
+            }
+            Self::DaemonFile { path, .. } => {
+                format!("mend {} (dockerd --validate checks it)", path.display())
+            }
+            Self::FlagAndFile { path, .. } => {
+                format!("remove the flags, or the keys of {}", path.display())
+            }
+        }
+    }
+
+    fn exit_code(&self) -> u8 {
+        exit::REFUSED
+    }
+}

@@ -1,0 +1,415 @@
+//! The `ListenPlan`: which sockets we bind before anything slow, and what dockerd binds itself.
+//!
+//! The set of addresses is exactly the one on which dockerd would have listened: its defaults and
+//! every `--host` of the user's, normalised and without repetition. dockerd must not bind any of
+//! them again: a second bind of a unix path would unlink ours, and of a TCP port would fail.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::address::{Address, BadAddress, DEFAULT_UNIX, LOOPBACK, TcpHost, wildcard};
+use super::listen_refusal::ListenRefusal;
+use super::tls_mode::{TcpSecurity, security};
+use crate::cli::config::{CommandForm, Config, GroupName, SocketHolder, TcpPolicy, TlsWish};
+use crate::host::daemon_json::DaemonFile;
+use crate::host::listen::{ListenFacts, PathState};
+
+/// What happens to something that is in the way of a socket's path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Replace {
+    /// Nothing is there.
+    Nothing,
+    /// A socket that nobody serves: unlinked.
+    DeadSocket,
+    /// An empty directory, as a bind mount of a missing path leaves it: removed.
+    EmptyDirectory,
+}
+
+/// One socket that we hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlannedSocket {
+    /// A unix socket that we bind.
+    Unix {
+        /// Where.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+        /// Its group.
+        gid: u32,
+        /// What is in the way.
+        replace: Replace,
+    },
+    /// A TCP socket that we bind.
+    Tcp {
+        /// Where; `[::]` with `dual_stack` serves IPv4 too.
+        address: SocketAddr,
+        /// `IPV6_V6ONLY` off.
+        dual_stack: bool,
+        /// What protects it.
+        security: TcpSecurity,
+        /// A second address of the name `localhost`, which may be impossible to bind.
+        optional: bool,
+    },
+    /// A socket that the outer world passed to us.
+    Inherited {
+        /// Its descriptor.
+        fd: u32,
+        /// Its name in `LISTEN_FDNAMES`.
+        name: String,
+    },
+}
+
+/// Everything about the API's addresses.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct ListenPlan {
+    /// What we hold, in the order in which dockerd gets them.
+    pub sockets: Vec<PlannedSocket>,
+    /// `--host` values that are left to dockerd.
+    pub left_to_dockerd: Vec<String>,
+    /// What the user should know.
+    pub notes: Vec<String>,
+}
+
+/// The addresses that dockerd would listen on, in order and without repetition, and whether
+/// `daemon.json` decides instead.
+///
+/// # Errors
+/// A value that dockerd would refuse, or hosts given in two places.
+pub fn addresses(config: &Config, file: &DaemonFile) -> Result<Vec<Address>, ListenRefusal> {
+    let given = config.daemon.values("host");
+    if file.get("hosts").is_some() {
+        return match given.first() {
+            None => Ok(Vec::new()),
+            Some(_) => Err(ListenRefusal::HostsTwice {
+                file: file.path.clone(),
+            }),
+        };
+    }
+    let unix_default = default_unix(config)?;
+    let empty = match security(config, file) {
+        TcpSecurity::Plain => Address::Unix(DEFAULT_UNIX.into()),
+        TcpSecurity::Encrypted | TcpSecurity::Verified => Address::Tcp {
+            host: TcpHost::Name("localhost".into()),
+            port: 2376,
+        },
+    };
+    let mut wanted = Vec::new();
+    if config.form == CommandForm::Default {
+        wanted.push(unix_default.clone());
+        wanted.push(wildcard(
+            if matches!(config.tls, TlsWish::Directory { .. }) {
+                2376
+            } else {
+                2375
+            },
+        ));
+    } else if given.is_empty() {
+        wanted.push(unix_default);
+    }
+    for text in given {
+        let refused = |reason: BadAddress| ListenRefusal::BadHost {
+            text: text.to_owned(),
+            source: reason,
+        };
+        wanted.push(Address::parse(text, &empty).map_err(refused)?);
+    }
+    for path in &config.socket_paths {
+        let text = format!("unix://{}", path.display());
+        let refused = |source: BadAddress| ListenRefusal::BadHost {
+            text: text.clone(),
+            source,
+        };
+        wanted.push(Address::parse(&text, &empty).map_err(refused)?);
+    }
+    let mut unique: Vec<Address> = Vec::new();
+    for address in wanted {
+        if !unique.contains(&address) {
+            unique.push(address);
+        }
+    }
+    let all = unique.clone();
+    unique.retain(|address| !all.iter().any(|other| covers(other, address)));
+    Ok(unique)
+}
+
+fn default_unix(config: &Config) -> Result<Address, ListenRefusal> {
+    let text = config.default_unix_host();
+    let default = Address::Unix(DEFAULT_UNIX.into());
+    Address::parse(&text, &default).map_err(|source| ListenRefusal::BadHost { text, source })
+}
+
+/// Whether a wildcard address already serves another one on the same port; the kernel would not
+/// let both listen.
+fn covers(one: &Address, other: &Address) -> bool {
+    match (one, other) {
+        (
+            Address::Tcp {
+                host: TcpHost::Wildcard,
+                port: a,
+            },
+            Address::Tcp {
+                host: TcpHost::Ip(_) | TcpHost::Name(_),
+                port: b,
+            },
+        ) => a == b,
+        _ => false,
+    }
+}
+
+/// Decides about every address.
+///
+/// # Errors
+/// [`ListenRefusal`] when an address cannot or must not be served.
+pub fn plan(
+    config: &Config,
+    file: &DaemonFile,
+    facts: &ListenFacts,
+) -> Result<ListenPlan, ListenRefusal> {
+    let addresses = addresses(config, file)?;
+    let mut plan = ListenPlan::default();
+    if addresses.is_empty() {
+        let path = file.path.display();
+        plan.notes.push(format!(
+            "{path} has a key \"hosts\": dockerd listens there and nowhere else"
+        ));
+        return Ok(plan);
+    }
+    let security = security(config, file);
+    if config.holder == SocketHolder::Dockerd {
+        plan.left_to_dockerd = addresses.iter().map(ToString::to_string).collect();
+        return Ok(plan);
+    }
+    let gid = socket_gid(config, file, facts)?;
+    for address in addresses {
+        match address {
+            Address::Unix(path) => {
+                let replace = obstacle(&path, facts)?;
+                let mode = config.socket_mode;
+                plan.sockets.push(PlannedSocket::Unix {
+                    path,
+                    mode,
+                    gid,
+                    replace,
+                });
+            }
+            Address::Tcp { host, port } => tcp(&mut plan, config, facts, security, host, port)?,
+            Address::Activated(wanted) => activated(&mut plan, facts, wanted)?,
+        }
+    }
+    Ok(plan)
+}
+
+fn tcp(
+    plan: &mut ListenPlan,
+    config: &Config,
+    facts: &ListenFacts,
+    security: TcpSecurity,
+    host: TcpHost,
+    port: u16,
+) -> Result<(), ListenRefusal> {
+    let exposed = security != TcpSecurity::Verified && !host.is_loopback();
+    let host = match (exposed, config.tcp) {
+        (false, _) | (true, TcpPolicy::Any) => host,
+        (true, TcpPolicy::Loopback) if host == TcpHost::Wildcard => {
+            plan.notes.push(format!(
+                "DIND_TCP=loopback: port {port} is served on loopback only"
+            ));
+            TcpHost::Name("localhost".into())
+        }
+        (true, TcpPolicy::Loopback | TcpPolicy::Refuse) => {
+            return Err(ListenRefusal::PlainTcp {
+                address: Address::Tcp { host, port },
+            });
+        }
+    };
+    let (ips, dual_stack) = match &host {
+        TcpHost::Wildcard if facts.ipv6 => (vec![IpAddr::from([0u16; 8])], true),
+        TcpHost::Wildcard => (vec![IpAddr::from([0u8; 4])], false),
+        TcpHost::Ip(ip) => (vec![*ip], false),
+        TcpHost::Name(name) if name == "localhost" => (LOOPBACK.to_vec(), false),
+        TcpHost::Name(name) => (facts.addresses_of(name), false),
+    };
+    if ips.is_empty() {
+        let address = Address::Tcp { host, port };
+        plan.notes.push(format!(
+            "{address} is not in /etc/hosts: dockerd looks it up and binds it"
+        ));
+        plan.left_to_dockerd.push(address.to_string());
+        return Ok(());
+    }
+    for (index, ip) in ips.into_iter().enumerate() {
+        plan.sockets.push(PlannedSocket::Tcp {
+            address: SocketAddr::new(ip, port),
+            dual_stack,
+            security,
+            optional: index > 0,
+        });
+    }
+    Ok(())
+}
+
+fn activated(
+    plan: &mut ListenPlan,
+    facts: &ListenFacts,
+    wanted: Option<u32>,
+) -> Result<(), ListenRefusal> {
+    let mut found = false;
+    for socket in &facts.activation {
+        if wanted.is_some_and(|fd| fd != socket.fd) {
+            continue;
+        }
+        if !socket.listening {
+            return Err(ListenRefusal::NotListening { fd: socket.fd });
+        }
+        found = true;
+        let inherited = PlannedSocket::Inherited {
+            fd: socket.fd,
+            name: socket.name.clone(),
+        };
+        if !plan.sockets.contains(&inherited) {
+            plan.sockets.push(inherited);
+        }
+    }
+    if found {
+        Ok(())
+    } else {
+        Err(ListenRefusal::NoActivation { wanted })
+    }
+}
+
+fn obstacle(path: &Path, facts: &ListenFacts) -> Result<Replace, ListenRefusal> {
+    let path_owned = || path.to_path_buf();
+    match facts.state_of(path) {
+        PathState::Absent => Ok(Replace::Nothing),
+        PathState::DeadSocket { mounted: false } => Ok(Replace::DeadSocket),
+        PathState::EmptyDirectory { mounted: false } => Ok(Replace::EmptyDirectory),
+        PathState::LiveSocket { mounted } => Err(ListenRefusal::LiveSocket {
+            path: path_owned(),
+            mounted,
+        }),
+        PathState::DeadSocket { mounted: true } | PathState::EmptyDirectory { mounted: true } => {
+            Err(ListenRefusal::MountPoint { path: path_owned() })
+        }
+        PathState::Directory => Err(ListenRefusal::Directory { path: path_owned() }),
+        PathState::Other(kind) => Err(ListenRefusal::NotASocket {
+            path: path_owned(),
+            kind,
+        }),
+    }
+}
+
+/// Group of the unix sockets: ours before `--group` before daemon.json before the group `docker`
+/// before our own. dockerd's rule that a missing group `docker` is no error is kept.
+fn socket_gid(
+    config: &Config,
+    file: &DaemonFile,
+    facts: &ListenFacts,
+) -> Result<u32, ListenRefusal> {
+    let flag = config.daemon.value("group");
+    let (group, source) = match (&config.socket_group, flag, file.text("group")) {
+        (Some(group), _, _) => (group.clone(), "DIND_SOCKET_GID"),
+        (None, Some(flag), _) => (GroupName::parse(flag), "--group"),
+        (None, None, Some(key)) => (GroupName::parse(key), "daemon.json"),
+        (None, None, None) => (GroupName::Name("docker".into()), "default"),
+    };
+    match group {
+        GroupName::Id(gid) => Ok(gid),
+        GroupName::Name(name) => match facts.gid_of(&name) {
+            Some(gid) => Ok(gid),
+            None if name == "docker" || name.is_empty() => Ok(config.identity.gid),
+            None => Err(ListenRefusal::UnknownGroup {
+                name,
+                origin: source,
+            }),
+        },
+    }
+}
+
+impl ListenPlan {
+    /// The warning for every address on which everybody who reaches it is root here. dockerd
+    /// prints its own for `tcp://`, and none for sockets that it is handed.
+    #[must_use]
+    pub fn exposure(&self) -> Option<String> {
+        let exposed = |socket: &PlannedSocket| match socket {
+            PlannedSocket::Tcp {
+                address, security, ..
+            } if *security != TcpSecurity::Verified && !address.ip().is_loopback() => {
+                Some(format!("tcp://{address}"))
+            }
+            _ => None,
+        };
+        let addresses: Vec<String> = self.sockets.iter().filter_map(exposed).collect();
+        (!addresses.is_empty()).then(|| {
+            format!(
+                "API on {} without client certificates: whoever reaches it is root here; set \
+                 DOCKER_TLS_CERTDIR for TLS, or DIND_TCP=loopback",
+                addresses.join(" and ")
+            )
+        })
+    }
+
+    /// The first unix socket: the one that we ping ourselves.
+    #[must_use]
+    pub fn first_unix(&self) -> Option<&Path> {
+        self.sockets.iter().find_map(|socket| match socket {
+            PlannedSocket::Unix { path, .. } => Some(path.as_path()),
+            PlannedSocket::Tcp { .. } | PlannedSocket::Inherited { .. } => None,
+        })
+    }
+}
+
+impl fmt::Display for ListenPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "listen plan: {} sockets", self.sockets.len())?;
+        for socket in &self.sockets {
+            match socket {
+                PlannedSocket::Unix {
+                    path,
+                    mode,
+                    gid,
+                    replace,
+                } => {
+                    let path = path.display();
+                    let instead = match replace {
+                        Replace::Nothing => "",
+                        Replace::DeadSocket => ", in place of a dead socket",
+                        Replace::EmptyDirectory => ", in place of an empty directory",
+                    };
+                    writeln!(
+                        f,
+                        "   bind   unix://{path} (mode {mode:04o}, group {gid}{instead})"
+                    )?;
+                }
+                PlannedSocket::Tcp {
+                    address,
+                    security,
+                    dual_stack,
+                    ..
+                } => {
+                    let both = if *dual_stack { ", IPv4 and IPv6" } else { "" };
+                    let tls = match security {
+                        TcpSecurity::Plain => "plain HTTP",
+                        TcpSecurity::Encrypted => "TLS without client certificates",
+                        TcpSecurity::Verified => "TLS with client certificates",
+                    };
+                    writeln!(f, "   bind   tcp://{address} ({tls}{both})")?;
+                }
+                PlannedSocket::Inherited { fd, name } => {
+                    writeln!(f, "   keep   fd://{fd} ({name})")?;
+                }
+            }
+        }
+        let left = &self.left_to_dockerd;
+        left.iter()
+            .try_for_each(|host| writeln!(f, "   leave  {host} to dockerd"))?;
+        let notes = self.notes.iter().cloned().chain(self.exposure());
+        notes
+            .into_iter()
+            .try_for_each(|note| writeln!(f, "   warn   {note}"))
+    }
+}

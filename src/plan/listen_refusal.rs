@@ -1,0 +1,156 @@
+//! Why no socket is bound: every reason with its remedy.
+
+use std::path::PathBuf;
+
+use super::address::{Address, BadAddress};
+use crate::explain::{Explain, exit};
+
+/// A `ListenPlan` that cannot be made. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenRefusal {
+    /// A `--host` value that is no address.
+    #[error("{text:?} is not an address that dockerd can listen on")]
+    BadHost {
+        /// The value.
+        text: String,
+        /// What is wrong with it.
+        source: BadAddress,
+    },
+    /// Flags and file both say where to listen.
+    #[error("the API's addresses are given twice: by --host and in {}", file.display())]
+    HostsTwice {
+        /// dockerd's file.
+        file: PathBuf,
+    },
+    /// `fd://` without sockets.
+    #[error("--host=fd:// was given, but no such socket was passed to this process")]
+    NoActivation {
+        /// The descriptor, if one was named.
+        wanted: Option<u32>,
+    },
+    /// An inherited descriptor is something else.
+    #[error("descriptor {fd} from LISTEN_FDS is not a listening socket")]
+    NotListening {
+        /// The descriptor.
+        fd: u32,
+    },
+    /// Somebody serves this path.
+    #[error("{} is in use by another process", path.display())]
+    LiveSocket {
+        /// The socket.
+        path: PathBuf,
+        /// Whether it is a bind mount.
+        mounted: bool,
+    },
+    /// Something is mounted on the path.
+    #[error("{} is a mount point and cannot be replaced", path.display())]
+    MountPoint {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A directory with content.
+    #[error("{} is a directory that is not empty", path.display())]
+    Directory {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A file or a device.
+    #[error("{} exists and is {kind}", path.display())]
+    NotASocket {
+        /// The path.
+        path: PathBuf,
+        /// What it is.
+        kind: String,
+    },
+    /// The group does not exist.
+    #[error("group {name:?} from {origin} does not exist in /etc/group")]
+    UnknownGroup {
+        /// The group.
+        name: String,
+        /// Who asked for it.
+        origin: &'static str,
+    },
+    /// DIND_TCP forbids it.
+    #[error("{address} would be served without client certificates")]
+    PlainTcp {
+        /// The address.
+        address: Address,
+    },
+}
+
+impl Explain for ListenRefusal {
+    fn why(&self) -> String {
+        match self {
+            Self::BadHost { .. } => "dockerd would end with the same complaint".into(),
+            Self::HostsTwice { .. } => "dockerd refuses a key that is also given as a flag".into(),
+            Self::NoActivation { wanted: None } => {
+                "fd:// means sockets from LISTEN_FDS, and LISTEN_PID does not name this process"
+                    .into()
+            }
+            Self::NoActivation { wanted: Some(fd) } => {
+                format!("descriptor {fd} is not among those that LISTEN_FDS counts")
+            }
+            Self::NotListening { .. } => "dockerd would panic on it".into(),
+            Self::LiveSocket { mounted: true, .. } => {
+                "it is mounted from outside: replacing it would cut the outer daemon's clients off"
+                    .into()
+            }
+            Self::LiveSocket { mounted: false, .. } => {
+                "something answers there: two daemons cannot share one path".into()
+            }
+            Self::MountPoint { .. } => {
+                "a mount of a socket whose daemon is gone, or of a missing path that the runtime \
+                 made a directory"
+                    .into()
+            }
+            Self::Directory { .. } => {
+                "its content may be somebody's: only an empty directory is replaced by the socket"
+                    .into()
+            }
+            Self::NotASocket { .. } => "only a dead socket is replaced".into(),
+            Self::UnknownGroup { .. } => "the socket could not be given to it".into(),
+            Self::PlainTcp { .. } => {
+                "DIND_TCP forbids it: whoever reaches that address would be root here".into()
+            }
+        }
+    }
+
+    fn fix(&self) -> String {
+        match self {
+            Self::BadHost { .. } => {
+                "write it as unix:///PATH, tcp://ADDRESS:PORT or fd://, or remove it".into()
+            }
+            Self::HostsTwice { .. } => "remove --host, or the key \"hosts\" of the file".into(),
+            Self::NoActivation { .. } | Self::NotListening { .. } => {
+                "remove --host=fd://, or start this process by socket activation".into()
+            }
+            Self::LiveSocket {
+                path,
+                mounted: true,
+            }
+            | Self::MountPoint { path } => format!(
+                "remove the mount -v …:{0}, or serve elsewhere: DOCKER_HOST=unix:///PATH",
+                path.display()
+            ),
+            Self::LiveSocket { .. } => {
+                "stop the other daemon, or serve elsewhere: DOCKER_HOST=unix:///PATH".into()
+            }
+            Self::Directory { path } | Self::NotASocket { path, .. } => {
+                format!(
+                    "move {} away, or serve elsewhere: DOCKER_HOST=unix:///PATH",
+                    path.display()
+                )
+            }
+            Self::UnknownGroup { .. } => {
+                "give the group by number (DIND_SOCKET_GID=2375), or add it to the image".into()
+            }
+            Self::PlainTcp { .. } => {
+                "set DOCKER_TLS_CERTDIR=/certs for TLS, serve on 127.0.0.1, or DIND_TCP=any".into()
+            }
+        }
+    }
+
+    fn exit_code(&self) -> u8 {
+        exit::REFUSED
+    }
+}

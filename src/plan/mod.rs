@@ -1,0 +1,12 @@
+//! What will be done, decided from wishes and facts alone. Pure: no file, no clock, no system
+//! call; the same inputs give the same plan, so a dry run is the plan printed.
+
+pub mod address;
+pub mod dockerd;
+pub mod host;
+pub mod host_refusal;
+pub mod listen;
+pub mod listen_refusal;
+pub mod network;
+pub mod step;
+pub mod tls_mode;

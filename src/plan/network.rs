@@ -1,0 +1,325 @@
+//! The networks that dockerd makes: MTU, addresses, and a resolver that nested containers can
+//! reach. Nothing is set that the user has set.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::dockerd::{AddedFlag, user_set};
+use crate::cli::config::{Config, Switch};
+use crate::host::daemon_json::DaemonFile;
+use crate::host::net4::Net4;
+use crate::host::uplink::UplinkFacts;
+
+/// dockerd's own default, which needs no flag.
+const DEFAULT_MTU: u32 = 1500;
+
+/// What is decided about networks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NetworkPlan {
+    /// Flags for dockerd.
+    pub flags: Vec<AddedFlag>,
+    /// Where the forwarder listens, and whom it asks.
+    pub forwarder: Option<Forwarder>,
+}
+
+/// The forwarder for names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forwarder {
+    /// The address of the default bridge, which nested containers reach from every network.
+    pub address: Ipv4Addr,
+    /// The resolvers that only we can reach.
+    pub upstream: Vec<IpAddr>,
+}
+
+/// Decides. `version` is dockerd's major version where it is known.
+#[must_use]
+pub fn plan(
+    config: &Config,
+    file: &DaemonFile,
+    facts: &UplinkFacts,
+    version: Option<u32>,
+) -> NetworkPlan {
+    let mut plan = NetworkPlan {
+        flags: mtu(config, file, facts, version),
+        forwarder: None,
+    };
+    let unreachable =
+        !facts.resolvers.is_empty() && facts.resolvers.iter().all(IpAddr::is_loopback);
+    let forwards = unreachable
+        && config.dns == Switch::Auto
+        && !user_set(config, file, "dns", &["dns"])
+        && !user_set(config, file, "bridge", &["bridge"]);
+    let reserved = reserved(facts);
+    let hidden: Vec<Net4> = reserved_resolvers(facts);
+    let collides = hidden
+        .iter()
+        .any(|net| default_pools().any(|(pool, _)| pool.overlaps(*net)));
+
+    let bip = match user_bip(config, file) {
+        Some(bip) => Some(bip),
+        None if !(forwards || collides) || user_set(config, file, "bridge", &["bridge"]) => None,
+        None => free_network(&reserved).map(|net| {
+            let address = net.host(1);
+            let why = if forwards {
+                "the forwarder for names needs a fixed address".to_owned()
+            } else {
+                "dockerd's first choice holds a resolver of ours".to_owned()
+            };
+            plan.flags.push(AddedFlag {
+                name: "bip",
+                value: format!("{address}/{}", net.length()),
+                why,
+            });
+            address
+        }),
+    };
+    if collides
+        && !user_set(
+            config,
+            file,
+            "default-address-pool",
+            &["default-address-pools"],
+        )
+    {
+        plan.flags.extend(pools(&reserved));
+    }
+    if let (true, Some(address)) = (forwards, bip) {
+        let names = list(&facts.resolvers);
+        plan.flags.push(AddedFlag {
+            name: "dns",
+            value: address.to_string(),
+            why: format!("{names} answers only us: nested containers ask our forwarder"),
+        });
+        plan.forwarder = Some(Forwarder {
+            address,
+            upstream: facts.resolvers.clone(),
+        });
+    }
+    plan
+}
+
+fn mtu(
+    config: &Config,
+    file: &DaemonFile,
+    facts: &UplinkFacts,
+    version: Option<u32>,
+) -> Vec<AddedFlag> {
+    let Some(mtu) = facts.mtu().filter(|mtu| *mtu != DEFAULT_MTU) else {
+        return Vec::new();
+    };
+    let why = format!(
+        "{} has it",
+        list(facts.links.iter().filter(|l| l.mtu == mtu).map(|l| &l.name))
+    );
+    let mut flags = Vec::new();
+    if !user_set(config, file, "mtu", &["mtu"]) {
+        flags.push(AddedFlag {
+            name: "mtu",
+            value: mtu.to_string(),
+            why: why.clone(),
+        });
+    }
+    // Since 24.0; an older dockerd would not start with it.
+    if version.is_some_and(|version| version >= 24)
+        && !user_set(
+            config,
+            file,
+            "default-network-opt",
+            &["default-network-opts"],
+        )
+    {
+        let value = format!("bridge=com.docker.network.driver.mtu={mtu}");
+        flags.push(AddedFlag {
+            name: "default-network-opt",
+            value,
+            why,
+        });
+    }
+    flags
+}
+
+/// Whether [`plan`] needs dockerd's version: asking costs a start of dockerd, so it is asked for
+/// only where the answer decides something.
+#[must_use]
+pub fn needs_version(facts: &UplinkFacts) -> bool {
+    facts.mtu().is_some_and(|mtu| mtu != DEFAULT_MTU)
+}
+
+fn list(items: impl IntoIterator<Item = impl ToString>) -> String {
+    items
+        .into_iter()
+        .map(|item| item.to_string())
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+fn user_bip(config: &Config, file: &DaemonFile) -> Option<Ipv4Addr> {
+    let text = config.daemon.value("bip").or_else(|| file.text("bip"))?;
+    text.split('/').next()?.parse().ok()
+}
+
+/// dockerd's default pools, with the length of the networks that are cut from them (libnetwork
+/// `ipamutils`, local scope).
+fn default_pools() -> impl Iterator<Item = (Net4, u32)> {
+    let large = (17..=31).map(|second| (Net4::new(Ipv4Addr::new(172, second, 0, 0), 16), 16));
+    large.chain([(Net4::new(Ipv4Addr::new(192, 168, 0, 0), 16), 20)])
+}
+
+/// What must not be taken: our networks and every resolver.
+fn reserved(facts: &UplinkFacts) -> Vec<Net4> {
+    facts
+        .routes
+        .iter()
+        .copied()
+        .chain(reserved_resolvers(facts))
+        .collect()
+}
+
+/// Resolvers that lie beyond our own networks: dockerd sees addresses and routes by itself, and
+/// in old versions does not look at these.
+fn reserved_resolvers(facts: &UplinkFacts) -> Vec<Net4> {
+    let v4 = |ip: &IpAddr| match ip {
+        IpAddr::V4(ip) if !ip.is_loopback() => Some(Net4::new(*ip, 32)),
+        IpAddr::V4(_) | IpAddr::V6(_) => None,
+    };
+    let own = |net: &Net4| facts.routes.iter().any(|route| route.overlaps(*net));
+    facts
+        .resolvers
+        .iter()
+        .filter_map(v4)
+        .filter(|net| !own(net))
+        .collect()
+}
+
+fn free_pools(reserved: &[Net4]) -> impl Iterator<Item = (Net4, u32)> {
+    let free = |pool: &(Net4, u32)| !reserved.iter().any(|net| net.overlaps(pool.0));
+    default_pools().filter(move |pool| free(pool))
+}
+
+/// The first network of dockerd's own order that is free, then one of 10.0.0.0/8.
+fn free_network(reserved: &[Net4]) -> Option<Net4> {
+    let defaults = free_pools(reserved).map(|(pool, length)| Net4::new(pool.host(0), length));
+    let tens = (200..=255).map(|second| Net4::new(Ipv4Addr::new(10, second, 0, 0), 16));
+    let free = |net: &Net4| !reserved.iter().any(|other| other.overlaps(*net));
+    defaults.chain(tens).find(free)
+}
+
+fn pools(reserved: &[Net4]) -> Vec<AddedFlag> {
+    let flag = |(pool, length): (Net4, u32)| AddedFlag {
+        name: "default-address-pool",
+        value: format!("base={pool},size={length}"),
+        why: "free of our resolvers and networks".into(),
+    };
+    free_pools(reserved).map(flag).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::config::{CommandForm, Identity};
+    use crate::host::daemon_json::Content;
+    use crate::host::uplink::Link;
+
+    fn facts(mtu: u32, routes: &[&str], resolvers: &[&str]) -> UplinkFacts {
+        UplinkFacts {
+            links: vec![Link {
+                name: "eth0".into(),
+                mtu,
+            }],
+            routes: routes.iter().map(|net| net.parse().unwrap()).collect(),
+            resolvers: resolvers.iter().map(|ip| ip.parse().unwrap()).collect(),
+        }
+    }
+
+    fn flags(facts: &UplinkFacts, words: &[&str], json: &str, version: u32) -> Vec<String> {
+        let words: Vec<_> = words.iter().map(std::ffi::OsString::from).collect();
+        let identity = Identity {
+            pid: 1,
+            uid: 0,
+            gid: 0,
+        };
+        let config = Config::new(
+            CommandForm::Default,
+            &words,
+            [("", ""); 0].into_iter().collect(),
+            identity,
+        )
+        .unwrap();
+        let content = Content::Keys(serde_json::from_str(json).unwrap());
+        let file = DaemonFile {
+            path: "f".into(),
+            content,
+        };
+        let plan = plan(&config, &file, facts, Some(version));
+        plan.flags
+            .iter()
+            .map(|flag| format!("{}={}", flag.name, flag.value))
+            .collect()
+    }
+
+    const NONE: [&str; 0] = [];
+
+    #[test]
+    fn an_ordinary_uplink_needs_no_flags() {
+        let ordinary = facts(1500, &["172.17.0.0/16"], &["10.0.0.53"]);
+        assert_eq!(flags(&ordinary, &[], "{}", 28), NONE);
+        assert!(!needs_version(&ordinary));
+    }
+
+    #[test]
+    fn a_smaller_mtu_is_set_for_the_bridge_and_for_new_networks() {
+        let small = facts(1400, &[], &[]);
+        let network = "default-network-opt=bridge=com.docker.network.driver.mtu=1400";
+        assert_eq!(flags(&small, &[], "{}", 28), ["mtu=1400", network]);
+        assert_eq!(flags(&small, &[], "{}", 20), ["mtu=1400"]);
+        assert_eq!(flags(&small, &["--mtu=1300"], "{}", 28), [network]);
+        assert_eq!(
+            flags(&small, &[], r#"{"mtu":1,"default-network-opts":{}}"#, 28),
+            NONE
+        );
+        assert!(needs_version(&small));
+    }
+
+    #[test]
+    fn a_loopback_resolver_is_forwarded_from_the_bridges_address() {
+        let loopback = facts(1500, &["172.18.0.0/16", "172.17.0.0/16"], &["127.0.0.11"]);
+        assert_eq!(
+            flags(&loopback, &[], "{}", 28),
+            ["bip=172.19.0.1/16", "dns=172.19.0.1"]
+        );
+        assert_eq!(
+            flags(&loopback, &["--bip=10.9.0.1/24"], "{}", 28),
+            ["dns=10.9.0.1"]
+        );
+        assert_eq!(flags(&loopback, &["--dns=1.1.1.1"], "{}", 28), NONE);
+        assert_eq!(flags(&loopback, &[], r#"{"bridge":"none"}"#, 28), NONE);
+        let both = facts(1500, &[], &["127.0.0.53", "10.0.0.53"]);
+        assert_eq!(
+            flags(&both, &[], "{}", 28),
+            NONE,
+            "one of them can be reached"
+        );
+    }
+
+    #[test]
+    fn a_resolver_inside_the_default_pools_moves_bridge_and_pools() {
+        let hidden = facts(1500, &["10.244.0.0/24"], &["172.17.0.1"]);
+        let flags = flags(&hidden, &[], "{}", 20);
+        assert_eq!(flags.first().map(String::as_str), Some("bip=172.18.0.1/16"));
+        assert!(flags.contains(&"default-address-pool=base=172.18.0.0/16,size=16".into()));
+        assert!(flags.contains(&"default-address-pool=base=192.168.0.0/16,size=20".into()));
+        assert!(
+            !flags.iter().any(|flag| flag.contains("base=172.17.")),
+            "{flags:?}"
+        );
+    }
+
+    #[test]
+    fn a_network_outside_the_default_pools_is_taken_when_they_are_full() {
+        let full = [
+            "172.16.0.0/12".parse().unwrap(),
+            "192.168.0.0/16".parse().unwrap(),
+        ];
+        assert_eq!(free_network(&full), Some("10.200.0.0/16".parse().unwrap()));
+        assert_eq!(free_network(&["0.0.0.0/0".parse().unwrap()]), None);
+    }
+}

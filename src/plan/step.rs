@@ -1,0 +1,138 @@
+//! One step of the `HostPlan`: an action with its reason and the meaning of its failure.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+/// What is done. There are no choices left in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "action")]
+pub enum Action {
+    /// Remove a file or a dead socket.
+    RemoveFile {
+        /// Which.
+        path: PathBuf,
+    },
+    /// Remove a directory with its content, without crossing into other file systems.
+    RemoveTree {
+        /// Which.
+        path: PathBuf,
+    },
+    /// Make a directory, with its parents.
+    CreateDirectory {
+        /// Which.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// Mount a file system.
+    Mount {
+        /// `tmpfs`, `securityfs`.
+        fs_type: &'static str,
+        /// Where.
+        target: PathBuf,
+        /// Options for the file system.
+        data: &'static str,
+    },
+    /// Make the mounts below `/` propagate to peers.
+    ShareRoot,
+    /// Move every process of the root cgroup to a leaf, then hand controllers down.
+    DelegateCgroup {
+        /// The root.
+        root: PathBuf,
+        /// The leaf.
+        leaf: PathBuf,
+        /// What is handed down.
+        controllers: Vec<String>,
+    },
+    /// Check the TLS material, and make what is missing.
+    Certificates {
+        /// What will be done.
+        plan: Vec<String>,
+    },
+}
+
+/// What a failure of a step means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// The start ends with exit code 71.
+    Abort,
+    /// It is said, and the start goes on.
+    Warn,
+}
+
+/// A step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Step {
+    /// What is done.
+    #[serde(flatten)]
+    pub action: Action,
+    /// Why.
+    pub why: String,
+    /// What a failure means.
+    pub on_failure: OnFailure,
+}
+
+impl Step {
+    /// A step without which dockerd cannot work.
+    #[must_use]
+    pub fn must(action: Action, why: impl Into<String>) -> Self {
+        Self {
+            action,
+            why: why.into(),
+            on_failure: OnFailure::Abort,
+        }
+    }
+
+    /// A step whose failure is only said.
+    #[must_use]
+    pub fn may(action: Action, why: impl Into<String>) -> Self {
+        Self {
+            action,
+            why: why.into(),
+            on_failure: OnFailure::Warn,
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RemoveFile { path } => write!(f, "remove {}", path.display()),
+            Self::RemoveTree { path } => write!(f, "remove {} and its content", path.display()),
+            Self::CreateDirectory { path, mode } => {
+                write!(f, "mkdir  {} (mode {mode:04o})", path.display())
+            }
+            Self::Mount {
+                fs_type,
+                target,
+                data: "",
+            } => {
+                write!(f, "mount  {fs_type} on {}", target.display())
+            }
+            Self::Mount {
+                fs_type,
+                target,
+                data,
+            } => {
+                write!(f, "mount  {fs_type} on {} ({data})", target.display())
+            }
+            Self::ShareRoot => f.write_str("share  / recursively"),
+            Self::DelegateCgroup {
+                root, controllers, ..
+            } => {
+                write!(f, "cgroup delegate {}:", root.display())?;
+                controllers
+                    .iter()
+                    .try_for_each(|name| write!(f, " +{name}"))
+            }
+            Self::Certificates { plan } => {
+                f.write_str("certs  TLS material")?;
+                plan.iter()
+                    .try_for_each(|line| write!(f, "\n          {line}"))
+            }
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! PID 1 at work: one poll loop that feeds events to [`machine`] and carries its actions out.
+//!
+//! The border: nothing below may end the process but the machine's own decision. Failures are
+//! logged, and the loop goes on.
+
+pub mod machine;
+pub mod notify;
+pub mod ping;
+pub mod status;
+pub mod timeline;
+
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use nix::sys::signalfd::SignalFd;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, WaitOptions};
+
+use self::machine::{Action, Event, Outcome, Rules, State};
+use self::notify::{NotifySocket, Outer};
+use self::ping::Ping;
+use self::status::StatusFile;
+use self::timeline::Timeline;
+use crate::apply::listen::HeldSockets;
+
+/// Everything that lives while dockerd runs.
+#[derive(Debug)]
+pub struct Supervisor {
+    /// dockerd.
+    pub dockerd: Pid,
+    /// The API sockets.
+    pub sockets: HeldSockets,
+    /// The unix socket that we ping.
+    pub ping_path: Option<PathBuf>,
+    /// Where dockerd speaks to us.
+    pub notify: NotifySocket,
+    /// Whoever started us.
+    pub outer: Outer,
+    /// What `dind-init status` reads.
+    pub status: StatusFile,
+    /// The phases of the start.
+    pub timeline: Timeline,
+    /// The machine's rules.
+    pub rules: Rules,
+}
+
+impl Supervisor {
+    /// Runs until dockerd is gone; returns our exit code.
+    pub fn run(mut self, signals: &SignalFd) -> u8 {
+        let mut state = State::Starting;
+        let mut ping = None;
+        loop {
+            for event in self.wait(state, signals, &mut ping) {
+                let now = self.now();
+                let (next, actions) = machine::step(self.rules, state, event, now);
+                tracing::debug!("{state:?} + {event:?} → {next:?} {actions:?}");
+                state = next;
+                for action in actions {
+                    self.act(action, &mut ping);
+                }
+            }
+            if let State::Ended { code } = state {
+                self.clean_up(code);
+                return code;
+            }
+        }
+    }
+
+    fn now(&self) -> machine::Millis {
+        u64::try_from(self.timeline.start().elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Sleeps until something happens. Notices come before deaths: dockerd's last words are
+    /// older than its end.
+    fn wait(&self, state: State, signals: &SignalFd, ping: &mut Option<Ping>) -> Vec<Event> {
+        let timeout = machine::deadline(state).map(|until| {
+            let left = Duration::from_millis(until.saturating_sub(self.now()));
+            Timespec {
+                tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+                tv_nsec: left.subsec_nanos().into(),
+            }
+        });
+        let mut fds = vec![
+            PollFd::new(signals, PollFlags::IN),
+            PollFd::new(&self.notify, PollFlags::IN),
+        ];
+        if let Some(ping) = ping.as_ref() {
+            fds.push(PollFd::from_borrowed_fd(ping.as_fd(), PollFlags::IN));
+        }
+        let _ = poll(&mut fds, timeout.as_ref());
+        drop(fds);
+
+        let dockerd = self.dockerd.as_raw_nonzero().get().unsigned_abs();
+        let mut events: Vec<Event> = self
+            .notify
+            .drain(dockerd)
+            .into_iter()
+            .map(Event::Notice)
+            .collect();
+        if let Some(verdict) = ping.as_mut().and_then(Ping::read) {
+            *ping = None;
+            events.push(if verdict {
+                Event::PingAnswered
+            } else {
+                Event::PingFailed
+            });
+        }
+        while let Ok(Some(info)) = signals.read_signal() {
+            let number = i32::try_from(info.ssi_signo).unwrap_or(0);
+            if forwardable(number) {
+                events.push(Event::Signal(number));
+            }
+        }
+        // Always, and not only after SIGCHLD: signals of one kind are merged.
+        events.extend(self.reap());
+        if machine::deadline(state).is_some_and(|until| until <= self.now()) {
+            events.push(Event::Deadline);
+        }
+        events
+    }
+
+    /// Reaps everything that is dead; says so when dockerd is among it.
+    fn reap(&self) -> Option<Event> {
+        let mut ended = None;
+        while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
+            if pid == self.dockerd {
+                ended = Some(Event::DockerdEnded(match status.terminating_signal() {
+                    Some(signal) => Outcome::Signal(signal),
+                    None => {
+                        let code = status.exit_status().unwrap_or(0);
+                        Outcome::Code(u8::try_from(code).unwrap_or(u8::MAX))
+                    }
+                }));
+            }
+        }
+        ended
+    }
+
+    fn act(&mut self, action: Action, ping: &mut Option<Ping>) {
+        match action {
+            Action::Forward(signal) => self.send(signal),
+            Action::Kill => self.send(libc::SIGKILL),
+            Action::CloseListeners => self.sockets.close(),
+            Action::Ping => {
+                *ping = self
+                    .ping_path
+                    .as_deref()
+                    .and_then(|path| match Ping::send(path) {
+                        Ok(ping) => Some(ping),
+                        Err(error) => {
+                            tracing::warn!("/_ping on {}: {error}", path.display());
+                            None
+                        }
+                    });
+            }
+            Action::AnnounceReady { confirmed } => {
+                self.timeline.mark("ready");
+                self.outer.send("READY=1");
+                self.status.write("ready", &self.timeline);
+                let after = self.timeline.start().elapsed();
+                if confirmed || self.ping_path.is_none() {
+                    tracing::info!("ready after {:.2} s", after.as_secs_f64());
+                } else {
+                    tracing::warn!(
+                        "dockerd says that it is ready after {:.2} s, but /_ping has no answer",
+                        after.as_secs_f64()
+                    );
+                }
+            }
+            Action::AnnounceReloading => {
+                self.outer.send("RELOADING=1");
+                self.status.write("reloading", &self.timeline);
+            }
+            Action::AnnounceStopping => {
+                self.outer.send("STOPPING=1");
+                self.status.write("stopping", &self.timeline);
+                tracing::info!(
+                    "stopping; dockerd has {:.1} s",
+                    self.rules.stop_timeout.as_secs_f64()
+                );
+            }
+            Action::ReportDeath(Outcome::Code(code)) => {
+                tracing::error!("dockerd ended by itself with exit code {code}");
+            }
+            Action::ReportDeath(Outcome::Signal(signal)) => {
+                tracing::error!("dockerd was killed by signal {signal}");
+            }
+            Action::ReportKill => {
+                tracing::error!(
+                    "dockerd did not stop in time and is killed; its state may be stale"
+                );
+            }
+        }
+    }
+
+    fn send(&self, signal: i32) {
+        // Real-time signals have no name in rustix; the kernel takes any number.
+        if let Err(error) = crate::sys::signal::send(self.dockerd, signal) {
+            tracing::warn!("signal {signal} to dockerd: {error}");
+        }
+    }
+
+    fn clean_up(&mut self, code: u8) {
+        self.sockets.unlink();
+        self.notify.remove();
+        self.status.write("ended", &self.timeline);
+        tracing::info!("dockerd is gone; exit code {code}");
+    }
+}
+
+/// Every signal but those that concern only ourselves (S62).
+fn forwardable(signal: i32) -> bool {
+    ![libc::SIGCHLD, libc::SIGTTIN, libc::SIGTTOU].contains(&signal)
+}

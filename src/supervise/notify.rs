@@ -1,0 +1,144 @@
+//! `sd_notify(3)` in both directions: dockerd speaks to us, we speak to whoever started us.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the notify socket is made and removed here"
+)]
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+
+use super::machine::Notice;
+use crate::apply::ApplyError;
+use crate::sys::net::{Datagram, receive_with_sender};
+
+/// The socket on which dockerd speaks to us.
+#[derive(Debug)]
+pub struct NotifySocket {
+    socket: UnixDatagram,
+    path: PathBuf,
+}
+
+impl NotifySocket {
+    /// Binds the socket, in place of a left-over one.
+    ///
+    /// # Errors
+    /// What `bind(2)` says.
+    pub fn bind(path: &Path) -> Result<Self, ApplyError> {
+        let failed = |e| ApplyError::new("bind", path, e);
+        crate::apply::file::remove(path)?;
+        let socket = UnixDatagram::bind(path).map_err(failed)?;
+        socket.set_nonblocking(true).map_err(failed)?;
+        crate::sys::net::pass_credentials(&socket).map_err(failed)?;
+        Ok(Self {
+            socket,
+            path: path.to_owned(),
+        })
+    }
+
+    /// Everything that has come since the last call. Datagrams of other processes than dockerd
+    /// are dropped: any program in the container could send them.
+    pub fn drain(&self, dockerd: u32) -> Vec<Notice> {
+        let mut buffer = [0u8; 4096];
+        let mut notices = Vec::new();
+        while let Ok(Datagram { length, sender }) = receive_with_sender(&self.socket, &mut buffer) {
+            if sender == Some(dockerd) {
+                notices.extend(parse(buffer.get(..length).unwrap_or_default()));
+            }
+        }
+        notices
+    }
+
+    /// Removes the socket's path.
+    pub fn remove(&self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+impl AsFd for NotifySocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// The notices of one datagram; lines that mean nothing to us are passed over.
+#[must_use]
+pub fn parse(datagram: &[u8]) -> Vec<Notice> {
+    let line = |line: &[u8]| match line {
+        b"READY=1" => Some(Notice::Ready),
+        b"RELOADING=1" => Some(Notice::Reloading),
+        b"STOPPING=1" => Some(Notice::Stopping),
+        _ => None,
+    };
+    datagram
+        .split(|byte| *byte == b'\n')
+        .filter_map(line)
+        .collect()
+}
+
+/// The socket of whoever started us (`NOTIFY_SOCKET` of our own environment).
+#[derive(Debug)]
+pub struct Outer(Option<(UnixDatagram, Vec<u8>)>);
+
+impl Outer {
+    /// Nothing is sent when the variable is not set or no socket can be made.
+    #[must_use]
+    pub fn new(variable: Option<&OsStr>) -> Self {
+        let name = variable
+            .map(OsStr::as_bytes)
+            .filter(|name| !name.is_empty());
+        Self(name.and_then(|name| Some((UnixDatagram::unbound().ok()?, name.to_vec()))))
+    }
+
+    /// Sends a state; a failure is only worth a debug line, the receiver is not our business.
+    pub fn send(&self, state: &str) {
+        let Some((socket, name)) = &self.0 else {
+            return;
+        };
+        if let Err(error) = send_to(socket, name, state.as_bytes()) {
+            tracing::debug!("NOTIFY_SOCKET: {error}");
+        }
+    }
+}
+
+fn send_to(socket: &UnixDatagram, name: &[u8], state: &[u8]) -> io::Result<usize> {
+    use std::os::linux::net::SocketAddrExt;
+    match name.strip_prefix(b"@") {
+        Some(abstract_name) => {
+            let address = std::os::unix::net::SocketAddr::from_abstract_name(abstract_name)?;
+            socket.send_to_addr(state, &address)
+        }
+        None => socket.send_to(state, OsStr::from_bytes(name)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_lines_are_read_and_others_passed_over() {
+        assert_eq!(parse(b"READY=1"), [Notice::Ready]);
+        assert_eq!(
+            parse(b"MONOTONIC_USEC=5\nRELOADING=1\n"),
+            [Notice::Reloading]
+        );
+        assert_eq!(parse(b"READY=11\nSTATUS=READY=1\n"), []);
+    }
+
+    #[test]
+    fn only_dockerds_own_words_count() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("n");
+        let socket = NotifySocket::bind(&path).unwrap();
+        Outer::new(Some(path.as_os_str())).send("READY=1");
+        assert_eq!(socket.drain(1), [], "another process's datagram");
+        Outer::new(Some(path.as_os_str())).send("READY=1");
+        assert_eq!(socket.drain(std::process::id()), [Notice::Ready]);
+        socket.remove();
+        assert!(!path.exists());
+    }
+}

@@ -1,0 +1,149 @@
+//! The status file: what `dind-init status` shows, written whole at every change of state.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::timeline::Timeline;
+use crate::apply::file;
+
+/// A phase of the start and the time of its end.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Phase {
+    /// Its name.
+    pub name: String,
+    /// Milliseconds since the start.
+    pub at_ms: f64,
+}
+
+/// What is known about the daemon.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// `starting`, `ready`, `reloading`, `stopping`, `ended`.
+    pub state: String,
+    /// Our process id.
+    pub pid: u32,
+    /// dockerd's process id.
+    pub dockerd: u32,
+    /// The unix socket that we ping ourselves, and `probe` does.
+    pub socket: Option<PathBuf>,
+    /// Where the API is served.
+    pub endpoints: Vec<String>,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+    /// The start.
+    pub phases: Vec<Phase>,
+}
+
+/// The file.
+#[derive(Debug)]
+pub struct StatusFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What does not change.
+    pub status: Status,
+}
+
+impl StatusFile {
+    /// Writes the state; a failure costs the file only.
+    pub fn write(&mut self, state: &str, timeline: &Timeline) {
+        state.clone_into(&mut self.status.state);
+        self.status.phases = timeline
+            .marks()
+            .iter()
+            .map(|(name, at_ms)| Phase {
+                name: (*name).to_owned(),
+                at_ms: *at_ms,
+            })
+            .collect();
+        let text = serde_json::to_vec(&self.status).unwrap_or_default();
+        if let Err(error) = file::replace(&self.path, &text) {
+            tracing::warn!("{}", crate::explain::one_line(&error));
+        }
+    }
+}
+
+impl Status {
+    /// The state, endpoints and warnings for a terminal.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = format!("state      {}\n", self.state);
+        text.push_str(&format!(
+            "pid        {}, dockerd {}\n",
+            self.pid, self.dockerd
+        ));
+        for endpoint in &self.endpoints {
+            text.push_str(&format!("endpoint   {endpoint}\n"));
+        }
+        for warning in &self.warnings {
+            text.push_str(&format!("warning    {warning}\n"));
+        }
+        text
+    }
+
+    /// The phases of the start as bars, each from the end of the one before.
+    #[must_use]
+    pub fn chart(&self) -> String {
+        const WIDTH: f64 = 50.0;
+        let total = self
+            .phases
+            .last()
+            .map_or(1.0, |phase| phase.at_ms.max(0.001));
+        let mut text = String::new();
+        let mut from = 0.0;
+        for phase in &self.phases {
+            let column = |at: f64| (at / total * WIDTH).round();
+            let indent = repeat(' ', column(from));
+            let bar = repeat('█', (column(phase.at_ms) - column(from)).max(1.0));
+            let length = phase.at_ms - from;
+            let name = &phase.name;
+            text.push_str(&format!(
+                "{name:<16} {:>9.1} ms  +{length:>8.1}  {indent}{bar}\n",
+                phase.at_ms
+            ));
+            from = phase.at_ms;
+        }
+        text
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "0 to 51 columns"
+)]
+fn repeat(symbol: char, count: f64) -> String {
+    std::iter::repeat_n(symbol, count.clamp(0.0, 60.0) as usize).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_chart_shows_each_phase_after_the_one_before() {
+        let phase = |name: &str, at_ms| Phase {
+            name: name.into(),
+            at_ms,
+        };
+        let status = Status {
+            state: "ready".into(),
+            pid: 1,
+            dockerd: 7,
+            socket: None,
+            endpoints: vec![],
+            warnings: vec![],
+            phases: vec![
+                phase("sockets", 1.0),
+                phase("exec", 5.0),
+                phase("ready", 10.0),
+            ],
+        };
+        expect_test::expect![[r#"
+            sockets                1.0 ms  +     1.0  █████
+            exec                   5.0 ms  +     4.0       ████████████████████
+            ready                 10.0 ms  +     5.0                           █████████████████████████
+        "#]]
+        .assert_eq(&status.chart());
+    }
+}

@@ -1,0 +1,57 @@
+//! Addresses of the network interfaces.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Every IPv4 and IPv6 address of every interface (`getifaddrs(3)`); empty when the kernel does
+/// not answer.
+#[must_use]
+pub fn addresses() -> Vec<IpAddr> {
+    let mut list: *mut libc::ifaddrs = std::ptr::null_mut();
+    // SAFETY: getifaddrs writes one pointer to the place that we own.
+    if unsafe { libc::getifaddrs(&raw mut list) } != 0 {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    let mut next = list;
+    while !next.is_null() {
+        // SAFETY: not null, and a node of the list that getifaddrs made and nobody frees yet.
+        let node = unsafe { next.read() };
+        // SAFETY: ifa_addr is null or points to the socket address of this node.
+        found.extend(unsafe { address(node.ifa_addr) });
+        next = node.ifa_next;
+    }
+    // SAFETY: the list came from getifaddrs and is not used after this.
+    unsafe { libc::freeifaddrs(list) };
+    found
+}
+
+/// # Safety
+/// `address` is null, or points to a socket address as long as its family says.
+unsafe fn address(address: *const libc::sockaddr) -> Option<IpAddr> {
+    if address.is_null() {
+        return None;
+    }
+    // SAFETY: not null; every socket address begins with its family.
+    let family = unsafe { (*address).sa_family };
+    match i32::from(family) {
+        libc::AF_INET => {
+            // SAFETY: the family says that this is a sockaddr_in; unaligned reads are allowed.
+            let v4 = unsafe { address.cast::<libc::sockaddr_in>().read_unaligned() };
+            Some(IpAddr::V4(Ipv4Addr::from(u32::from_be(v4.sin_addr.s_addr))))
+        }
+        libc::AF_INET6 => {
+            // SAFETY: the family says that this is a sockaddr_in6; unaligned reads are allowed.
+            let v6 = unsafe { address.cast::<libc::sockaddr_in6>().read_unaligned() };
+            Some(IpAddr::V6(Ipv6Addr::from(v6.sin6_addr.s6_addr)))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn loopback_is_among_the_addresses() {
+        assert!(super::addresses().contains(&std::net::IpAddr::from([127, 0, 0, 1])));
+    }
+}

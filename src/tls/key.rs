@@ -1,0 +1,333 @@
+//! Private keys as they are found in a volume: PKCS#8, PKCS#1 (openssl 1.1) and SEC1.
+
+use std::fmt;
+
+use rcgen::{KeyPair, PublicKeyData};
+use x509_parser::pem::Pem;
+
+use super::der::{self, CONTEXT_0, CONTEXT_1, INTEGER, OCTET_STRING};
+
+const RSA: &[u8] = &[
+    0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01,
+];
+const EC: &[u8] = &[0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
+const ED25519: &[u8] = &[0x06, 0x03, 0x2b, 0x65, 0x70];
+const P256: &[u8] = &[0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
+const P384: &[u8] = &[0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22];
+const P521: &[u8] = &[0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x23];
+
+/// Why the content of a key file is of no use.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyProblem {
+    /// Parts of the key contradict each other.
+    #[error("the key is damaged: {0}")]
+    Damaged(String),
+    /// A pass phrase is needed.
+    #[error("the key is encrypted")]
+    Encrypted,
+    /// There is no PEM block of a private key.
+    #[error("there is no PEM private key in it")]
+    NoKey,
+    /// Only the private half is stored, and the public half cannot be computed here.
+    #[error("the key ({0}) is stored without its public part")]
+    NoPublicPart(String),
+    /// The key cannot sign with what this program has.
+    #[error("a key of this kind ({kind}) cannot sign here: {reason}")]
+    Unsupported {
+        /// For example `RSA 4196`.
+        kind: String,
+        /// The words of the library.
+        reason: String,
+    },
+}
+
+/// A private key that was read, and its public half.
+pub struct PrivateKey {
+    kind: String,
+    pkcs8: Vec<u8>,
+    public: Option<Vec<u8>>,
+}
+
+impl fmt::Debug for PrivateKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PrivateKey({}, [redacted])", self.kind)
+    }
+}
+
+impl PrivateKey {
+    /// Reads the first private key of a PEM file.
+    ///
+    /// # Errors
+    /// The file holds no key, an encrypted one, or one whose parts do not fit.
+    pub fn from_pem(bytes: &[u8]) -> Result<Self, KeyProblem> {
+        // The old way to encrypt: headers inside of the block, which no decoder of ours accepts.
+        if bytes
+            .windows(ENCRYPTED_HEADER.len())
+            .any(|window| window == ENCRYPTED_HEADER)
+        {
+            return Err(KeyProblem::Encrypted);
+        }
+        for block in Pem::iter_from_buffer(bytes) {
+            let block = block.map_err(|error| KeyProblem::Damaged(error.to_string()))?;
+            let pkcs8 = match block.label.as_str() {
+                "ENCRYPTED PRIVATE KEY" => return Err(KeyProblem::Encrypted),
+                "EC PRIVATE KEY" => wrap_sec1(&block.contents).ok_or_else(|| {
+                    KeyProblem::Damaged("not an EC key with a named curve".into())
+                })?,
+                "PRIVATE KEY" => block.contents,
+                "RSA PRIVATE KEY" => wrap_pkcs1(&block.contents),
+                // `EC PARAMETERS` and certificates may stand before the key.
+                _ => continue,
+            };
+            return Self::from_pkcs8(pkcs8);
+        }
+        Err(KeyProblem::NoKey)
+    }
+
+    fn from_pkcs8(pkcs8: Vec<u8>) -> Result<Self, KeyProblem> {
+        let not_pkcs8 = || KeyProblem::Damaged("not a PKCS#8 structure".into());
+        let parts = der::elements(&pkcs8).ok_or_else(not_pkcs8)?;
+        let [_version, algorithm, key, ..] = parts.as_slice() else {
+            return Err(not_pkcs8());
+        };
+        let identifiers = der::elements(algorithm).ok_or_else(not_pkcs8)?;
+        let key = der::content(OCTET_STRING, key).ok_or_else(not_pkcs8)?;
+        let public = match identifiers.as_slice() {
+            [RSA, ..] => {
+                Some(rsa_public(key).ok_or_else(|| KeyProblem::Damaged("not an RSA key".into()))?)
+            }
+            [EC, curve] => {
+                let point = ec_point(key);
+                if (*curve == P256 || *curve == P384) && point.is_some() {
+                    load(&pkcs8).map_err(KeyProblem::Damaged)?;
+                }
+                point.map(|point| der::sequence(&[algorithm, point]))
+            }
+            [ED25519, ..] => Some(
+                load(&pkcs8)
+                    .map_err(KeyProblem::Damaged)?
+                    .subject_public_key_info(),
+            ),
+            _ => None,
+        };
+        let kind = match (&public, identifiers.as_slice()) {
+            (Some(public), _) => describe_public(public),
+            (None, [EC, curve]) => format!("EC {}", curve_name(curve)),
+            (None, _) => "unknown algorithm".into(),
+        };
+        Ok(Self {
+            kind,
+            pkcs8,
+            public,
+        })
+    }
+
+    /// For people, e.g. `RSA 4096` or `EC P-256`.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        &self.kind
+    }
+
+    /// The public half as SubjectPublicKeyInfo; absent when the file does not tell.
+    #[must_use]
+    pub fn public(&self) -> Option<&[u8]> {
+        self.public.as_deref()
+    }
+
+    /// The key, ready to sign.
+    pub(super) fn signer(&self) -> Result<KeyPair, KeyProblem> {
+        load(&self.pkcs8).map_err(|reason| KeyProblem::Unsupported {
+            kind: self.kind.clone(),
+            reason,
+        })
+    }
+}
+
+const ENCRYPTED_HEADER: &[u8] = b"Proc-Type: 4,ENCRYPTED";
+
+fn load(pkcs8: &[u8]) -> Result<KeyPair, String> {
+    KeyPair::try_from(pkcs8).map_err(|error| error.to_string())
+}
+
+/// PKCS#8 around a PKCS#1 key: version 0, rsaEncryption, the key itself.
+fn wrap_pkcs1(pkcs1: &[u8]) -> Vec<u8> {
+    wrap(&der::sequence(&[RSA, der::NULL]), pkcs1)
+}
+
+/// PKCS#8 around a SEC1 key; the curve is taken out of the key.
+fn wrap_sec1(sec1: &[u8]) -> Option<Vec<u8>> {
+    let parts = der::elements(sec1)?;
+    let curve = parts
+        .iter()
+        .find_map(|part| der::content(CONTEXT_0, part))?;
+    Some(wrap(&der::sequence(&[EC, curve]), sec1))
+}
+
+fn wrap(algorithm: &[u8], key: &[u8]) -> Vec<u8> {
+    let version = der::element(INTEGER, &[0]);
+    der::sequence(&[&version, algorithm, &der::element(OCTET_STRING, key)])
+}
+
+/// The public half of a PKCS#1 key: modulus and exponent follow the version.
+fn rsa_public(pkcs1: &[u8]) -> Option<Vec<u8>> {
+    let parts = der::elements(pkcs1)?;
+    let [_version, modulus, exponent, _private, _p, _q, ..] = parts.as_slice() else {
+        return None;
+    };
+    let key = der::sequence(&[modulus, exponent]);
+    Some(der::sequence(&[
+        &der::sequence(&[RSA, der::NULL]),
+        &der::bit_string(&key),
+    ]))
+}
+
+/// The public point of a SEC1 key, as the bit string that a certificate holds, too.
+fn ec_point(sec1: &[u8]) -> Option<&[u8]> {
+    der::elements(sec1)?
+        .into_iter()
+        .find_map(|part| der::content(CONTEXT_1, part))
+}
+
+/// Names the kind of a SubjectPublicKeyInfo for people.
+pub(super) fn describe_public(info: &[u8]) -> String {
+    let unknown = || "unknown algorithm".to_owned();
+    let Some(parts) = der::elements(info) else {
+        return unknown();
+    };
+    let [algorithm, key] = parts.as_slice() else {
+        return unknown();
+    };
+    match der::elements(algorithm).unwrap_or_default().as_slice() {
+        [RSA, ..] => rsa_bits(key).map_or_else(unknown, |bits| format!("RSA {bits}")),
+        [EC, curve] => format!("EC {}", curve_name(curve)),
+        [ED25519] => "Ed25519".into(),
+        _ => unknown(),
+    }
+}
+
+/// Whether a SubjectPublicKeyInfo is an RSA key, which may also wrap a session key.
+pub(super) fn is_rsa(info: &[u8]) -> bool {
+    describe_public(info).starts_with("RSA")
+}
+
+fn curve_name(curve: &[u8]) -> &'static str {
+    match curve {
+        P256 => "P-256",
+        P384 => "P-384",
+        P521 => "P-521",
+        _ => "on another curve",
+    }
+}
+
+fn rsa_bits(key: &[u8]) -> Option<usize> {
+    let key = der::content(der::BIT_STRING, key)?.strip_prefix(&[0])?;
+    let modulus = der::content(INTEGER, der::elements(key)?.first()?)?;
+    let leading = modulus.iter().take_while(|byte| **byte == 0).count();
+    let first = modulus.get(leading)?;
+    Some((modulus.len() - leading) * 8 - usize::try_from(first.leading_zeros()).ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn generated() -> KeyPair {
+        KeyPair::generate().unwrap()
+    }
+
+    /// The SEC1 key inside of a generated PKCS#8 key, with the curve that openssl writes into it.
+    fn sec1(pair: &KeyPair) -> Vec<u8> {
+        let parts = der::elements(pair.serialized_der()).unwrap();
+        let inner = der::elements(der::content(OCTET_STRING, parts[2]).unwrap()).unwrap();
+        let curve = der::element(CONTEXT_0, P256);
+        der::sequence(&[inner[0], inner[1], &curve, inner[2]])
+    }
+
+    #[test]
+    fn reads_a_key_of_ours() {
+        let pair = generated();
+        let key = PrivateKey::from_pem(pair.serialize_pem().as_bytes()).unwrap();
+        assert_eq!(key.kind(), "EC P-256");
+        assert_eq!(
+            key.public(),
+            Some(pair.subject_public_key_info().as_slice())
+        );
+        assert_eq!(format!("{key:?}"), "PrivateKey(EC P-256, [redacted])");
+    }
+
+    #[test]
+    fn wraps_sec1_with_parameters_before_it() {
+        let pair = generated();
+        let text =
+            der::to_pem("EC PARAMETERS", P256) + &der::to_pem("EC PRIVATE KEY", &sec1(&pair));
+        let key = PrivateKey::from_pem(text.as_bytes()).unwrap();
+        assert_eq!(
+            key.public(),
+            Some(pair.subject_public_key_info().as_slice())
+        );
+        assert!(key.signer().is_ok());
+    }
+
+    #[test]
+    fn reads_ed25519() {
+        let pair = KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+        let key = PrivateKey::from_pem(pair.serialize_pem().as_bytes()).unwrap();
+        assert_eq!(key.kind(), "Ed25519");
+        assert_eq!(
+            key.public(),
+            Some(pair.subject_public_key_info().as_slice())
+        );
+    }
+
+    #[test]
+    fn tells_encrypted_from_missing_and_damaged() {
+        let encrypted = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\
+                         DEK-Info: AES-256-CBC,00\n\nAAAA\n-----END RSA PRIVATE KEY-----\n";
+        let encrypted_8 = der::to_pem("ENCRYPTED PRIVATE KEY", b"x");
+        let certificate = der::to_pem("CERTIFICATE", b"x");
+        let rubbish = der::to_pem("PRIVATE KEY", b"rubbish");
+        let problem = |text: &str| PrivateKey::from_pem(text.as_bytes()).unwrap_err();
+        assert_eq!(problem(encrypted), KeyProblem::Encrypted);
+        assert_eq!(problem(&encrypted_8), KeyProblem::Encrypted);
+        assert_eq!(problem("hello\n"), KeyProblem::NoKey);
+        assert_eq!(problem(&certificate), KeyProblem::NoKey);
+        assert!(matches!(problem(&rubbish), KeyProblem::Damaged(_)));
+        let torn = "-----BEGIN PRIVATE KEY-----\nAAAA\n";
+        assert!(matches!(problem(torn), KeyProblem::Damaged(_)));
+    }
+
+    #[test]
+    fn a_point_of_another_key_is_damage() {
+        let (one, two) = (sec1(&generated()), sec1(&generated()));
+        let (one, two) = (der::elements(&one).unwrap(), der::elements(&two).unwrap());
+        let mixed = der::sequence(&[one[0], one[1], one[2], two[3]]);
+        let text = der::to_pem("EC PRIVATE KEY", &mixed);
+        assert!(matches!(
+            PrivateKey::from_pem(text.as_bytes()),
+            Err(KeyProblem::Damaged(_))
+        ));
+    }
+
+    proptest! {
+        #[test]
+        fn reading_never_panics(
+            label in prop_oneof![
+                Just("PRIVATE KEY"), Just("RSA PRIVATE KEY"), Just("EC PRIVATE KEY"), Just("X"),
+            ],
+            bytes in proptest::collection::vec(any::<u8>(), 0..80),
+        ) {
+            let _ = PrivateKey::from_pem(&bytes);
+            let _ = PrivateKey::from_pem(der::to_pem(label, &bytes).as_bytes());
+            let _ = describe_public(&bytes);
+        }
+
+        #[test]
+        fn a_flipped_byte_never_panics(at in 0_usize..138, mask in 1_u8..) {
+            let mut bytes = generated().serialize_der();
+            bytes[at] ^= mask;
+            let _ = PrivateKey::from_pem(der::to_pem("PRIVATE KEY", &bytes).as_bytes());
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Why TLS material cannot be had, before anything was changed.
+
+use std::path::PathBuf;
+
+use super::key::KeyProblem;
+use super::material::Item;
+use super::plan::Because;
+use crate::explain::{Explain, exit};
+
+/// A decision against starting. Nothing was written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TlsRefusal {
+    /// A key file is there, but is of no use. It is never overwritten.
+    #[error("cannot use the private key {}", file.display())]
+    BadKey {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        problem: KeyProblem,
+    },
+    /// An authority without its key, and no complete server set beside it.
+    #[error("no server certificate in {}, and no key of the CA to make one", directory.display())]
+    CaKeyMissing {
+        /// The directory.
+        directory: PathBuf,
+        /// The server files that are missing or empty.
+        missing: Vec<Item>,
+    },
+    /// Somebody else's certificate does not work here. It is never overwritten.
+    #[error("cannot use the certificate {}", file.display())]
+    ForeignCertificate {
+        /// The file.
+        file: PathBuf,
+        /// Its subject.
+        subject: String,
+        /// What is wrong with it.
+        because: Because,
+    },
+    /// Something must be written, and its folder takes no new files.
+    #[error("cannot write {}", file.display())]
+    NotWritable {
+        /// The file.
+        file: PathBuf,
+        /// Why it must be written.
+        because: Because,
+        /// Why it cannot be.
+        obstacle: String,
+        /// The server files that are missing or empty.
+        missing: Vec<Item>,
+    },
+    /// A file is there and cannot be read.
+    #[error("cannot read {}", file.display())]
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// The system's words.
+        reason: String,
+    },
+    /// The user's own server certificate does not hold.
+    #[error("{}: verification failed", file.display())]
+    VerificationFailed {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl Explain for TlsRefusal {
+    fn why(&self) -> String {
+        match self {
+            Self::BadKey { problem, .. } => {
+                format!("{problem}; existing keys are never overwritten")
+            }
+            Self::CaKeyMissing { missing, .. } => format!(
+                "ca/cert.pem is there without ca/key.pem, so that the server files would have to \
+                 be yours; missing or empty: {}",
+                paths(missing)
+            ),
+            Self::ForeignCertificate {
+                subject, because, ..
+            } => format!(
+                "{because}; its subject ({subject}) shows that it was not made here, so it is \
+                 not overwritten"
+            ),
+            Self::NotWritable {
+                because, obstacle, ..
+            } => {
+                format!(
+                    "it must be written, because {because}; its folder takes no files: {obstacle}"
+                )
+            }
+            Self::Unreadable { reason, .. } => reason.clone(),
+            Self::VerificationFailed { reason, .. } => format!(
+                "{reason}; with server/{{ca,cert,key}}.pem there and no ca/key.pem, the \
+                 certificates are yours, and they are only checked"
+            ),
+        }
+    }
+
+    fn fix(&self) -> String {
+        match self {
+            Self::BadKey {
+                problem: KeyProblem::Encrypted,
+                ..
+            } => {
+                "store the key without a pass phrase (openssl pkey -in OLD -out NEW): dockerd \
+                 cannot ask for one"
+            }
+            Self::BadKey { .. } => {
+                "put back a PEM key (RSA 2048 to 4096 or EC P-256/P-384), or move this file away: \
+                 then a new key and certificate are made"
+            }
+            Self::CaKeyMissing { .. } => {
+                "mount all of server/ca.pem, server/cert.pem and server/key.pem to use your own \
+                 certificates, or remove ca/cert.pem to have new ones made"
+            }
+            Self::ForeignCertificate { .. } => {
+                "to use your own server certificate, put its CA beside it as server/ca.pem and \
+                 leave out ca/key.pem; to have one made, move this file away"
+            }
+            Self::NotWritable { missing, .. } if !missing.is_empty() => {
+                return format!(
+                    "mount the volume read-write for this user, or complete it with: {}",
+                    paths(missing)
+                );
+            }
+            Self::NotWritable { .. } => {
+                "mount the volume read-write for this user (no `:ro`, no readOnly: true), or point \
+                 DOCKER_TLS_CERTDIR to a directory that can be written"
+            }
+            Self::Unreadable { .. } => {
+                "make it a regular file that this user can read: give a rootless container a \
+                 volume of its own, or chown this one to the container's user id"
+            }
+            Self::VerificationFailed { .. } => {
+                "mount a server/cert.pem (with its intermediates) that matches server/key.pem and \
+                 chains to server/ca.pem, or empty the volume to have certificates made"
+            }
+        }
+        .into()
+    }
+
+    fn exit_code(&self) -> u8 {
+        exit::REFUSED
+    }
+}
+
+fn paths(items: &[Item]) -> String {
+    items
+        .iter()
+        .map(|item| item.path())
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refusal_names_its_file_and_has_why_and_fix() {
+        let file = PathBuf::from("/certs/server/cert.pem");
+        let all = [
+            TlsRefusal::BadKey {
+                file: file.clone(),
+                problem: KeyProblem::Encrypted,
+            },
+            TlsRefusal::BadKey {
+                file: file.clone(),
+                problem: KeyProblem::NoKey,
+            },
+            TlsRefusal::CaKeyMissing {
+                directory: file.clone(),
+                missing: vec![Item::ServerKey],
+            },
+            TlsRefusal::ForeignCertificate {
+                file: file.clone(),
+                subject: "CN=x".into(),
+                because: Because::NotSignedByCa,
+            },
+            TlsRefusal::NotWritable {
+                file: file.clone(),
+                because: Because::Missing,
+                obstacle: "read-only".into(),
+                missing: vec![],
+            },
+            TlsRefusal::Unreadable {
+                file: file.clone(),
+                reason: "EACCES".into(),
+            },
+            TlsRefusal::VerificationFailed {
+                file,
+                reason: "expired".into(),
+            },
+        ];
+        for refusal in all {
+            assert!(
+                refusal.to_string().contains("/certs/server/cert.pem"),
+                "{refusal}"
+            );
+            assert!(!refusal.why().is_empty() && refusal.fix().len() > 20);
+            assert_eq!(refusal.exit_code(), 78);
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! Subject alternative names: the value of `DOCKER_TLS_SAN`, and the set a server needs.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::IpAddr;
+
+use serde::{Serialize, Serializer};
+
+use super::{Names, Wish};
+use crate::explain::{Explain, exit};
+
+/// One subject alternative name. The order of the variants is the order in a certificate.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum San {
+    /// A host name in lower case, perhaps with a leading `*.`.
+    Dns(String),
+    /// An IPv4 or IPv6 address.
+    Address(IpAddr),
+    /// A mailbox.
+    Email(String),
+    /// A URI.
+    Uri(String),
+}
+
+impl fmt::Display for San {
+    /// Short form for people: names and addresses without a prefix.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dns(name) => f.write_str(name),
+            Self::Address(address) => write!(f, "{address}"),
+            Self::Email(mailbox) => write!(f, "email:{mailbox}"),
+            Self::Uri(uri) => write!(f, "URI:{uri}"),
+        }
+    }
+}
+
+impl Serialize for San {
+    /// The form that `DOCKER_TLS_SAN` takes, so that output can be used as input.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Dns(name) => serializer.collect_str(&format_args!("DNS:{name}")),
+            Self::Address(address) => serializer.collect_str(&format_args!("IP:{address}")),
+            Self::Email(_) | Self::Uri(_) => serializer.collect_str(self),
+        }
+    }
+}
+
+/// What is wrong with one element of `DOCKER_TLS_SAN`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SanProblem {
+    /// `IP:` is followed by something else.
+    NotAnAddress,
+    /// `email:` is followed by something else.
+    NotAMailbox,
+    /// Neither an address nor a host name.
+    NotAName,
+    /// `URI:` is followed by something else.
+    NotAUri,
+}
+
+/// An element of `DOCKER_TLS_SAN` that cannot be put into a certificate.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("bad subject alternative name {element:?} in DOCKER_TLS_SAN")]
+pub struct SanError {
+    /// The element as the user wrote it.
+    pub element: String,
+    /// What is wrong with it.
+    pub problem: SanProblem,
+}
+
+impl Explain for SanError {
+    fn why(&self) -> String {
+        match self.problem {
+            SanProblem::NotAnAddress => "`IP:` needs an IPv4 or IPv6 address",
+            SanProblem::NotAMailbox => "`email:` needs an address of the form user@host",
+            SanProblem::NotAName => {
+                "it is neither an IP address nor a host name (letters, digits, `-`, `_` and dots; \
+                 `*` only as the whole first label)"
+            }
+            SanProblem::NotAUri => "`URI:` needs something of the form scheme:rest",
+        }
+        .into()
+    }
+    fn fix(&self) -> String {
+        "separate elements by commas and write each as a name, an address, DNS:name, IP:address, \
+         URI:uri or email:mailbox, e.g. -e DOCKER_TLS_SAN=DNS:dind,IP:192.0.2.1"
+            .into()
+    }
+    fn exit_code(&self) -> u8 {
+        exit::REFUSED
+    }
+}
+
+/// Parses the value of `DOCKER_TLS_SAN`: elements separated by commas, spaces and quotes around
+/// them ignored, prefixes optional for names and addresses. Empty elements do no harm.
+///
+/// # Errors
+/// The first element that cannot be put into a certificate.
+pub fn parse_sans(text: &str) -> Result<Vec<San>, SanError> {
+    let noise = |c: char| c.is_whitespace() || c == '"' || c == '\'';
+    let mut sans = Vec::new();
+    for element in text.split(',').map(|element| element.trim_matches(noise)) {
+        if element.is_empty() {
+            continue;
+        }
+        let san = parse_one(element, noise).map_err(|problem| SanError {
+            element: element.to_owned(),
+            problem,
+        })?;
+        if !sans.contains(&san) {
+            sans.push(san);
+        }
+    }
+    Ok(sans)
+}
+
+fn parse_one(element: &str, noise: impl Fn(char) -> bool) -> Result<San, SanProblem> {
+    // A bare IPv6 address has colons, too, so it comes before the prefixes.
+    if let Some(address) = parse_address(element) {
+        return Ok(San::Address(address));
+    }
+    let Some((prefix, value)) = element.split_once(':') else {
+        return parse_dns(element).map(San::Dns).ok_or(SanProblem::NotAName);
+    };
+    let value = value.trim_matches(noise);
+    match prefix.trim_end().to_ascii_lowercase().as_str() {
+        "dns" => parse_dns(value).map(San::Dns).ok_or(SanProblem::NotAName),
+        "email" => {
+            let well_formed = printable(value)
+                && value
+                    .split_once('@')
+                    .is_some_and(|(user, host)| !user.is_empty() && parse_dns(host).is_some());
+            well_formed
+                .then(|| San::Email(value.to_owned()))
+                .ok_or(SanProblem::NotAMailbox)
+        }
+        "ip" => parse_address(value)
+            .map(San::Address)
+            .ok_or(SanProblem::NotAnAddress),
+        "uri" => {
+            let well_formed = printable(value)
+                && value.split_once(':').is_some_and(|(scheme, rest)| {
+                    scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && !rest.is_empty()
+                });
+            well_formed
+                .then(|| San::Uri(value.to_owned()))
+                .ok_or(SanProblem::NotAUri)
+        }
+        _ => Err(SanProblem::NotAName),
+    }
+}
+
+fn printable(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+fn parse_address(text: &str) -> Option<IpAddr> {
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(text);
+    bare.parse().ok()
+}
+
+/// A host name as certificates carry it. Underscores are not legal in DNS host names, but compose
+/// projects and Kubernetes users have them, and Go's verifier accepts them.
+fn parse_dns(text: &str) -> Option<String> {
+    let name = text.strip_suffix('.').unwrap_or(text);
+    let labels = name.strip_prefix("*.").unwrap_or(name);
+    let sound = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    (name.len() <= 253 && labels.split('.').all(sound)).then(|| name.to_ascii_lowercase())
+}
+
+/// The names a server certificate has to carry.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    /// Asked for by the user.
+    pub(super) wished: BTreeSet<San>,
+    /// Everything else that clients may use.
+    pub(super) automatic: BTreeSet<San>,
+    /// Host names that no certificate can carry.
+    pub(super) unusable: Vec<String>,
+}
+
+impl Wanted {
+    pub(super) fn new(wish: &Wish, names: &Names) -> Self {
+        let mut automatic: BTreeSet<San> =
+            names.addresses.iter().copied().map(San::Address).collect();
+        // A missing host name must not cost the names that every client uses.
+        automatic.extend(["docker", "localhost"].map(|name| San::Dns(name.to_owned())));
+        let mut unusable = Vec::new();
+        for name in &names.dns {
+            match parse_dns(name) {
+                Some(name) => drop(automatic.insert(San::Dns(name))),
+                None => unusable.push(name.clone()),
+            }
+        }
+        Self {
+            wished: wish.sans.iter().cloned().collect(),
+            automatic,
+            unusable,
+        }
+    }
+
+    pub(super) fn all(&self) -> Vec<San> {
+        self.wished.union(&self.automatic).cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn dns(name: &str) -> San {
+        San::Dns(name.into())
+    }
+    fn address(text: &str) -> San {
+        San::Address(text.parse().unwrap())
+    }
+
+    #[test]
+    fn accepts_every_documented_form() {
+        let cases = [
+            ("", vec![]),
+            (" , ,", vec![]),
+            ("dind", vec![dns("dind")]),
+            (
+                "DNS:dind, IP:192.0.2.1",
+                vec![dns("dind"), address("192.0.2.1")],
+            ),
+            ("a,b ,\n c", vec![dns("a"), dns("b"), dns("c")]),
+            ("dns:Dind.Example.", vec![dns("dind.example")]),
+            ("my_service", vec![dns("my_service")]),
+            ("*.example.org", vec![dns("*.example.org")]),
+            (
+                "10.0.0.1,::1,[fe80::1]",
+                vec![address("10.0.0.1"), address("::1"), address("fe80::1")],
+            ),
+            ("IP:2001:db8::1", vec![address("2001:db8::1")]),
+            ("\"DNS:a,DNS:b\"", vec![dns("a"), dns("b")]),
+            ("'DNS:a','IP:1.2.3.4'", vec![dns("a"), address("1.2.3.4")]),
+            ("DNS:\"a\"", vec![dns("a")]),
+            ("URI:spiffe://x/y", vec![San::Uri("spiffe://x/y".into())]),
+            (
+                "email:root@example.org",
+                vec![San::Email("root@example.org".into())],
+            ),
+            ("a,DNS:a,A", vec![dns("a")]),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(parse_sans(text), Ok(expected), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn names_the_bad_element() {
+        use SanProblem::{NotAMailbox, NotAName, NotAUri, NotAnAddress};
+        let long = "x".repeat(64);
+        let cases = [
+            ("a,b c", "b c", NotAName),
+            ("DNS:", "DNS:", NotAName),
+            ("IP:docker", "IP:docker", NotAnAddress),
+            ("IP:1.2.3.256", "IP:1.2.3.256", NotAnAddress),
+            ("fe80::1%eth0", "fe80::1%eth0", NotAName),
+            ("a*b", "a*b", NotAName),
+            ("*", "*", NotAName),
+            ("x.*.y", "x.*.y", NotAName),
+            ("a..b", "a..b", NotAName),
+            ("RID:1.2.3", "RID:1.2.3", NotAName),
+            ("https://dind", "https://dind", NotAName),
+            ("email:copy", "email:copy", NotAMailbox),
+            ("URI:docker", "URI:docker", NotAUri),
+            ("münchen", "münchen", NotAName),
+            (long.as_str(), long.as_str(), NotAName),
+        ];
+        for (text, element, problem) in cases {
+            let error = parse_sans(text).unwrap_err();
+            assert_eq!(
+                (error.element.as_str(), error.problem),
+                (element, problem),
+                "{text:?}"
+            );
+            assert!(error.to_string().contains(&format!("{element:?}")));
+            assert_eq!(error.exit_code(), 78);
+        }
+    }
+
+    #[test]
+    fn wants_docker_and_localhost_whatever_the_host_is_called() {
+        let wish = Wish {
+            directory: "/certs".into(),
+            sans: vec![dns("b")],
+        };
+        let names = Names {
+            dns: vec!["bad name".into()],
+            addresses: vec![],
+        };
+        let wanted = Wanted::new(&wish, &names);
+        assert_eq!(wanted.all(), [dns("b"), dns("docker"), dns("localhost")]);
+        assert_eq!(wanted.unusable, ["bad name"]);
+    }
+
+    proptest! {
+        #[test]
+        fn parsing_never_panics(text in "\\PC*") {
+            let _ = parse_sans(&text);
+        }
+
+        #[test]
+        fn what_is_printed_parses_to_the_same(text in "[a-zA-Z0-9:*.,@'\" /-]{0,40}") {
+            if let Ok(sans) = parse_sans(&text) {
+                let printed: Vec<String> = sans
+                    .iter()
+                    .map(|san| serde_json::to_value(san).unwrap().as_str().unwrap().to_owned())
+                    .collect();
+                prop_assert_eq!(parse_sans(&printed.join(",")), Ok(sans));
+            }
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! Which sockets are bound, for both command forms: the rules of ARCHITECTURE.md, decision 1.
+#![allow(missing_docs)]
+
+use std::ffi::OsString;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use dind_init::cli::config::{CommandForm, Config, Identity};
+use dind_init::explain::Explain;
+use dind_init::host::daemon_json::{Content, DaemonFile};
+use dind_init::host::listen::{ActivatedSocket, ListenFacts, PathState};
+use dind_init::plan::listen::{ListenPlan, PlannedSocket, plan};
+use dind_init::plan::listen_refusal::ListenRefusal;
+
+/// A case: command form, words, variables, daemon.json, and the facts.
+struct Case {
+    form: CommandForm,
+    words: &'static [&'static str],
+    env: Vec<(&'static str, &'static str)>,
+    json: &'static str,
+    facts: ListenFacts,
+    gid: u32,
+}
+
+fn default_form(words: &'static [&'static str]) -> Case {
+    let facts = ListenFacts {
+        ipv6: true,
+        ..ListenFacts::default()
+    };
+    Case {
+        form: CommandForm::Default,
+        words,
+        env: vec![],
+        json: "{}",
+        facts,
+        gid: 0,
+    }
+}
+
+fn explicit_form(words: &'static [&'static str]) -> Case {
+    Case {
+        form: CommandForm::Explicit,
+        ..default_form(words)
+    }
+}
+
+impl Case {
+    fn env(mut self, name: &'static str, value: &'static str) -> Self {
+        self.env.push((name, value));
+        self
+    }
+
+    fn json(self, json: &'static str) -> Self {
+        Self { json, ..self }
+    }
+
+    fn at(mut self, path: &str, state: PathState) -> Self {
+        self.facts.paths.insert(path.into(), state);
+        self
+    }
+
+    fn plan(&self) -> Result<ListenPlan, ListenRefusal> {
+        let words: Vec<OsString> = self.words.iter().map(OsString::from).collect();
+        let env = self.env.iter().copied().collect();
+        let identity = Identity {
+            pid: 1,
+            uid: 0,
+            gid: self.gid,
+        };
+        let config = Config::new(self.form, &words, env, identity).expect("good settings");
+        let keys = serde_json::from_str(self.json).expect("good JSON");
+        let file = DaemonFile {
+            path: PathBuf::from("/etc/docker/daemon.json"),
+            content: Content::Keys(keys),
+        };
+        plan(&config, &file, &self.facts)
+    }
+
+    /// What is bound, in order, as short words.
+    fn bound(&self) -> Vec<String> {
+        let word = |socket: &PlannedSocket| match socket {
+            PlannedSocket::Unix { path, .. } => path.display().to_string(),
+            PlannedSocket::Tcp { address, .. } => address.to_string(),
+            PlannedSocket::Inherited { fd, name } => format!("fd {fd} {name}"),
+        };
+        self.plan()
+            .expect("a plan")
+            .sockets
+            .iter()
+            .map(word)
+            .collect()
+    }
+
+    fn unix(&self) -> (u32, u32) {
+        let plan = self.plan().expect("a plan");
+        let first = plan.sockets.iter().find_map(|socket| match socket {
+            PlannedSocket::Unix { mode, gid, .. } => Some((*mode, *gid)),
+            PlannedSocket::Tcp { .. } | PlannedSocket::Inherited { .. } => None,
+        });
+        first.expect("a unix socket")
+    }
+}
+
+const SOCK: &str = "/var/run/docker.sock";
+
+#[test]
+fn the_default_form_binds_the_official_addresses() {
+    assert_eq!(default_form(&[]).bound(), [SOCK, "[::]:2375"]);
+    assert_eq!(
+        default_form(&[]).env("DOCKER_TLS_CERTDIR", "/c").bound(),
+        [SOCK, "[::]:2376"]
+    );
+    assert_eq!(
+        default_form(&[]).env("DOCKER_HOST", "unix:///x").bound(),
+        ["/x", "[::]:2375"]
+    );
+    let without_ipv6 = Case {
+        facts: ListenFacts::default(),
+        ..default_form(&[])
+    };
+    assert_eq!(without_ipv6.bound(), [SOCK, "0.0.0.0:2375"]);
+}
+
+#[test]
+fn the_explicit_form_binds_what_dockerd_would_have_bound() {
+    assert_eq!(
+        explicit_form(&[]).env("DOCKER_TLS_CERTDIR", "/c").bound(),
+        [SOCK]
+    );
+    assert_eq!(
+        explicit_form(&["-H", "tcp://127.0.0.1:1"]).bound(),
+        ["127.0.0.1:1"]
+    );
+    assert_eq!(
+        explicit_form(&["--tlsverify", "-H="]).bound(),
+        ["127.0.0.1:2376", "[::1]:2376"]
+    );
+}
+
+#[test]
+fn hosts_of_the_users_are_added_once() {
+    let case = default_form(&[
+        "-Hunix:///var/run/docker.sock",
+        "--host",
+        "tcp://0.0.0.0:2375",
+    ]);
+    assert_eq!(case.bound(), [SOCK, "[::]:2375"]);
+    let case = default_form(&["-H=tcp://127.0.0.1:2375", "-H", "tcp://10.0.0.1:9"]);
+    assert_eq!(
+        case.bound(),
+        [SOCK, "[::]:2375", "10.0.0.1:9"],
+        "the wildcard serves 127.0.0.1"
+    );
+    let more = default_form(&[]).env("DIND_SOCKET_PATHS", "/a.sock, unix:///b.sock");
+    assert_eq!(more.bound(), [SOCK, "[::]:2375", "/a.sock", "/b.sock"]);
+}
+
+#[test]
+fn hosts_in_the_file_leave_everything_to_dockerd_and_say_so() {
+    let case = default_form(&[]).json(r#"{"hosts": ["unix:///z"]}"#);
+    let plan = case.plan().expect("a plan");
+    assert!(
+        plan.sockets.is_empty() && plan.notes[0].contains("hosts"),
+        "{plan:?}"
+    );
+    let twice = default_form(&["-H", "tcp://:1"]).json(r#"{"hosts": []}"#);
+    assert!(matches!(
+        twice.plan(),
+        Err(ListenRefusal::HostsTwice { .. })
+    ));
+}
+
+#[test]
+fn dockerd_binds_when_it_was_asked_to() {
+    let plan = default_form(&[])
+        .env("DIND_SOCKETS", "dockerd")
+        .plan()
+        .expect("a plan");
+    assert!(plan.sockets.is_empty());
+    assert_eq!(
+        plan.left_to_dockerd,
+        ["unix:///var/run/docker.sock", "tcp://0.0.0.0:2375"]
+    );
+}
+
+#[test]
+fn names_are_looked_up_in_the_hosts_file_or_left_to_dockerd() {
+    let ip = |text: &str| text.parse::<IpAddr>().expect("an address");
+    let mut case = explicit_form(&["-H", "tcp://box:1", "-H", "tcp://other:2"]);
+    case.facts.hosts = vec![("box".into(), ip("::2")), ("box".into(), ip("10.1.1.1"))];
+    assert_eq!(case.bound(), ["10.1.1.1:1"], "IPv4 first, as Go has it");
+    assert_eq!(
+        case.plan().expect("a plan").left_to_dockerd,
+        ["tcp://other:2"]
+    );
+}
+
+#[test]
+fn the_group_is_ours_before_the_flag_before_the_file_before_docker() {
+    let mut case = default_form(&[]);
+    case.gid = 7;
+    assert_eq!(case.unix(), (0o660, 7), "no group docker: our own");
+    case.facts.groups.insert("docker".into(), 2375);
+    assert_eq!(case.unix().1, 2375);
+    case.json = r#"{"group": "30"}"#;
+    assert_eq!(case.unix().1, 30);
+    case.words = &["-G", "20"];
+    assert_eq!(case.unix().1, 20);
+    let case = case
+        .env("DIND_SOCKET_GID", "10")
+        .env("DIND_SOCKET_MODE", "0666");
+    assert_eq!(case.unix(), (0o666, 10));
+    let unknown = default_form(&["--group=nobody-knows"]);
+    assert!(matches!(
+        unknown.plan(),
+        Err(ListenRefusal::UnknownGroup { .. })
+    ));
+}
+
+#[test]
+fn what_is_in_the_way_is_replaced_only_when_it_is_dead() {
+    let state = |state| default_form(&[]).at(SOCK, state).plan();
+    assert!(state(PathState::DeadSocket { mounted: false }).is_ok());
+    assert!(state(PathState::EmptyDirectory { mounted: false }).is_ok());
+    for bad in [
+        PathState::LiveSocket { mounted: true },
+        PathState::LiveSocket { mounted: false },
+        PathState::DeadSocket { mounted: true },
+        PathState::EmptyDirectory { mounted: true },
+        PathState::Directory,
+        PathState::Other("a file".into()),
+    ] {
+        let refusal = state(bad.clone()).expect_err("refused");
+        assert!(refusal.to_string().contains(SOCK), "{bad:?}: {refusal}");
+        assert!(!refusal.fix().is_empty() && refusal.exit_code() == 78);
+    }
+}
+
+#[test]
+fn plain_tcp_is_warned_of_narrowed_or_refused() {
+    let case = |policy| default_form(&["-H", "tcp://10.0.0.1:9"]).env("DIND_TCP", policy);
+    let warning = case("any")
+        .plan()
+        .expect("a plan")
+        .exposure()
+        .expect("a warning");
+    assert!(
+        warning.contains("[::]:2375") && warning.contains("10.0.0.1:9"),
+        "{warning}"
+    );
+    assert!(matches!(
+        case("loopback").plan(),
+        Err(ListenRefusal::PlainTcp { .. })
+    ));
+    let narrowed = default_form(&[]).env("DIND_TCP", "loopback");
+    assert_eq!(narrowed.bound(), [SOCK, "127.0.0.1:2375", "[::1]:2375"]);
+    assert_eq!(narrowed.plan().expect("a plan").exposure(), None);
+    assert!(matches!(
+        case("refuse").plan(),
+        Err(ListenRefusal::PlainTcp { .. })
+    ));
+    let tls = default_form(&[])
+        .env("DIND_TCP", "refuse")
+        .env("DOCKER_TLS_CERTDIR", "/c");
+    assert_eq!(tls.plan().expect("a plan").exposure(), None);
+    let unverified = explicit_form(&["--tls", "-H", "tcp://0.0.0.0:1"]);
+    assert!(unverified.plan().expect("a plan").exposure().is_some());
+}
+
+#[test]
+fn sockets_from_activation_are_passed_on_when_they_are_asked_for() {
+    let socket = |fd: u32, listening| ActivatedSocket {
+        fd,
+        name: format!("n{fd}"),
+        listening,
+    };
+    let mut case = explicit_form(&["-H", "fd://", "-H", "unix:///x"]);
+    assert!(matches!(
+        case.plan(),
+        Err(ListenRefusal::NoActivation { .. })
+    ));
+    case.facts.activation = vec![socket(3, true), socket(4, true)];
+    assert_eq!(case.bound(), ["fd 3 n3", "fd 4 n4", "/x"]);
+    case.words = &["-H", "fd://4"];
+    assert_eq!(case.bound(), ["fd 4 n4"]);
+    case.facts.activation = vec![socket(4, false)];
+    assert!(matches!(
+        case.plan(),
+        Err(ListenRefusal::NotListening { fd: 4 })
+    ));
+    let unasked = Case { words: &[], ..case };
+    assert_eq!(unasked.bound(), [SOCK]);
+}
