@@ -43,16 +43,11 @@ use std::time::Instant;
 )]
 pub fn run(argv: &[OsString]) -> u8 {
     let (start, now) = (Instant::now(), time::OffsetDateTime::now_utc());
-    let env: Vec<_> = std::env::vars_os().collect();
+    let env = cli::environment::Environment::new(std::env::vars_os().collect());
+    log::start(&env);
     // Without the mask we could lose a signal, but not more: an init that refuses to start for
     // that would be worse.
     let mask = sys::signal::block_all().unwrap_or_else(|_| sys::signal::OriginalMask::empty());
-    // A bare init needs nothing of what follows, and it starts in every container of `--init`.
-    if let Some(words) = init::options::words(argv) {
-        return init::run(words, &env, mask);
-    }
-    let env = cli::environment::Environment::new(env);
-    log::start(&env);
     let caller = daemon::Caller {
         env,
         mask,

@@ -203,7 +203,6 @@ fn each_of_a_thousand_queued_real_time_signals_arrives() {
             itself.to_str().unwrap(),
             "--exact",
             "signals::helper_counts_real_time_signals",
-            "--ignored",
             "--nocapture",
         ])
         .env(HELPER, "1")
@@ -221,7 +220,6 @@ fn each_of_a_thousand_queued_real_time_signals_arrives() {
 
 /// The program of the test above: started with both signals blocked, so that they queue.
 #[test]
-#[ignore = "no test of its own"]
 fn helper_counts_real_time_signals() {
     if std::env::var_os(HELPER).is_none() {
         return;

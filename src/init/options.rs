@@ -122,18 +122,6 @@ impl Explain for UsageError {
     }
 }
 
-/// The words of argv that are for this persona, beginning with its name: all of them when we were
-/// called `docker-init` or `tini`, those from the subcommand on for `dind-init init …`.
-#[must_use]
-pub fn words(argv: &[OsString]) -> Option<&[OsString]> {
-    let called = argv.first().and_then(|word| Path::new(word).file_name())?;
-    match argv {
-        _ if called == "docker-init" || called == "tini" => Some(argv),
-        [_, words @ ..] if words.first().is_some_and(|word| word == "init") => Some(words),
-        _ => None,
-    }
-}
-
 /// Reads argv, the program name included, and the variables `TINI_*`.
 ///
 /// # Errors

@@ -2,7 +2,6 @@ use std::os::unix::ffi::OsStringExt;
 
 use proptest::prelude::*;
 
-use super::words as words_for_us;
 use super::*;
 
 fn words(line: &[&str]) -> Vec<OsString> {
@@ -243,29 +242,6 @@ fn the_name_in_the_usage_text_is_the_one_that_was_called() {
     assert_eq!(program_name(&["tini".into()]), "tini");
     assert_eq!(program_name(&[]), "docker-init");
     assert_eq!(program_name(&["".into()]), "docker-init");
-}
-
-#[test]
-fn the_persona_is_chosen_by_name_or_by_subcommand() {
-    for (line, expected) in [
-        (
-            &["/sbin/docker-init", "x"][..],
-            Some(&["/sbin/docker-init", "x"][..]),
-        ),
-        (&["tini"], Some(&["tini"])),
-        (
-            &["dind-init", "init", "-v", "x"],
-            Some(&["init", "-v", "x"]),
-        ),
-        (&["/usr/bin/tini", "init"], Some(&["/usr/bin/tini", "init"])),
-        (&["dind-init", "run", "init"], None),
-        (&["dind-init"], None),
-        (&[], None),
-    ] {
-        let argv: Vec<OsString> = line.iter().map(OsString::from).collect();
-        let expected = expected.map(|w| w.iter().map(OsString::from).collect::<Vec<_>>());
-        assert_eq!(words_for_us(&argv).map(<[_]>::to_vec), expected, "{line:?}");
-    }
 }
 
 proptest! {
