@@ -144,7 +144,8 @@ pub fn decide(wishes: &Wishes, now: OffsetDateTime) -> Result<Decision, Failure>
     Ok(Decision { plan, names })
 }
 
-/// Checks the TLS material and makes what is missing.
+/// Checks the TLS material and makes what is missing; what was written is made durable beside
+/// dockerd's start.
 fn certificates(
     wish: Option<&tls::Wish>,
     names: &Names,
@@ -157,6 +158,9 @@ fn certificates(
     }
     for line in outcome.verified() {
         tracing::info!("{line}");
+    }
+    if !outcome.written.is_empty() {
+        spawn::aside(|| certificate::make_durable(&wish.directory, &outcome.written));
     }
     Ok(())
 }
@@ -259,6 +263,7 @@ fn supervise(
         state: "starting".into(),
         pid: std::process::id(),
         dockerd: started.dockerd.as_raw_nonzero().get().unsigned_abs(),
+        socket: ping_path.clone(),
         endpoints: endpoints(&wishes.listen),
         warnings: started.warnings,
         phases: Vec::new(),

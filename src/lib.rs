@@ -19,6 +19,7 @@ pub mod client;
 pub mod daemon;
 pub mod explain;
 pub mod host;
+pub mod init;
 pub mod log;
 mod persona;
 pub mod plan;

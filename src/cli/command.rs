@@ -72,6 +72,13 @@ pub enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<OsString>,
     },
+    /// Run a program under a small init: docker-init's and tini's options (init -h shows them)
+    #[command(disable_help_flag = true)]
+    Init {
+        /// Options and the program
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<OsString>,
+    },
     /// Print the version
     Version,
 }

@@ -280,7 +280,10 @@ impl fmt::Display for HostPlan {
                 ""
             };
             let action = step.action.to_string();
-            writeln!(f, "{:>2} {action:<60} {}{tolerated}", index + 1, step.why)?;
+            // Details of an action go below it, so that the reasons stay in one column.
+            let (first, details) = action.split_once('\n').unwrap_or((&action, ""));
+            writeln!(f, "{:>2} {first:<50} {}{tolerated}", index + 1, step.why)?;
+            details.lines().try_for_each(|line| writeln!(f, "{line}"))?;
         }
         let argv: Vec<_> = self
             .daemon

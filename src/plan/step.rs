@@ -128,7 +128,11 @@ impl fmt::Display for Action {
                     .iter()
                     .try_for_each(|name| write!(f, " +{name}"))
             }
-            Self::Certificates { plan } => write!(f, "certs  {}", plan.join("; ")),
+            Self::Certificates { plan } => {
+                f.write_str("certs  TLS material")?;
+                plan.iter()
+                    .try_for_each(|line| write!(f, "\n          {line}"))
+            }
         }
     }
 }

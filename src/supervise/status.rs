@@ -25,6 +25,8 @@ pub struct Status {
     pub pid: u32,
     /// dockerd's process id.
     pub dockerd: u32,
+    /// The unix socket that we ping ourselves, and `probe` does.
+    pub socket: Option<PathBuf>,
     /// Where the API is served.
     pub endpoints: Vec<String>,
     /// What the user should know.
@@ -128,6 +130,7 @@ mod tests {
             state: "ready".into(),
             pid: 1,
             dockerd: 7,
+            socket: None,
             endpoints: vec![],
             warnings: vec![],
             phases: vec![

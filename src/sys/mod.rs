@@ -7,5 +7,6 @@ pub mod entry;
 pub mod memory;
 pub mod net;
 pub mod netdev;
+pub mod process;
 pub mod signal;
 pub mod spawn;
