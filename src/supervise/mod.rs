@@ -18,7 +18,7 @@ use nix::sys::signalfd::SignalFd;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, WaitOptions};
 
-use self::machine::{Action, Event, Outcome, Rules, State};
+use self::machine::{Action, Event, Held, Outcome, Rules, State};
 use self::names::NameForwarder;
 use self::notify::{NotifySocket, Outer};
 use self::ping::Ping;
@@ -52,7 +52,9 @@ pub struct Supervisor {
 impl Supervisor {
     /// Runs until dockerd is gone; returns our exit code.
     pub fn run(mut self, signals: &SignalFd) -> u8 {
-        let mut state = State::Starting;
+        let mut state = State::Starting {
+            held: Held::default(),
+        };
         let mut ping = None;
         loop {
             for event in self.wait(state, signals, &mut ping) {
