@@ -24,7 +24,8 @@ use self::notify::{NotifySocket, Outer};
 use self::ping::Ping;
 use self::status::StatusFile;
 use self::timeline::Timeline;
-use crate::apply::listen::HeldSockets;
+use crate::apply::{file, listen::HeldSockets};
+use crate::host::stale::{self, Places};
 
 /// Everything that lives while dockerd runs.
 #[derive(Debug)]
@@ -47,6 +48,8 @@ pub struct Supervisor {
     pub timeline: Timeline,
     /// The machine's rules.
     pub rules: Rules,
+    /// Where a killed dockerd leaves its pid file.
+    pub places: Places,
 }
 
 impl Supervisor {
@@ -212,6 +215,14 @@ impl Supervisor {
 
     fn clean_up(&mut self, code: u8) {
         self.sockets.unlink();
+        // A TERM that comes before dockerd has set its handlers kills it: nobody else removes its
+        // pid file then. After a clean end nothing is found. Trees are left to the next start,
+        // which looks again.
+        for left in stale::find(&self.places).iter().filter(|left| !left.tree) {
+            if let Err(error) = file::remove(&left.path) {
+                tracing::warn!("{}", crate::explain::one_line(&error));
+            }
+        }
         if let Some(names) = &mut self.names {
             names.stop();
         }
