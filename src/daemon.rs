@@ -15,6 +15,7 @@ use crate::explain::Failure;
 use crate::forwarder::Sockets;
 use crate::host::daemon_json::{self, DaemonFile};
 use crate::host::listen::ListenFacts;
+use crate::host::stale::Places;
 use crate::host::{Facts, certs};
 use crate::plan::host::{self, HostPlan, RUNTIME_DIR};
 use crate::plan::listen::{self, ListenPlan, PlannedSocket};
@@ -295,6 +296,7 @@ fn supervise(
             stop_timeout: stop_timeout(&wishes.config),
             can_ping: ping_path.is_some(),
         },
+        places: Places::of(&wishes.config),
         ping_path,
         names: started.names,
         notify: started.notify,

@@ -18,13 +18,14 @@ use nix::sys::signalfd::SignalFd;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, WaitOptions};
 
-use self::machine::{Action, Event, Outcome, Rules, State};
+use self::machine::{Action, Event, Held, Outcome, Rules, State};
 use self::names::NameForwarder;
 use self::notify::{NotifySocket, Outer};
 use self::ping::Ping;
 use self::status::StatusFile;
 use self::timeline::Timeline;
-use crate::apply::listen::HeldSockets;
+use crate::apply::{file, listen::HeldSockets};
+use crate::host::stale::{self, Places};
 
 /// Everything that lives while dockerd runs.
 #[derive(Debug)]
@@ -47,12 +48,16 @@ pub struct Supervisor {
     pub timeline: Timeline,
     /// The machine's rules.
     pub rules: Rules,
+    /// Where a killed dockerd leaves its pid file.
+    pub places: Places,
 }
 
 impl Supervisor {
     /// Runs until dockerd is gone; returns our exit code.
     pub fn run(mut self, signals: &SignalFd) -> u8 {
-        let mut state = State::Starting;
+        let mut state = State::Starting {
+            held: Held::default(),
+        };
         let mut ping = None;
         loop {
             for event in self.wait(state, signals, &mut ping) {
@@ -210,6 +215,14 @@ impl Supervisor {
 
     fn clean_up(&mut self, code: u8) {
         self.sockets.unlink();
+        // A TERM that comes before dockerd has set its handlers kills it: nobody else removes its
+        // pid file then. After a clean end nothing is found. Trees are left to the next start,
+        // which looks again.
+        for left in stale::find(&self.places).iter().filter(|left| !left.tree) {
+            if let Err(error) = file::remove(&left.path) {
+                tracing::warn!("{}", crate::explain::one_line(&error));
+            }
+        }
         if let Some(names) = &mut self.names {
             names.stop();
         }
