@@ -141,6 +141,8 @@ pub struct Config {
     pub tmp: Switch,
     /// DIND_DNS.
     pub dns: Switch,
+    /// DIND_MTU.
+    pub mtu: Switch,
     /// DOCKER_IPTABLES_LEGACY.
     pub iptables: IptablesWish,
     /// DIND_STOP_TIMEOUT.
@@ -253,6 +255,7 @@ impl Config {
             cgroup: switch(&env, "DIND_CGROUP")?,
             tmp: switch(&env, "DIND_TMP")?,
             dns: switch(&env, "DIND_DNS")?,
+            mtu: switch(&env, "DIND_MTU")?,
             iptables: match env.get("DOCKER_IPTABLES_LEGACY") {
                 None => IptablesWish::Auto,
                 Some(value) if value.is_empty() => IptablesWish::Default,
