@@ -351,7 +351,7 @@ fn endpoints(listen: &ListenPlan) -> Vec<String> {
         PlannedSocket::Unix { path, .. } => format!("unix://{}", path.display()),
         PlannedSocket::Tcp {
             address, security, ..
-        } => format!("tcp://{address} ({security:?})"),
+        } => format!("tcp://{address} ({security})"),
         PlannedSocket::Inherited { fd, name } => format!("fd://{fd} ({name})"),
     });
     held.chain(listen.left_to_dockerd.iter().cloned()).collect()

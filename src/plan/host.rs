@@ -290,6 +290,15 @@ impl fmt::Display for HostPlan {
             writeln!(f, "{:>2} {first:<50} {}{tolerated}", index + 1, step.why)?;
             details.lines().try_for_each(|line| writeln!(f, "{line}"))?;
         }
+        if let Some(Forwarder { address, upstream }) = &self.forwarder {
+            writeln!(
+                f,
+                "   start  forwarder for names on {address}, which asks {upstream:?}"
+            )?;
+        }
+        for flag in &self.flags {
+            writeln!(f, "   flag   --{}={}: {}", flag.name, flag.value, flag.why)?;
+        }
         let argv: Vec<_> = self
             .daemon
             .argv

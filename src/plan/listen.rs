@@ -392,12 +392,7 @@ impl fmt::Display for ListenPlan {
                     ..
                 } => {
                     let both = if *dual_stack { ", IPv4 and IPv6" } else { "" };
-                    let tls = match security {
-                        TcpSecurity::Plain => "plain HTTP",
-                        TcpSecurity::Encrypted => "TLS without client certificates",
-                        TcpSecurity::Verified => "TLS with client certificates",
-                    };
-                    writeln!(f, "   bind   tcp://{address} ({tls}{both})")?;
+                    writeln!(f, "   bind   tcp://{address} ({security}{both})")?;
                 }
                 PlannedSocket::Inherited { fd, name } => {
                     writeln!(f, "   keep   fd://{fd} ({name})")?;
