@@ -274,7 +274,7 @@ fn supervise(
     timeline: Timeline,
     started: Started,
 ) -> u8 {
-    let ping_path = wishes.listen.first_unix().map(PathBuf::from);
+    let ping_path = wishes.listen.first_unix();
     let status = Status {
         state: "starting".into(),
         pid: std::process::id(),
