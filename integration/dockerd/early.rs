@@ -103,6 +103,7 @@ fn a_stop_before_dockerd_can_handle_it_ends_with_0_and_leaves_no_pid_file() {
         dind.left_alone(path);
     }
     dind.start();
+    dind.until_ours();
     dind.docker(["version"]);
 }
 
@@ -126,6 +127,7 @@ fn hup_and_usr1_before_ready_reach_dockerd_afterwards() {
     let Some(lab) = Lab::find() else { return };
     let at_once = "(until [ -s /run/docker.pid ]; do :; done; kill -HUP 1; kill -USR1 1) &";
     let dind = lab.dind().before(at_once).start();
+    dind.until_ours();
     dind.docker(["version"]);
     dind.until_log("Got signal to reload configuration");
     dind.sh("until ls /run/docker/goroutine-stacks-*.log; do :; done");
