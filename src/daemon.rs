@@ -17,6 +17,7 @@ use crate::host::daemon_json::{self, DaemonFile};
 use crate::host::listen::ListenFacts;
 use crate::host::stale::Places;
 use crate::host::{Facts, certs};
+use crate::plan::client;
 use crate::plan::host::{self, HostPlan, RUNTIME_DIR};
 use crate::plan::listen::{self, ListenPlan, PlannedSocket};
 use crate::plan::network::Forwarder;
@@ -281,6 +282,7 @@ fn supervise(
         dockerd: started.dockerd.as_raw_nonzero().get().unsigned_abs(),
         socket: ping_path.clone(),
         endpoints: endpoints(&wishes.listen),
+        client: client::variables(&wishes.config, &wishes.listen),
         warnings: started.warnings,
         phases: Vec::new(),
     };

@@ -3,6 +3,7 @@
 //! The border: nothing below may end the process but the machine's own decision. Failures are
 //! logged, and the loop goes on.
 
+mod greeting;
 pub mod machine;
 pub mod names;
 pub mod notify;
@@ -18,6 +19,7 @@ use nix::sys::signalfd::SignalFd;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, WaitOptions};
 
+use self::greeting::greeting;
 use self::machine::{Action, Event, Held, Outcome, Rules, State};
 use self::names::NameForwarder;
 use self::notify::{NotifySocket, Outer};
@@ -170,15 +172,12 @@ impl Supervisor {
                 self.timeline.mark("ready");
                 self.outer.send("READY=1");
                 self.status.write("ready", &self.timeline);
-                let after = self.timeline.start().elapsed();
-                if confirmed || self.ping_path.is_none() {
-                    tracing::info!("ready after {:.2} s", after.as_secs_f64());
-                } else {
-                    tracing::warn!(
-                        "dockerd says that it is ready after {:.2} s, but /_ping has no answer",
-                        after.as_secs_f64()
-                    );
+                tracing::info!("{}", greeting(&self.status.status));
+                if !confirmed && self.ping_path.is_some() {
+                    tracing::warn!("dockerd says that it is ready, but /_ping has no answer");
                 }
+                // What the start needed is not needed any more.
+                crate::sys::memory::forget_code();
             }
             Action::AnnounceReloading => {
                 self.outer.send("RELOADING=1");
