@@ -12,14 +12,19 @@ use crate::apply::{self, certificate};
 use crate::cli::config::{CommandForm, Config, Identity};
 use crate::cli::environment::Environment;
 use crate::explain::Failure;
+use crate::forwarder::Sockets;
 use crate::host::daemon_json::{self, DaemonFile};
 use crate::host::listen::ListenFacts;
+use crate::host::stale::Places;
 use crate::host::{Facts, certs};
+use crate::plan::client;
 use crate::plan::host::{self, HostPlan, RUNTIME_DIR};
 use crate::plan::listen::{self, ListenPlan, PlannedSocket};
+use crate::plan::network::Forwarder;
 use crate::plan::tls_mode;
 use crate::program::{self, ProgramError};
 use crate::supervise::machine::Rules;
+use crate::supervise::names::NameForwarder;
 use crate::supervise::notify::{NotifySocket, Outer};
 use crate::supervise::status::{Status, StatusFile};
 use crate::supervise::timeline::Timeline;
@@ -144,7 +149,8 @@ pub fn decide(wishes: &Wishes, now: OffsetDateTime) -> Result<Decision, Failure>
     Ok(Decision { plan, names })
 }
 
-/// Checks the TLS material and makes what is missing.
+/// Checks the TLS material and makes what is missing; what was written is made durable beside
+/// dockerd's start.
 fn certificates(
     wish: Option<&tls::Wish>,
     names: &Names,
@@ -157,6 +163,9 @@ fn certificates(
     }
     for line in outcome.verified() {
         tracing::info!("{line}");
+    }
+    if !outcome.written.is_empty() {
+        spawn::aside(|| certificate::make_durable(&wish.directory, &outcome.written));
     }
     Ok(())
 }
@@ -191,6 +200,7 @@ struct Started {
     dockerd: rustix::process::Pid,
     notify: NotifySocket,
     signals: nix::sys::signalfd::SignalFd,
+    names: Option<NameForwarder>,
     warnings: Vec<String>,
 }
 
@@ -200,7 +210,10 @@ fn start(
     sockets: &HeldSockets,
     timeline: &mut Timeline,
 ) -> Result<Started, Failure> {
-    let Decision { plan, names } = decide(wishes, caller.now)?;
+    let Decision {
+        plan,
+        names: certificate_names,
+    } = decide(wishes, caller.now)?;
     timeline.mark("plan");
     let mut warnings = wishes.listen.notes.clone();
     warnings.extend(wishes.listen.exposure());
@@ -210,8 +223,9 @@ fn start(
     }
     tracing::info!("{}", plan.summary);
     apply::steps(&plan.steps, &mut || {
-        certificates(wishes.tls.as_ref(), &names, caller.now)
+        certificates(wishes.tls.as_ref(), &certificate_names, caller.now)
     })?;
+    let names = name_forwarder(plan.forwarder)?;
     timeline.mark("apply");
 
     if std::process::id() != 1 {
@@ -239,10 +253,17 @@ fn start(
         }
     })?;
     timeline.mark("exec");
+    let names = names.map(|mut forwarder| {
+        if let Err(error) = forwarder.start() {
+            tracing::error!("the forwarder for names cannot be started: {error}");
+        }
+        forwarder
+    });
     Ok(Started {
         dockerd,
         notify,
         signals,
+        names,
         warnings,
     })
 }
@@ -254,12 +275,14 @@ fn supervise(
     timeline: Timeline,
     started: Started,
 ) -> u8 {
-    let ping_path = wishes.listen.first_unix().map(PathBuf::from);
+    let ping_path = wishes.listen.first_unix();
     let status = Status {
         state: "starting".into(),
         pid: std::process::id(),
         dockerd: started.dockerd.as_raw_nonzero().get().unsigned_abs(),
+        socket: ping_path.clone(),
         endpoints: endpoints(&wishes.listen),
+        client: client::variables(&wishes.config, &wishes.listen),
         warnings: started.warnings,
         phases: Vec::new(),
     };
@@ -275,7 +298,9 @@ fn supervise(
             stop_timeout: stop_timeout(&wishes.config),
             can_ping: ping_path.is_some(),
         },
+        places: Places::of(&wishes.config),
         ping_path,
+        names: started.names,
         notify: started.notify,
         outer: Outer::new(caller.env.get("NOTIFY_SOCKET")),
         status,
@@ -283,6 +308,21 @@ fn supervise(
     };
     crate::sys::memory::forget_code();
     supervisor.run(&started.signals)
+}
+
+/// Binds the forwarder's sockets; its process starts beside dockerd.
+fn name_forwarder(wanted: Option<Forwarder>) -> Result<Option<NameForwarder>, Failure> {
+    let Some(Forwarder { address, upstream }) = wanted else {
+        return Ok(None);
+    };
+    let sockets = Sockets::bind(address).map_err(|error| {
+        let place = PathBuf::from(format!("{address}:53"));
+        apply::ApplyError::new("bind the forwarder for names to", &place, error).because(
+            "something took port 53 meanwhile",
+            "set --dns for dockerd, or DIND_DNS=skip",
+        )
+    })?;
+    Ok(Some(NameForwarder::new(sockets, upstream)))
 }
 
 /// Where the status file is.
@@ -313,7 +353,7 @@ fn endpoints(listen: &ListenPlan) -> Vec<String> {
         PlannedSocket::Unix { path, .. } => format!("unix://{}", path.display()),
         PlannedSocket::Tcp {
             address, security, ..
-        } => format!("tcp://{address} ({security:?})"),
+        } => format!("tcp://{address} ({security})"),
         PlannedSocket::Inherited { fd, name } => format!("fd://{fd} ({name})"),
     });
     held.chain(listen.left_to_dockerd.iter().cloned()).collect()

@@ -121,7 +121,12 @@ pub fn stderr(text: &str) {
 
 /// Prints to standard output; what cannot be written is dropped.
 pub fn stdout(text: &str) {
-    write_all(rustix::stdio::stdout(), text.as_bytes());
+    stdout_bytes(text.as_bytes());
+}
+
+/// Prints what need not be UTF-8, such as a path.
+pub fn stdout_bytes(bytes: &[u8]) {
+    write_all(rustix::stdio::stdout(), bytes);
 }
 
 /// Whether the user asked for JSON.

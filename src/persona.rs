@@ -16,7 +16,7 @@ use crate::host::Facts;
 use crate::host::network::NetworkFacts;
 use crate::plan::cgroup::Maker;
 use crate::plan::host;
-use crate::{apply, log, program};
+use crate::{apply, init, log, program};
 
 /// Runs what argv names; the exit code is the result of either kind.
 ///
@@ -31,6 +31,11 @@ pub(crate) fn run(argv: &[OsString], caller: &Caller) -> Result<u8, Failure> {
         Some("dockerd-entrypoint.sh") => entrypoint(words, caller),
         Some("dind") => set_up(words, caller),
         Some("docker-entrypoint.sh") => Err(client(words, caller)),
+        Some("docker-init" | "tini") => Ok(init::run(argv, caller.env.pairs(), caller.mask)),
+        // Its options are tini's and not for clap to read.
+        _ if words.first().is_some_and(|word| word == "init") => {
+            Ok(init::run(words, caller.env.pairs(), caller.mask))
+        }
         _ => match CommandLine::try_parse_from(argv) {
             Ok(line) => command(line.command, caller),
             Err(error) => {
@@ -78,15 +83,25 @@ fn command(command: Command, caller: &Caller) -> Result<u8, Failure> {
         }
         Command::Wait(args) => return wait::run(&args, &caller.env, caller.mask, &mut log::Stderr),
         Command::Probe(args) => {
-            let socket = probe::own_socket(&caller.env, Caller::identity().uid);
+            let running = daemon::read_status().ok().and_then(|status| status.socket);
+            let guess = || probe::own_socket(&caller.env, Caller::identity().uid);
+            let socket = running.unwrap_or_else(guess);
             return Ok(probe::run(&args, &socket, &mut log::Stdout));
         }
         Command::Client { words } => return Err(client(&words, caller)),
         Command::Env(args) => {
             let lines = shell::lines(&wait::endpoint_now(&args, &caller.env)?)?;
-            log::stdout(&lines.to_string_lossy());
+            log::stdout_bytes(lines.as_encoded_bytes());
         }
         Command::Status { json, timeline } => return Ok(status(json, timeline)),
+        // For the help text only: `run` deals with the word before clap reads it.
+        Command::Init { words } => return Ok(init::run(&words, caller.env.pairs(), caller.mask)),
+        Command::ForwardNames { upstream } => {
+            if let Err(error) = crate::forwarder::run(&upstream) {
+                tracing::error!("forwarder for names: {error}");
+                return Ok(exit::STEP_FAILED);
+            }
+        }
         Command::Version => log::stdout(&format!("dind-init {}\n", env!("CARGO_PKG_VERSION"))),
     }
     Ok(0)

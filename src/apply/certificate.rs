@@ -1,9 +1,13 @@
 //! The only writer of TLS material.
 //!
-//! Everything is prepared in temporary files beside their destinations, synchronised, and then
-//! renamed in the order of [`Item::ALL`]: what can fail for lack of space fails before anything
-//! was changed, a crash leaves a state that the next run completes, and who waits for the client's
+//! Everything is prepared in temporary files beside their destinations and then renamed in the
+//! order of [`Item::ALL`]: what can fail for lack of space fails before anything was changed, a
+//! crash of ours leaves a state that the next run completes, and who waits for the client's
 //! certificate finds all the rest in place.
+//!
+//! Making it survive a power cut is [`make_durable`], a call of its own: a dozen fsyncs cost more
+//! than all the cryptography, and dockerd need not wait for them. Until then a cut can only leave
+//! files empty or old, which the next run takes for missing and makes again.
 //!
 //! "No choices at apply time" has its exception here: several containers may share the directory,
 //! so that what was true when the plan was printed may be over when the lock is held. The very
@@ -201,10 +205,6 @@ impl<'a> Root<'a> {
             }
             return Err(error);
         }
-        for (_, folder) in &folders {
-            sync_folder(folder);
-        }
-        sync_folder(&self.fd);
         Ok(written)
     }
 
@@ -326,8 +326,8 @@ fn open_folder(at: impl AsFd, path: impl rustix::path::Arg) -> rustix::io::Resul
     rustix::fs::openat(at, path, flags, Mode::empty())
 }
 
-/// A new file with exactly the wished permissions, its bytes safe on the disk. Exclusive and
-/// without following links: everybody may put files into a shared client folder.
+/// A new file with exactly the wished permissions. Exclusive and without following links:
+/// everybody may put files into a shared client folder.
 fn fill(folder: &OwnedFd, name: &str, file: &NewFile) -> io::Result<()> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut target = File::from(rustix::fs::openat(
@@ -338,13 +338,28 @@ fn fill(folder: &OwnedFd, name: &str, file: &NewFile) -> io::Result<()> {
     )?);
     target.write_all(&file.bytes)?;
     rustix::fs::fchmod(&target, Mode::from_raw_mode(file.item.mode()))?;
-    target.sync_all()
+    Ok(())
 }
 
-/// Makes renames durable. Some file systems cannot do it for directories; then it is theirs to
-/// keep what was renamed.
-fn sync_folder(folder: &OwnedFd) {
-    let _ = rustix::fs::fsync(folder);
+/// Waits until what was written is safe on the disk, the files before the folders that name them.
+/// Where a file system cannot do that (some cannot for directories), it is its own to keep it.
+pub fn make_durable(directory: &Path, written: &[Item]) {
+    let mut paths: Vec<_> = written
+        .iter()
+        .map(|item| directory.join(item.path()))
+        .collect();
+    paths.extend(
+        FolderId::ALL
+            .iter()
+            .map(|folder| directory.join(folder.name())),
+    );
+    paths.push(directory.to_owned());
+    for path in paths {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        if let Ok(fd) = rustix::fs::open(&path, flags, Mode::empty()) {
+            let _ = rustix::fs::fsync(&fd);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -61,10 +61,11 @@ pub fn run(args: &CertsArgs, names: &Names, now: OffsetDateTime) -> Result<(Stri
             let found = tls::decide(&wish, names, &host::certs::read(&wish.directory), now);
             Ok(check(found, args.json))
         }
-        Action::Issue => Ok((
-            issued(&certificate::apply(&wish, names, now)?, args.json),
-            0,
-        )),
+        Action::Issue => {
+            let outcome = certificate::apply(&wish, names, now)?;
+            certificate::make_durable(&wish.directory, &outcome.written);
+            Ok((issued(&outcome, args.json), 0))
+        }
         Action::Show => {
             let rows = rows(&host::certs::read(&wish.directory), now);
             Ok((

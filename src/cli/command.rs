@@ -72,6 +72,19 @@ pub enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<OsString>,
     },
+    /// Run a program under a small init: docker-init's and tini's options (init -h shows them)
+    #[command(disable_help_flag = true)]
+    Init {
+        /// Options and the program
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<OsString>,
+    },
+    /// The forwarder for names, as PID 1 starts it
+    #[command(hide = true)]
+    ForwardNames {
+        /// Resolvers to ask
+        upstream: Vec<std::net::IpAddr>,
+    },
     /// Print the version
     Version,
 }

@@ -146,6 +146,8 @@ pub struct Config {
     pub tmp: Switch,
     /// DIND_DNS.
     pub dns: Switch,
+    /// DIND_MTU.
+    pub mtu: Switch,
     /// DOCKER_IPTABLES_LEGACY.
     pub iptables: IptablesWish,
     /// DIND_STOP_TIMEOUT.
@@ -260,6 +262,7 @@ impl Config {
             sysctl: switch(&env, "DIND_SYSCTL")?,
             tmp: switch(&env, "DIND_TMP")?,
             dns: switch(&env, "DIND_DNS")?,
+            mtu: switch(&env, "DIND_MTU")?,
             iptables: match env.get("DOCKER_IPTABLES_LEGACY") {
                 None => IptablesWish::Auto,
                 Some(value) if value.is_empty() => IptablesWish::Default,

@@ -121,6 +121,14 @@ pub const SETTINGS: &[Setting] = &[
         official: false,
     },
     Setting {
+        name: "DIND_MTU",
+        values: "auto, skip",
+        default: "auto",
+        doc: "auto: dockerd's networks get the MTU of the container's own uplink; skip: dockerd's \
+              default of 1500.",
+        official: false,
+    },
+    Setting {
         name: "DIND_DNS",
         values: "auto, skip",
         default: "auto",

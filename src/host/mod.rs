@@ -31,6 +31,7 @@ use mounts::MountFacts;
 use network::NetworkFacts;
 use process::ProcessFacts;
 use stale::StaleFile;
+use uplink::UplinkFacts;
 
 /// Everything that the `HostPlan` needs to know.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,6 +48,8 @@ pub struct Facts {
     pub limits: LimitFacts,
     /// Names and addresses.
     pub network: NetworkFacts,
+    /// The way out.
+    pub uplink: UplinkFacts,
     /// Left-overs of a run that was killed.
     pub stale: Vec<StaleFile>,
     /// Programs found in PATH.
@@ -92,6 +95,7 @@ impl Facts {
             mounts: mount_facts,
             limits: LimitFacts::read(),
             network: NetworkFacts::read(),
+            uplink: UplinkFacts::read(),
             stale: stale::find(&stale::Places::of(config)),
             programs: Programs::find(config),
         }

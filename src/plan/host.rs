@@ -10,9 +10,10 @@ use super::cgroup::Maker;
 use super::dockerd::{AddedFlag, user_text};
 use super::host_refusal::HostRefusal;
 use super::listen::ListenPlan;
+use super::network::{self, Forwarder};
 use super::step::{Action, OnFailure, Step};
 use super::{cgroup, dockerd, limits, mounts, tls_mode};
-use crate::cli::config::{Config, IptablesWish, Preflight, TlsWish};
+use crate::cli::config::{Config, IptablesWish, Preflight, SocketHolder, TlsWish};
 use crate::cli::environment::Environment;
 use crate::host::Facts;
 use crate::host::daemon_json::{Content, DaemonFile};
@@ -44,6 +45,8 @@ pub struct HostPlan {
     pub daemon: DaemonCommand,
     /// Flags for dockerd that the machine asks for.
     pub flags: Vec<AddedFlag>,
+    /// The forwarder for names, where one is needed.
+    pub forwarder: Option<Forwarder>,
     /// One line about the machine.
     pub summary: String,
 }
@@ -105,8 +108,10 @@ pub fn plan(
             "TCP speaks TLS with client certificates",
         )
     }));
-    let maker = Maker::Dockerd {
-        parent: user_text(config, file, "cgroup-parent"),
+    let maker = match (user_text(config, file, "cgroup-parent"), config.holder) {
+        // Exactly the official arguments were asked for.
+        (None, SocketHolder::Dockerd) => Maker::Command,
+        (parent, _) => Maker::Dockerd { parent },
     };
     let set_up = set_up(config, maker, facts);
     steps.extend(set_up.steps);
@@ -114,7 +119,9 @@ pub fn plan(
     let limits = limits::plan(config, &facts.process, &facts.limits, &mut warnings);
     steps.extend(limits);
 
-    let flags = set_up.flags;
+    let network = network::plan(config, file, &facts.uplink, None);
+    let mut flags = set_up.flags;
+    flags.extend(network.flags);
     let legacy = legacy_iptables(config, facts);
     let notify_socket = Path::new(RUNTIME_DIR).join("notify.sock");
     Ok(HostPlan {
@@ -128,6 +135,7 @@ pub fn plan(
             notify_socket,
         },
         flags,
+        forwarder: network.forwarder,
     })
 }
 
@@ -240,7 +248,19 @@ impl fmt::Display for HostPlan {
                 ""
             };
             let action = step.action.to_string();
-            writeln!(f, "{:>2} {action:<60} {}{tolerated}", index + 1, step.why)?;
+            // Details of an action go below it, so that the reasons stay in one column.
+            let (first, details) = action.split_once('\n').unwrap_or((&action, ""));
+            writeln!(f, "{:>2} {first:<50} {}{tolerated}", index + 1, step.why)?;
+            details.lines().try_for_each(|line| writeln!(f, "{line}"))?;
+        }
+        if let Some(Forwarder { address, upstream }) = &self.forwarder {
+            writeln!(
+                f,
+                "   start  forwarder for names on {address}, which asks {upstream:?}"
+            )?;
+        }
+        for flag in &self.flags {
+            writeln!(f, "   flag   --{}={}: {}", flag.name, flag.value, flag.why)?;
         }
         let argv: Vec<_> = self
             .daemon
@@ -264,6 +284,7 @@ impl Serialize for HostPlan {
             program: &'a Path,
             argv: Vec<String>,
             flags: &'a [AddedFlag],
+            forwarder: Option<&'a Forwarder>,
             warnings: &'a [String],
         }
         let argv = self
@@ -277,6 +298,7 @@ impl Serialize for HostPlan {
             program: &self.daemon.program,
             argv: argv.collect(),
             flags: &self.flags,
+            forwarder: self.forwarder.as_ref(),
             warnings: &self.warnings,
         }
         .serialize(serializer)

@@ -3,6 +3,7 @@
 
 pub mod address;
 pub mod cgroup;
+pub mod client;
 pub mod dockerd;
 pub mod host;
 pub mod host_refusal;

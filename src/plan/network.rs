@@ -3,11 +3,13 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use serde::Serialize;
+
 use super::dockerd::{AddedFlag, user_set};
-use crate::cli::config::{Config, Switch};
+use crate::cli::config::{Config, SocketHolder, Switch};
 use crate::host::daemon_json::DaemonFile;
 use crate::host::net4::Net4;
-use crate::host::uplink::UplinkFacts;
+use crate::host::uplink::{UplinkFacts, only_loopback};
 
 /// dockerd's own default, which needs no flag.
 const DEFAULT_MTU: u32 = 1500;
@@ -22,7 +24,7 @@ pub struct NetworkPlan {
 }
 
 /// The forwarder for names.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Forwarder {
     /// The address of the default bridge, which nested containers reach from every network.
     pub address: Ipv4Addr,
@@ -30,7 +32,7 @@ pub struct Forwarder {
     pub upstream: Vec<IpAddr>,
 }
 
-/// Decides. `version` is dockerd's major version where it is known.
+/// Decides, except where dockerd was to get exactly the official arguments. `version` is dockerd's major version where it is known.
 #[must_use]
 pub fn plan(
     config: &Config,
@@ -38,13 +40,15 @@ pub fn plan(
     facts: &UplinkFacts,
     version: Option<u32>,
 ) -> NetworkPlan {
+    if config.holder == SocketHolder::Dockerd {
+        return NetworkPlan::default();
+    }
     let mut plan = NetworkPlan {
         flags: mtu(config, file, facts, version),
         forwarder: None,
     };
-    let unreachable =
-        !facts.resolvers.is_empty() && facts.resolvers.iter().all(IpAddr::is_loopback);
-    let forwards = unreachable
+    let forwards = only_loopback(&facts.resolvers)
+        && facts.names_port
         && config.dns == Switch::Auto
         && !user_set(config, file, "dns", &["dns"])
         && !user_set(config, file, "bridge", &["bridge"]);
@@ -103,7 +107,8 @@ fn mtu(
     facts: &UplinkFacts,
     version: Option<u32>,
 ) -> Vec<AddedFlag> {
-    let Some(mtu) = facts.mtu().filter(|mtu| *mtu != DEFAULT_MTU) else {
+    let differs = |mtu: &u32| *mtu != DEFAULT_MTU && config.mtu == Switch::Auto;
+    let Some(mtu) = facts.mtu().filter(differs) else {
         return Vec::new();
     };
     let why = format!(
@@ -227,6 +232,7 @@ mod tests {
             }],
             routes: routes.iter().map(|net| net.parse().unwrap()).collect(),
             resolvers: resolvers.iter().map(|ip| ip.parse().unwrap()).collect(),
+            names_port: true,
         }
     }
 

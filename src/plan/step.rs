@@ -215,7 +215,11 @@ impl fmt::Display for Action {
                 write!(f, "limit  {name} {}:{}", text(limit.soft), text(limit.hard))
             }
             Self::NodeSetting { name, value } => write!(f, "sysctl {name}={value}"),
-            Self::Certificates { plan } => write!(f, "certs  {}", plan.join("; ")),
+            Self::Certificates { plan } => {
+                f.write_str("certs  TLS material")?;
+                plan.iter()
+                    .try_for_each(|line| write!(f, "\n          {line}"))
+            }
         }
     }
 }

@@ -5,9 +5,11 @@
 //! with: `std::process::Command` would hand our blocked mask on.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
+use std::time::Duration;
 
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask};
+use nix::sys::signal::{SigHandler, SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 /// Signals whose delivery means that this very process is broken: they stay unblocked so that the
@@ -22,38 +24,59 @@ pub const FAULTS: [Signal; 7] = [
     Signal::SIGSYS,
 ];
 
-/// The mask that was in force before [`block_all`], for handing on to children.
+/// Highest signal number of the kernel (`_NSIG`).
+pub const LAST: i32 = 64;
+
+/// The kernel's own signal set: bit n-1 stands for signal n.
+///
+/// The C library's functions cannot be used where a mask is taken over or handed on: they leave
+/// out two or three real-time signals that they keep for themselves (32, 33, on musl also 34), so
+/// a child would lose them from its mask, and nobody could pass them through us.
+type KernelSet = u64;
+
+/// What [`block_all`] changed, for handing on to children.
 #[derive(Debug, Clone, Copy)]
-pub struct OriginalMask(SigSet);
+pub struct OriginalMask {
+    blocked: KernelSet,
+    child_ignored: bool,
+}
 
 impl OriginalMask {
     /// The mask with which a process of ours normally starts: nothing blocked.
     #[must_use]
     pub fn empty() -> Self {
-        Self(SigSet::empty())
+        Self {
+            blocked: 0,
+            child_ignored: false,
+        }
     }
 
-    /// Puts the mask back in force for the calling thread.
+    /// Puts the mask, and the disposition of `SIGCHLD`, back in force for the calling thread.
     ///
     /// # Errors
     /// Only what the kernel says; `EINVAL` cannot happen for a set made by the kernel itself.
     pub fn restore(&self) -> io::Result<()> {
-        pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&self.0), None).map_err(io::Error::from)
+        if self.child_ignored {
+            set_child_disposition(SigHandler::SigIgn)?;
+        }
+        set_mask(self.blocked).map(drop)
     }
 }
 
 /// Blocks every signal that PID 1 wants to read from its signalfd: all but [`FAULTS`].
 ///
+/// `SIGCHLD` gets its default disposition: somebody who ignores it (it survives execve) makes the
+/// kernel discard exit codes, and no `SIGCHLD` would ever come.
+///
 /// # Errors
-/// What `pthread_sigmask(3)` says.
+/// What `rt_sigprocmask(2)` says.
 pub fn block_all() -> io::Result<OriginalMask> {
-    let mut set = SigSet::all();
-    for fault in FAULTS {
-        set.remove(fault);
-    }
-    let mut old = SigSet::empty();
-    pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&set), Some(&mut old))?;
-    Ok(OriginalMask(old))
+    let blocked = set_mask(readable())?;
+    let before = set_child_disposition(SigHandler::SigDfl)?;
+    Ok(OriginalMask {
+        blocked,
+        child_ignored: matches!(before, SigHandler::SigIgn),
+    })
 }
 
 /// A non-blocking, close-on-exec signalfd for everything that [`block_all`] blocks.
@@ -61,14 +84,123 @@ pub fn block_all() -> io::Result<OriginalMask> {
 /// # Errors
 /// What `signalfd(2)` says: `EMFILE`, `ENFILE`, `ENOMEM`, or `ENODEV` without anonymous inodes.
 pub fn signal_fd() -> io::Result<SignalFd> {
-    let mut set = SigSet::all();
-    for fault in FAULTS {
-        set.remove(fault);
-    }
+    let mut set = MaybeUninit::<libc::sigset_t>::zeroed();
+    // SAFETY: sigset_t begins with the kernel's set on every Linux C library, is at least as
+    // large and as aligned, and `set` is ours.
+    unsafe { set.as_mut_ptr().cast::<KernelSet>().write(readable()) };
+    // SAFETY: an array of integers, of which all bytes are written (zeroed above).
+    let set = unsafe { set.assume_init() };
+    // SAFETY: the bits of the set are those that the kernel defines, as sigemptyset and sigaddset
+    // would have made them.
+    let set = unsafe { SigSet::from_sigset_t_unchecked(set) };
     Ok(SignalFd::with_flags(
         &set,
         SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC,
     )?)
+}
+
+/// A signal that was taken from the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Received {
+    /// Its number, from 1 to [`LAST`].
+    pub number: i32,
+    /// Pid of the sender as this pid namespace sees it; 0 for the kernel and for outsiders.
+    /// A signal that a failed write raised counts as sent by the writer.
+    pub sender: i32,
+}
+
+/// Sleeps until one of the signals that [`block_all`] blocks is pending, and takes it. Needs no
+/// descriptor: for an init that has nothing else to poll.
+///
+/// # Errors
+/// What `rt_sigtimedwait(2)` says: only where a seccomp filter forbids the call.
+pub fn wait() -> io::Result<Received> {
+    loop {
+        if let Some(received) = take(readable(), None)? {
+            return Ok(received);
+        }
+    }
+}
+
+/// As [`wait`], but for this long at most, and leaving `SIGCHLD` pending. With no time at all it
+/// takes what is pending already.
+///
+/// # Errors
+/// As for [`wait`].
+pub fn wait_but_for_children(limit: Duration) -> io::Result<Option<Received>> {
+    take(readable() & !bit(libc::SIGCHLD), Some(limit))
+}
+
+fn take(set: KernelSet, patience: Option<Duration>) -> io::Result<Option<Received>> {
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    let limit = patience.map(|limit| libc::timespec {
+        tv_sec: libc::time_t::try_from(limit.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: limit.subsec_nanos().into(),
+    });
+    let limit = limit.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+    // SAFETY: the set has the size that is passed, `info` is a place for one siginfo_t, and the
+    // limit is null or points to a timespec that lives until the end of this function.
+    let number = unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigtimedwait,
+            &raw const set,
+            info.as_mut_ptr(),
+            limit,
+            size_of::<KernelSet>(),
+        )
+    };
+    let Ok(number @ 1..) = i32::try_from(number) else {
+        let error = io::Error::last_os_error();
+        return match error.raw_os_error() {
+            // EINTR: this process was stopped and continued.
+            Some(libc::EAGAIN | libc::EINTR) => Ok(None),
+            _ => Err(error),
+        };
+    };
+    // SAFETY: zeroed above and filled by the kernel; every bit pattern is a siginfo_t.
+    let info = unsafe { info.assume_init() };
+    let sender = match info.si_code {
+        // SAFETY: signals with these codes carry the pid of their sender.
+        libc::SI_USER | libc::SI_QUEUE | libc::SI_TKILL => unsafe { info.si_pid() },
+        _ => 0,
+    };
+    Ok(Some(Received { number, sender }))
+}
+
+/// All signals but [`FAULTS`]; the kernel takes `SIGKILL` and `SIGSTOP` out by itself.
+fn readable() -> KernelSet {
+    FAULTS
+        .iter()
+        .fold(KernelSet::MAX, |set, fault| set & !bit(*fault as i32))
+}
+
+fn bit(number: i32) -> KernelSet {
+    1 << (number - 1)
+}
+
+/// Replaces the mask of the calling thread and returns the one before.
+fn set_mask(set: KernelSet) -> io::Result<KernelSet> {
+    let mut before: KernelSet = 0;
+    // SAFETY: both sets have the size that is passed, and live across the call.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_SETMASK,
+            &raw const set,
+            &raw mut before,
+            size_of::<KernelSet>(),
+        )
+    };
+    if result == 0 {
+        Ok(before)
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+fn set_child_disposition(handler: SigHandler) -> io::Result<SigHandler> {
+    // SAFETY: the callers pass SIG_DFL or SIG_IGN, so no code of ours can run in signal context.
+    Ok(unsafe { nix::sys::signal::signal(Signal::SIGCHLD, handler) }?)
 }
 
 /// Whether a descriptor refers to a terminal.

@@ -358,9 +358,26 @@ fn write_pid(word: &mut [u8], pid: u32) {
     }
 }
 
+/// Does work in a child process that nobody waits for: what need not be done before dockerd
+/// starts runs beside it. The child ends with the work; as PID 1 or subreaper we reap it. When no
+/// process can be made, the work is done here.
+pub fn aside(work: impl FnOnce()) {
+    // SAFETY: we are single-threaded (a rule of the crate), so the child has a whole copy of a
+    // consistent process and may allocate.
+    match unsafe { libc::fork() } {
+        0 => {
+            work();
+            // SAFETY: _exit runs no destructor and no handler of the parent's.
+            unsafe { libc::_exit(0) }
+        }
+        -1 => work(),
+        _ => {}
+    }
+}
+
 /// Finds a program as execvp(3) does: a name with a slash is a path, any other is looked up in
-/// the directories of `path` (the default is that of glibc). A file that may not be executed is
-/// passed over, and is the answer only when nothing better comes.
+/// the directories of `path` (the default is that of glibc). What may not be executed, a directory
+/// too, is passed over, and is the answer only when nothing better comes.
 #[must_use]
 pub fn find_program(name: &OsStr, path: Option<&OsStr>) -> Option<PathBuf> {
     if name.as_bytes().contains(&b'/') {
@@ -370,7 +387,7 @@ pub fn find_program(name: &OsStr, path: Option<&OsStr>) -> Option<PathBuf> {
         return None;
     }
     let path = path.unwrap_or_else(|| OsStr::new("/bin:/usr/bin"));
-    let mut refused = None;
+    let (mut refused, mut unusable) = (None, None);
     for dir in std::env::split_paths(path) {
         let candidate = if dir.as_os_str().is_empty() {
             PathBuf::from(".")
@@ -385,10 +402,16 @@ pub fn find_program(name: &OsStr, path: Option<&OsStr>) -> Option<PathBuf> {
                 }
                 refused.get_or_insert(candidate);
             }
-            Ok(_) | Err(_) => {}
+            Ok(_) => {
+                unusable.get_or_insert(candidate);
+            }
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                unusable.get_or_insert(candidate);
+            }
+            Err(_) => {}
         }
     }
-    refused
+    refused.or(unusable)
 }
 
 #[cfg(test)]
@@ -416,6 +439,11 @@ mod tests {
         assert_eq!(
             find_program("tool".as_ref(), Some(&path)),
             Some(b.join("tool"))
+        );
+        assert_eq!(
+            find_program("tool".as_ref(), Some(a.as_os_str())),
+            Some(a.join("tool")),
+            "execve says why it cannot be run"
         );
         assert_eq!(find_program("absent".as_ref(), Some(&path)), None);
         assert_eq!(

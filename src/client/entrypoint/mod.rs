@@ -68,7 +68,7 @@ hint: this is the client entrypoint: it starts dockerd without preparing cgroups
           docker run --privileged -d --name some-docker IMAGE
 ";
 
-/// Decides what the official entrypoint would execute for these arguments (argv without argv[0]).
+/// Decides what the official entrypoint would execute for these arguments (without the name of the program).
 ///
 /// # Errors
 /// [`EntrypointError::NoCommand`].

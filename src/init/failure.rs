@@ -1,0 +1,251 @@
+//! Why the program was not started, with the cause as far as the file tells it.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::explain::{Explain, exit};
+use crate::sys::spawn::SpawnError;
+
+/// Why the program was not started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The kernel would not execute it.
+    // Scripts look for this line with its cause, so it is the one Display with its source inside.
+    #[error("exec {program} failed: {cause}")]
+    Exec {
+        /// The program as it was named.
+        program: String,
+        /// What the kernel said.
+        cause: io::Error,
+        /// What was found out about the file.
+        finding: Finding,
+    },
+    /// The signal for the death of our parent could not be asked for.
+    #[error("Failed to set up parent death signal")]
+    ParentDeathSignal(#[source] io::Error),
+    /// The process could not be made.
+    #[error("could not start {program}")]
+    Spawn {
+        /// The program as it was named.
+        program: String,
+        /// The step that failed.
+        #[source]
+        source: SpawnError,
+    },
+    /// The attribute could not be set.
+    #[error("Failed to register as child subreaper")]
+    Subreaper(#[source] io::Error),
+}
+
+/// What is wrong with the file of a program that was not executed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finding {
+    /// A directory.
+    Directory(PathBuf),
+    /// There is no such file.
+    Missing(PathBuf),
+    /// The file is there and executable, but what must load it is not.
+    NoInterpreter(PathBuf),
+    /// No directory of PATH has such a file.
+    NotInPath(String),
+    /// The file may not be executed.
+    NotExecutable(PathBuf),
+    /// The error's own text says it all.
+    Nothing,
+    /// A directory on the way to the file may not be searched.
+    Unreachable(PathBuf),
+}
+
+impl Finding {
+    /// Looks at the file.
+    #[must_use]
+    pub fn of(program: &OsStr, found: Option<&Path>, path: Option<&OsStr>) -> Self {
+        let Some(file) = found else {
+            let directories = path.unwrap_or_else(|| OsStr::new("/bin:/usr/bin"));
+            return Self::NotInPath(directories.to_string_lossy().into_owned());
+        };
+        match std::fs::metadata(file) {
+            Ok(meta) if meta.is_dir() => Self::Directory(file.to_owned()),
+            Ok(meta) if meta.permissions().mode() & 0o111 == 0 => {
+                Self::NotExecutable(file.to_owned())
+            }
+            Ok(_) => Self::NoInterpreter(file.to_owned()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Self::Missing(PathBuf::from(program))
+            }
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                Self::Unreachable(file.to_owned())
+            }
+            Err(_) => Self::Nothing,
+        }
+    }
+}
+
+impl StartError {
+    /// Sorts what [`crate::sys::spawn::spawn`] said.
+    #[must_use]
+    pub fn from_spawn(program: &OsStr, error: SpawnError, path: Option<&OsStr>) -> Self {
+        let name = program.to_string_lossy().into_owned();
+        match error {
+            SpawnError::Exec {
+                program: file,
+                source: cause,
+            } => {
+                let finding = match cause.kind() {
+                    io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => {
+                        Finding::of(program, Some(&file), path)
+                    }
+                    _ => Finding::Nothing,
+                };
+                // EACCES for a regular file with the bit set: a mount with noexec, or an LSM.
+                let finding = match finding {
+                    Finding::NoInterpreter(file)
+                        if cause.kind() == io::ErrorKind::PermissionDenied =>
+                    {
+                        Finding::NotExecutable(file)
+                    }
+                    other => other,
+                };
+                Self::Exec {
+                    program: name,
+                    cause,
+                    finding,
+                }
+            }
+            source => Self::Spawn {
+                program: name,
+                source,
+            },
+        }
+    }
+}
+
+impl Explain for StartError {
+    fn why(&self) -> String {
+        match self {
+            Self::Exec { finding, .. } => match finding {
+                Finding::Directory(path) => format!("{} is a directory", path.display()),
+                Finding::Missing(path) => format!("{} does not exist here", path.display()),
+                Finding::NoInterpreter(path) => format!(
+                    "{} exists, but the program that must load it (its #! line, or its dynamic \
+                     loader) does not",
+                    path.display()
+                ),
+                Finding::NotInPath(path) => format!("no directory of PATH has it: {path}"),
+                Finding::NotExecutable(path) => format!(
+                    "{} has no execute permission, or lies on a mount with noexec",
+                    path.display()
+                ),
+                Finding::Nothing => "the kernel refused to execute it".into(),
+                Finding::Unreachable(path) => format!(
+                    "it may be {}, but this user may not search that directory",
+                    path.display()
+                ),
+            },
+            Self::ParentDeathSignal(_) => "prctl(PR_SET_PDEATHSIG) was refused".into(),
+            Self::Spawn { .. } => "the process could not be made ready for the program".into(),
+            Self::Subreaper(_) => "prctl(PR_SET_CHILD_SUBREAPER) was refused".into(),
+        }
+    }
+
+    fn fix(&self) -> String {
+        match self {
+            Self::Exec { finding, .. } => match finding {
+                Finding::Directory(_) => "name the program inside it".into(),
+                Finding::Missing(_) | Finding::NotInPath(_) => {
+                    "check the spelling of the command, or install the program in the image".into()
+                }
+                Finding::NoInterpreter(_) => {
+                    "install that loader in the image (a program made for glibc does not run on \
+                     musl), or remove carriage returns from the #! line"
+                        .into()
+                }
+                Finding::NotExecutable(_) => {
+                    "chmod +x the file in the image, or mount its volume without noexec".into()
+                }
+                Finding::Nothing => "check the file, its arguments and the limits".into(),
+                Finding::Unreachable(_) => {
+                    "take the directory out of PATH, or run as a user who may search it".into()
+                }
+            },
+            Self::ParentDeathSignal(_) | Self::Subreaper(_) => {
+                "allow this call in the container's seccomp profile".into()
+            }
+            Self::Spawn { .. } => {
+                "raise the container's limits: --pids-limit, --memory, --ulimit nofile".into()
+            }
+        }
+    }
+
+    /// tini's codes: 127 and 126 as shells have them, 1 for all else.
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Exec { cause, .. } => match cause.raw_os_error() {
+                Some(libc::ENOENT) => exit::NOT_FOUND,
+                Some(libc::EACCES) => exit::CANNOT_EXECUTE,
+                _ => 1,
+            },
+            _ => 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exec(errno: i32, file: &Path) -> StartError {
+        let error = SpawnError::Exec {
+            program: file.into(),
+            source: io::Error::from_raw_os_error(errno),
+        };
+        StartError::from_spawn(file.as_os_str(), error, None)
+    }
+
+    fn finding(error: &StartError) -> &Finding {
+        match error {
+            StartError::Exec { finding, .. } => finding,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn findings_and_exit_codes_by_errno() {
+        let itself = std::fs::read_link("/proc/self/exe").unwrap();
+        let absent = PathBuf::from("/nonexistent/x");
+        let root = PathBuf::from("/");
+        for (errno, file, expected, code) in [
+            (libc::ENOENT, &absent, Finding::Missing(absent.clone()), 127),
+            (
+                libc::ENOENT,
+                &itself,
+                Finding::NoInterpreter(itself.clone()),
+                127,
+            ),
+            (libc::EACCES, &root, Finding::Directory(root.clone()), 126),
+            (
+                libc::EACCES,
+                &itself,
+                Finding::NotExecutable(itself.clone()),
+                126,
+            ),
+            (libc::E2BIG, &itself, Finding::Nothing, 1),
+        ] {
+            let error = exec(errno, file);
+            assert_eq!(*finding(&error), expected);
+            assert_eq!(error.exit_code(), code);
+            assert!(!error.why().is_empty() && !error.fix().is_empty());
+        }
+    }
+
+    #[test]
+    fn the_line_that_scripts_look_for() {
+        let text = exec(libc::ENOENT, Path::new("x")).to_string();
+        assert!(
+            text.starts_with("exec x failed: No such file or directory"),
+            "{text}"
+        );
+    }
+}
