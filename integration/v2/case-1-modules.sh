@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154  # here, groups, image come from lib.sh and suite
 # First, while nothing has asked for a bridge or a firewall.
 cases+=(modules_that_are_not_loaded_are_loaded_by_use)
 modules_that_are_not_loaded_are_loaded_by_use() {

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154  # here, groups, image come from lib.sh and suite
 cases+=(private_namespace_limits_hold host_namespace_limits_hold)
 
 private_namespace_limits_hold() { limits_hold private; }
@@ -48,7 +48,6 @@ a_reserve_saves_dockerd_from_a_group_kill() {
     echo 1 >"$groups/docker/$id/memory.oom.group"
     equal "$(<"$groups/docker/$id/docker/memory.max")" $((250 << 20)) "memory.max of the nested part"
     eats_and_dies "$id"
-    docker exec "$id" dind dind-init plan >/tmp/plan 2>&1 || true
     # Without it: everybody dies together, and we say so beforehand.
     id=$(dind --memory 300m --memory-swap 300m)
     echo 1 >"$groups/docker/$id/memory.oom.group"
@@ -77,4 +76,19 @@ refused_namespace_falls_back_below_our_own_path() {
     echo 100 >/proc/sys/user/max_cgroup_namespaces
     [[ $path == /docker/$id/docker/* ]] || fail "the nested container is in $path"
     equal "$(machine_groups)" "$before" "groups of the machine"
+}
+
+cases+=(engine_20_10_limits_hold engine_26_1_limits_hold)
+engine_20_10_limits_hold() { engine_limits_hold "$bookworm" 20.10 host; }
+engine_26_1_limits_hold() { engine_limits_hold "$trixie" 26.1 private; }
+
+engine_limits_hold() { # IMAGE VERSION NAMESPACE
+    local id path
+    id=$(image=$1 dind --cgroupns="$3" --memory 400m --memory-swap 400m)
+    [[ $(docker exec "$id" docker version --format '{{.Server.Version}}') == "$2."* ]] || fail "the engine is not $2"
+    docker exec "$id" docker run --detach --name idle nested sleep 100000 >/dev/null
+    path=$(nested_cgroup "$id" idle)
+    [[ $path == /docker/$id/docker/* ]] || fail "the nested container is in $path"
+    eats_and_dies "$id" --memory 64m
+    delegated "$id"
 }

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154  # here, groups, image come from lib.sh and suite
 # The `dind` persona: short, not PID 1, and against processes that are born meanwhile.
 cases+=(births_do_not_disturb_the_persona)
 births_do_not_disturb_the_persona() {
@@ -76,4 +76,20 @@ a_threaded_group_is_named() {
         umount /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup && DIND_TMP=skip DIND_SYSCTL=skip dind-init setup -- true"' _ "$groups" 2>&1)
     rmdir "$groups/threads/one" "$groups/threads"
     [[ $output == *'cgroup.type of /sys/fs/cgroup is \"threaded\"'* ]] || fail "$output"
+}
+
+cases+=(a_process_that_cannot_be_moved_is_named)
+a_process_that_cannot_be_moved_is_named() {
+    local id stranger output code=0
+    id=$(product --entrypoint sleep -- infinity)
+    # From outside the container's pid namespace, and it stays.
+    sleep 100000 &
+    stranger=$!
+    echo "$stranger" >"$groups/docker/$id/cgroup.procs"
+    output=$(docker exec "$id" dind true 2>&1) || code=$?
+    kill "$stranger"
+    equal "$code" 71 "exit code"
+    [[ $output == *'still holds: 0 ('* && $output == *'outside our pid namespace'* ]] || fail "$output"
+    docker exec "$id" dind true
+    delegated "$id"
 }

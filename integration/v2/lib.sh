@@ -1,7 +1,9 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034  # its variables are for the cases
 # What the cases share. Everything here runs in the virtual machine.
 
-image=dind-init-lab/dind:machine
+image=dind-init-lab/dind:machine-forky # engine 28.5
+trixie=dind-init-lab/dind:machine-trixie # 26.1
+bookworm=dind-init-lab/dind:machine-bookworm # 20.10
 binary=/run/payload/dind-init
 groups=/sys/fs/cgroup
 

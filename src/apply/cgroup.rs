@@ -91,9 +91,8 @@ pub fn delegate(root: &Path, leaf: &Path, controllers: &[String]) -> Result<(), 
 fn move_processes(root: &Path, leaf: &Path) -> Result<Vec<u32>, ApplyError> {
     let target = leaf.join("cgroup.procs");
     let mut left = Vec::new();
-    for pid in
-        processes(root).map_err(|e| ApplyError::new("read", &root.join("cgroup.procs"), e))?
-    {
+    let source = root.join("cgroup.procs");
+    for pid in processes(root).map_err(|e| refused("read", &source, e))? {
         if pid == 0 {
             left.push(pid); // outside our pid namespace; writing "0" would move ourselves
             continue;
@@ -104,22 +103,22 @@ fn move_processes(root: &Path, leaf: &Path) -> Result<Vec<u32>, ApplyError> {
             Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
             // EINVAL: a kernel thread, or one that is bound to its CPU's group.
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => left.push(pid),
-            Err(error) => return Err(not_moved(&target, error)),
+            Err(error) => return Err(refused("move a process to", &target, error)),
         }
     }
     Ok(left)
 }
 
-/// The errnos of `cgroup.procs` by what they mean there.
-fn not_moved(target: &Path, error: io::Error) -> ApplyError {
-    let kind = target.with_file_name("cgroup.type");
+/// The errnos of a `cgroup.procs` by what they mean there.
+fn refused(operation: &str, procs: &Path, error: io::Error) -> ApplyError {
+    let kind = procs.with_file_name("cgroup.type");
     let kind = fs::read_to_string(kind).unwrap_or_default();
     let number = error.raw_os_error();
-    let refused = ApplyError::new("move a process to", target, error);
+    let refused = ApplyError::new(operation, procs, error);
     match number {
         Some(libc::EOPNOTSUPP) => refused.because(
             format!(
-                "cgroup.type of the leaf is \"{}\": only a domain takes processes",
+                "cgroup.type is \"{}\" there, and only a domain has processes",
                 kind.trim()
             ),
             "find what wrote \"threaded\" to our cgroup or above it; or set DIND_CGROUP=skip",

@@ -77,13 +77,13 @@ impl Facts {
         let fresh = cgroup
             .needs_fresh_mount()
             .then(|| cgroup.try_fresh_mount(&mut trials));
-        let load = mount_facts
+        let profile = mount_facts
             .apparmor
-            .matters()
-            .then(|| AppArmorFacts::try_load(&mut trials, mount_facts.securityfs));
+            .enabled
+            .then(|| AppArmorFacts::try_profile(&mut trials, mount_facts.securityfs));
         let mut results = trials.collect();
         cgroup.fresh = fresh.map(|ticket| results.take(ticket));
-        mount_facts.apparmor.load = load.map(|ticket| results.take(ticket));
+        mount_facts.apparmor.profile = profile.map(|ticket| results.take(ticket));
 
         Self {
             kernel: rustix::system::uname()

@@ -142,16 +142,14 @@ pub fn plan(
 /// What both the daemon and the `dind` persona need (S51–S60).
 #[must_use]
 pub fn set_up(config: &Config, maker: Maker<'_>, facts: &Facts) -> SetUp {
-    let mut warnings = Vec::new();
-    let mut steps = mounts::plan(config, &facts.process, &facts.mounts, &mut warnings);
+    let mut steps = mounts::plan(config, &facts.process, &facts.mounts);
     let cgroup = cgroup::plan(config, maker, &facts.cgroup);
     steps.extend(cgroup.steps);
     steps.extend(mounts::share(&facts.mounts));
-    warnings.extend(cgroup.warnings);
     SetUp {
         steps,
         flags: cgroup.flags,
-        warnings,
+        warnings: cgroup.warnings,
         cgroup: cgroup.summary,
     }
 }

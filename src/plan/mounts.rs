@@ -3,7 +3,7 @@
 
 use super::step::{Action, Step};
 use crate::cli::config::{Config, Switch};
-use crate::host::apparmor::SECURITYFS;
+use crate::host::apparmor::{Profile, SECURITYFS};
 use crate::host::mounts::{DirectoryState, MountFacts};
 use crate::host::process::ProcessFacts;
 use crate::sys::trial::Tried;
@@ -13,13 +13,8 @@ const NET_SYSCTLS: &str = "/proc/sys/net";
 
 /// What comes before anything else.
 #[must_use]
-pub fn plan(
-    config: &Config,
-    process: &ProcessFacts,
-    facts: &MountFacts,
-    warnings: &mut Vec<String>,
-) -> Vec<Step> {
-    let mut steps: Vec<Step> = security(facts, warnings).into_iter().collect();
+pub fn plan(config: &Config, process: &ProcessFacts, facts: &MountFacts) -> Vec<Step> {
+    let mut steps: Vec<Step> = security(facts).into_iter().collect();
     if config.tmp == Switch::Auto && facts.tmp == DirectoryState::Empty {
         let action = Action::Mount {
             fs_type: "tmpfs",
@@ -61,27 +56,17 @@ pub fn share(facts: &MountFacts) -> Option<Step> {
     })
 }
 
-/// securityfs only shows whether AppArmor is there. So it is mounted where that helps, and hidden
-/// where dockerd would see AppArmor and fail at loading its profile (P2, P3).
-fn security(facts: &MountFacts, warnings: &mut Vec<String>) -> Option<Step> {
+/// securityfs only shows whether AppArmor is there. So it is mounted where dockerd can use that,
+/// and hidden where it would see AppArmor and stumble over its profile (P2, P3).
+fn security(facts: &MountFacts) -> Option<Step> {
     let apparmor = &facts.apparmor;
-    if !apparmor.enabled {
-        return None;
-    }
-    let refused = match &apparmor.load {
-        Some(Tried::Known(Err(why))) => Some(why),
+    let missing = match &apparmor.profile {
+        _ if !apparmor.enabled => return None,
+        Some(Tried::Known(Profile::Missing(why))) => Some(why),
         // A trial without an answer proves nothing.
-        Some(Tried::Known(Ok(())) | Tried::Unknown(_)) | None => None,
+        Some(Tried::Known(Profile::Loaded | Profile::Loadable) | Tried::Unknown(_)) | None => None,
     };
-    if let Some(why) = refused {
-        warnings.push(format!(
-            "nested containers run without AppArmor: it is on, but no profile can be loaded from \
-             here ({why}; our own label is {}); docker run --security-opt apparmor=unconfined, or \
-             an outer profile that allows it",
-            apparmor.label.as_deref().unwrap_or("unknown")
-        ));
-    }
-    match (facts.securityfs, refused) {
+    match (facts.securityfs, missing) {
         (DirectoryState::Empty, None) => {
             let action = Action::Mount {
                 fs_type: "securityfs",
@@ -92,14 +77,15 @@ fn security(facts: &MountFacts, warnings: &mut Vec<String>) -> Option<Step> {
             Some(Step::may(action, "AppArmor detection"))
         }
         // What is shared with the host must not be covered: the cover would propagate.
-        (DirectoryState::MountPoint, Some(_)) if !facts.securityfs_shared => {
+        (DirectoryState::MountPoint, Some(why)) if !facts.securityfs_shared => {
             let action = Action::Mount {
                 fs_type: "tmpfs",
                 target: SECURITYFS.into(),
                 data: "mode=755,size=4k,nr_inodes=2",
             };
             // Warn: dockerd then fails at its profile, and says so.
-            Some(Step::may(action, "hides AppArmor from dockerd"))
+            let why = format!("dockerd must not see AppArmor, whose profile it cannot have: {why}");
+            Some(Step::may(action, why))
         }
         _ => None,
     }
@@ -141,22 +127,20 @@ mod tests {
             securityfs_shared: false,
             apparmor: AppArmorFacts {
                 enabled: false,
-                parser: false,
                 label: None,
-                load: None,
+                profile: None,
             },
             net_sysctls_writable: true,
             missing_devices: Vec::new(),
         }
     }
 
-    fn apparmor(load: Option<Tried<Result<(), String>>>) -> MountFacts {
+    fn apparmor(profile: Tried<Profile>) -> MountFacts {
         MountFacts {
             apparmor: AppArmorFacts {
                 enabled: true,
-                parser: load.is_some(),
-                label: Some("docker-default (enforce)".into()),
-                load,
+                label: Some("unconfined".into()),
+                profile: Some(profile),
             },
             ..complete()
         }
@@ -207,57 +191,42 @@ mod tests {
             ),
             (process(), used, &[], ""),
         ] {
-            let mut warnings = Vec::new();
-            let steps = plan(&config(env), &process, &facts, &mut warnings);
-            assert_eq!(text(&steps), expected);
-            assert!(warnings.is_empty());
+            assert_eq!(text(&plan(&config(env), &process, &facts)), expected);
         }
     }
 
     #[test]
     fn securityfs_is_mounted_where_it_helps_and_hidden_where_it_harms() {
-        let refused = || Some(Tried::Known(Err("write: Permission denied".into())));
+        const MOUNT: &str = "mount  securityfs on /sys/kernel/security";
+        const HIDE: &str = "mount  tmpfs on /sys/kernel/security (mode=755,size=4k,nr_inodes=2)";
         let mounted = |facts: MountFacts| MountFacts {
             securityfs: DirectoryState::MountPoint,
             ..facts
         };
-        const MOUNT: &str = "mount  securityfs on /sys/kernel/security";
-        const HIDE: &str = "mount  tmpfs on /sys/kernel/security (mode=755,size=4k,nr_inodes=2)";
-        for (name, facts, expected, warned) in [
-            ("no AppArmor", complete(), "", 0),
-            ("no parser in the image", apparmor(None), MOUNT, 0),
-            ("works", apparmor(Some(Tried::Known(Ok(())))), MOUNT, 0),
+        let missing = || apparmor(Tried::Known(Profile::Missing("no parser".into())));
+        for (name, facts, expected) in [
+            ("no AppArmor", complete(), ""),
+            ("loaded", apparmor(Tried::Known(Profile::Loaded)), MOUNT),
+            ("loadable", apparmor(Tried::Known(Profile::Loadable)), MOUNT),
+            ("unknown", apparmor(Tried::Unknown("it hung".into())), MOUNT),
+            ("missing", missing(), ""),
+            ("missing, visible", mounted(missing()), HIDE),
             (
-                "unknown",
-                apparmor(Some(Tried::Unknown("it hung".into()))),
-                MOUNT,
-                0,
-            ),
-            ("refused", apparmor(refused()), "", 1),
-            ("refused, visible", mounted(apparmor(refused())), HIDE, 1),
-            (
-                "refused, visible, the host's",
+                "missing, visible, the host's",
                 MountFacts {
                     securityfs_shared: true,
-                    ..mounted(apparmor(refused()))
+                    ..mounted(missing())
                 },
                 "",
-                1,
             ),
             (
-                "works, visible",
-                mounted(apparmor(Some(Tried::Known(Ok(()))))),
+                "loaded, visible",
+                mounted(apparmor(Tried::Known(Profile::Loaded))),
                 "",
-                0,
             ),
         ] {
-            let mut warnings = Vec::new();
-            let steps = plan(&config(&[]), &process(), &facts, &mut warnings);
-            assert_eq!(
-                (text(&steps).as_str(), warnings.len()),
-                (expected, warned),
-                "{name}"
-            );
+            let steps = plan(&config(&[]), &process(), &facts);
+            assert_eq!(text(&steps), expected, "{name}");
         }
     }
 
