@@ -138,6 +138,30 @@ fn nobody_gets_in_without_a_certificate() {
     assert!(!pair.dind.log().stderr.contains(WARNING));
 }
 
+/// `--tls` alone asks for client certificates, and only `--tlsverify=false` does not.
+#[test]
+fn the_warning_of_an_open_port_is_given_when_dockerd_lets_everybody_in() {
+    let Some(lab) = Lab::find() else { return };
+    let files = [
+        "--tlscacert=/certs/server/ca.pem",
+        "--tlscert=/certs/server/cert.pem",
+        "--tlskey=/certs/server/key.pem",
+    ];
+    for (flag, open) in [("--tls", false), ("--tlsverify=false", true)] {
+        let dind = lab
+            .dind()
+            .env("DOCKER_TLS_CERTDIR=/certs")
+            .args(["dockerd", "--host=tcp://0.0.0.0:2376", flag])
+            .args(files)
+            .before("dind-init certs issue")
+            .start();
+        dind.until_ours();
+        let ping = dind.exec(["curl", "-sS", "--insecure", "https://localhost:2376/_ping"]);
+        assert_eq!(ping.stdout == "OK", open, "{flag}: {ping}");
+        assert_eq!(dind.log().stderr.contains(WARNING), open, "{flag}");
+    }
+}
+
 /// openssl is the judge: chain, names, and what each certificate may be used for.
 #[test]
 fn openssl_finds_the_certificates_in_order() {
