@@ -108,7 +108,7 @@ fn a_stop_ends_nested_containers_and_keeps_their_restart_policy() {
     dind.docker(run.into_iter().chain(["sh", "-c", traps]));
     dind.sh("until docker logs keeps | grep started; do :; done");
     assert_eq!(dind.stop(), "0");
-    dind.is_tidy();
+    dind.assert_tidy();
 
     dind.start();
     dind.sh("until [ $(docker logs keeps | grep -c started) = 2 ]; do :; done");

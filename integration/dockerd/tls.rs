@@ -229,7 +229,7 @@ fn the_dockerd_form_makes_no_certificates() {
         .args(["dockerd"])
         .start();
     dind.docker(["version"]);
-    dind.left_alone("/certs");
+    dind.assert_untouched("/certs");
     dind.dockerd_runs_as("dockerd --host=fd://", "");
 }
 
@@ -242,8 +242,8 @@ fn certificates_that_cannot_be_made_are_refused_and_nothing_is_left() {
     let bad_name = certificates().env("DOCKER_TLS_SAN=good,b@d");
     for (create, what) in [(read_only, "/certs"), (bad_name, "b@d")] {
         let (container, output) = create.run_to_end();
-        output.refused(what);
-        container.left_alone("/run");
-        container.left_alone("/certs");
+        output.assert_refused(what);
+        container.assert_untouched("/run");
+        container.assert_untouched("/certs");
     }
 }
