@@ -136,7 +136,7 @@ impl CgroupFacts {
             mount,
             group,
             fresh: None,
-            systemd: Path::new("/run/systemd/system").exists(),
+            systemd: managed_by_systemd(),
             legacy,
         }
     }
@@ -284,6 +284,12 @@ impl Group {
         self.processes.retain(|other| *other != pid);
         self
     }
+}
+
+/// `sd_booted(3)`, and systemd is there: /run may be the host's.
+fn managed_by_systemd() -> bool {
+    let first = std::fs::read_to_string("/proc/1/comm").unwrap_or_default();
+    ["systemd", "init"].contains(&first.trim()) && Path::new("/run/systemd/system").exists()
 }
 
 fn mode(mounts: &[Mount]) -> CgroupMode {
