@@ -7,3 +7,4 @@ pub mod config;
 pub mod daemon_args;
 pub mod environment;
 pub mod settings;
+pub mod size;

@@ -3,11 +3,15 @@
 //! [`Facts`] is data: `dind-init facts` prints it, a bug report carries it, and a fixture replays
 //! it in a test of the plan.
 
+pub mod apparmor;
 pub mod certs;
 pub mod cgroup;
 pub mod daemon_json;
+pub mod devices;
+pub mod limits;
 pub mod listen;
 pub mod mountinfo;
+pub mod mounts;
 pub mod net4;
 pub mod network;
 pub mod process;
@@ -19,8 +23,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::cli::config::Config;
+use crate::sys::trial::Trials;
+use apparmor::AppArmorFacts;
 use cgroup::CgroupFacts;
-use mountinfo::Mount;
+use limits::LimitFacts;
+use mounts::MountFacts;
 use network::NetworkFacts;
 use process::ProcessFacts;
 use stale::StaleFile;
@@ -37,6 +44,8 @@ pub struct Facts {
     pub cgroup: CgroupFacts,
     /// Mount points that matter.
     pub mounts: MountFacts,
+    /// Limits of this process and of the node.
+    pub limits: LimitFacts,
     /// Names and addresses.
     pub network: NetworkFacts,
     /// The way out.
@@ -45,31 +54,6 @@ pub struct Facts {
     pub stale: Vec<StaleFile>,
     /// Programs found in PATH.
     pub programs: Programs,
-}
-
-/// Mount points that matter.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MountFacts {
-    /// Whether `/` is shared with peers.
-    pub root_shared: bool,
-    /// `/tmp`.
-    pub tmp: DirectoryState,
-    /// `/sys/kernel/security`.
-    pub securityfs: DirectoryState,
-}
-
-/// A directory that something could be mounted on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DirectoryState {
-    /// It does not exist.
-    Absent,
-    /// It exists and has no entries.
-    Empty,
-    /// It has entries.
-    Used,
-    /// Something is mounted there.
-    MountPoint,
 }
 
 /// Programs found in PATH.
@@ -86,34 +70,35 @@ impl Facts {
     #[must_use]
     pub fn probe(config: &Config) -> Self {
         let mounts = mountinfo::parse(&std::fs::read("/proc/self/mountinfo").unwrap_or_default());
+        let mut cgroup = CgroupFacts::read(&mounts);
+        let mut mount_facts = MountFacts::read(&mounts);
+
+        let mut trials = Trials::new();
+        let fresh = cgroup
+            .needs_fresh_mount()
+            .then(|| cgroup.try_fresh_mount(&mut trials));
+        let profile = mount_facts
+            .apparmor
+            .enabled
+            .then(|| AppArmorFacts::try_profile(&mut trials, mount_facts.securityfs));
+        let mut results = trials.collect();
+        cgroup.fresh = fresh.map(|ticket| results.take(ticket));
+        mount_facts.apparmor.profile = profile.map(|ticket| results.take(ticket));
+
         Self {
             kernel: rustix::system::uname()
                 .release()
                 .to_string_lossy()
                 .into_owned(),
             process: ProcessFacts::read(),
-            cgroup: CgroupFacts::read(&mounts),
-            mounts: MountFacts {
-                root_shared: mountinfo::at(&mounts, Path::new("/")).is_some_and(|m| m.shared),
-                tmp: directory(&mounts, Path::new("/tmp")),
-                securityfs: directory(&mounts, Path::new("/sys/kernel/security")),
-            },
+            cgroup,
+            mounts: mount_facts,
+            limits: LimitFacts::read(),
             network: NetworkFacts::read(),
             uplink: UplinkFacts::read(),
             stale: stale::find(&stale::Places::of(config)),
             programs: Programs::find(config),
         }
-    }
-}
-
-fn directory(mounts: &[Mount], path: &Path) -> DirectoryState {
-    if mountinfo::at(mounts, path).is_some() {
-        return DirectoryState::MountPoint;
-    }
-    match std::fs::read_dir(path).map(|mut entries| entries.next().is_none()) {
-        Ok(true) => DirectoryState::Empty,
-        Ok(false) => DirectoryState::Used,
-        Err(_) => DirectoryState::Absent,
     }
 }
 

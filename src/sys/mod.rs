@@ -8,6 +8,8 @@ pub mod entry;
 pub mod memory;
 pub mod net;
 pub mod netdev;
+pub mod ns;
 pub mod process;
 pub mod signal;
 pub mod spawn;
+pub mod trial;
