@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use time::OffsetDateTime;
 
 use crate::apply::listen::HeldSockets;
-use crate::apply::{self, certificate};
+use crate::apply::{self, certificate, file};
 use crate::cli::config::{CommandForm, Config, Identity};
 use crate::cli::environment::Environment;
 use crate::explain::Failure;
@@ -18,17 +18,21 @@ use crate::host::listen::ListenFacts;
 use crate::host::stale::Places;
 use crate::host::{Facts, certs};
 use crate::plan::client;
-use crate::plan::host::{self, HostPlan, RUNTIME_DIR};
+use crate::plan::host::{self, DaemonCommand, HostPlan};
 use crate::plan::listen::{self, ListenPlan, PlannedSocket};
 use crate::plan::network::Forwarder;
 use crate::plan::tls_mode;
 use crate::program::{self, ProgramError};
+use crate::rootless::daemon::RootlessWishes;
+use crate::rootless::parent::Parent;
+use crate::rootless::plan::RootlessPlan;
+use crate::rootless::{self, enter};
+use crate::supervise::Supervisor;
 use crate::supervise::machine::Rules;
 use crate::supervise::names::NameForwarder;
 use crate::supervise::notify::{NotifySocket, Outer};
 use crate::supervise::status::{Status, StatusFile};
 use crate::supervise::timeline::Timeline;
-use crate::supervise::{Supervisor, status};
 use crate::sys::signal::{self, OriginalMask};
 use crate::sys::spawn::{self, ProcessGroup, Spawn};
 use crate::tls::{self, Names};
@@ -90,6 +94,8 @@ pub struct Wishes {
     pub listen: ListenPlan,
     /// The certificates, where they are our business.
     pub tls: Option<tls::Wish>,
+    /// What is wanted of a rootless daemon's namespaces, when we are not root.
+    pub rootless: Option<RootlessWishes>,
 }
 
 /// Reads the few things that the `ListenPlan` needs, and makes it.
@@ -101,12 +107,17 @@ pub fn wishes(
     arguments: &[OsString],
     env: Environment,
 ) -> Result<Wishes, Failure> {
+    let rootless = rootless::daemon::wishes(&env)?;
+    let env = rootless
+        .as_ref()
+        .map_or(env, |wishes| wishes.places.env.clone());
     let config = Config::new(form, arguments, env, Caller::identity())?;
-    let path = config
-        .daemon
-        .value("config-file")
-        .unwrap_or(daemon_json::DEFAULT_PATH);
-    let file = DaemonFile::read(Path::new(path));
+    let path = match (config.daemon.value("config-file"), &rootless) {
+        (Some(path), _) => PathBuf::from(path),
+        (None, Some(wishes)) => wishes.places.config.join("daemon.json"),
+        (None, None) => PathBuf::from(daemon_json::DEFAULT_PATH),
+    };
+    let file = DaemonFile::read(&path);
     let addresses = listen::addresses(&config, &file)?;
     let facts = ListenFacts::read(&config, &addresses);
     let listen = listen::plan(&config, &file, &facts)?;
@@ -116,6 +127,7 @@ pub fn wishes(
         file,
         listen,
         tls,
+        rootless,
     })
 }
 
@@ -145,7 +157,19 @@ pub fn decide(wishes: &Wishes, now: OffsetDateTime) -> Result<Decision, Failure>
         )?),
     };
     let lines = certificates.map(|plan| plan.lines());
-    let plan = host::plan(&wishes.config, &wishes.file, &wishes.listen, &facts, lines)?;
+    let rootless = wishes
+        .rootless
+        .as_ref()
+        .map(|wishes| rootless::daemon::decide(wishes, &facts.uplink))
+        .transpose()?;
+    let plan = host::plan(
+        &wishes.config,
+        &wishes.file,
+        &wishes.listen,
+        &facts,
+        lines,
+        rootless,
+    )?;
     Ok(Decision { plan, names })
 }
 
@@ -176,7 +200,8 @@ fn certificates(
 /// Every failure before the border; our sockets are gone again then.
 pub fn run(form: CommandForm, arguments: &[OsString], caller: &Caller) -> Result<u8, Failure> {
     let mut timeline = Timeline::new(caller.start);
-    let wishes = wishes(form, arguments, caller.env.clone())?;
+    let env = enter::become_user(caller.env.clone())?;
+    let wishes = wishes(form, arguments, env)?;
     if wishes.config.daemon.only_prints() {
         let words: Vec<_> = [OsString::from("dockerd")]
             .into_iter()
@@ -184,9 +209,13 @@ pub fn run(form: CommandForm, arguments: &[OsString], caller: &Caller) -> Result
             .collect();
         return Err(program::replace(&words, &caller.env, caller.mask).into());
     }
+    if wishes.rootless.is_some() {
+        // Before a socket in it makes it with another mode.
+        file::create_directory(&wishes.config.runtime_dir(), 0o700)?;
+    }
     let mut sockets = HeldSockets::bind(&wishes.listen)?;
     timeline.mark("sockets");
-    match start(&wishes, caller, &sockets, &mut timeline) {
+    match start(&wishes, caller, &mut sockets, &mut timeline) {
         Ok(started) => Ok(supervise(wishes, caller, sockets, timeline, started)),
         Err(failure) => {
             sockets.unlink();
@@ -201,13 +230,14 @@ struct Started {
     notify: NotifySocket,
     signals: nix::sys::signalfd::SignalFd,
     names: Option<NameForwarder>,
+    rootless: Option<Parent>,
     warnings: Vec<String>,
 }
 
 fn start(
     wishes: &Wishes,
     caller: &Caller,
-    sockets: &HeldSockets,
+    sockets: &mut HeldSockets,
     timeline: &mut Timeline,
 ) -> Result<Started, Failure> {
     let Decision {
@@ -235,23 +265,8 @@ fn start(
     let notify = NotifySocket::bind(&plan.daemon.notify_socket)?;
     let signals = signal::signal_fd()
         .map_err(|e| apply::ApplyError::new("make a signalfd in", Path::new("/proc/self"), e))?;
-    let held = sockets.sockets();
-    let spawned = spawn::spawn(&Spawn {
-        program: &plan.daemon.program,
-        argv: &plan.daemon.argv,
-        env: &plan.daemon.env.words(),
-        mask: caller.mask,
-        group: ProcessGroup::Own,
-        listeners: &held,
-        listener_names: sockets.names(),
-    });
-    let dockerd = spawned.map_err(|source| {
-        notify.remove();
-        ProgramError::Exec {
-            name: plan.daemon.program.into_os_string(),
-            source,
-        }
-    })?;
+    let begun = begin(plan.daemon, plan.rootless.as_ref(), caller, sockets);
+    let (dockerd, rootless) = begun.inspect_err(|_| notify.remove())?;
     timeline.mark("exec");
     let names = names.map(|mut forwarder| {
         if let Err(error) = forwarder.start() {
@@ -264,8 +279,38 @@ fn start(
         notify,
         signals,
         names,
+        rootless,
         warnings,
     })
+}
+
+/// Starts dockerd, in namespaces of its own where it is rootless; the process that stands for it
+/// gets its signals and ends with its code.
+fn begin(
+    daemon: DaemonCommand,
+    rootless: Option<&RootlessPlan>,
+    caller: &Caller,
+    sockets: &mut HeldSockets,
+) -> Result<(rustix::process::Pid, Option<Parent>), Failure> {
+    if let Some(plan) = rootless {
+        let parent = rootless::daemon::begin(plan, daemon, caller.mask, sockets)?;
+        return Ok((parent.child, Some(parent)));
+    }
+    let spawned = spawn::spawn(&Spawn {
+        program: &daemon.program,
+        argv: &daemon.argv,
+        env: &daemon.env.words(),
+        mask: caller.mask,
+        group: ProcessGroup::Own,
+        listeners: &sockets.sockets(),
+        listener_names: sockets.names(),
+        bound: spawn::Bound::No,
+    });
+    let dockerd = spawned.map_err(|source| ProgramError::Exec {
+        name: daemon.program.into_os_string(),
+        source,
+    })?;
+    Ok((dockerd, None))
 }
 
 fn supervise(
@@ -279,7 +324,10 @@ fn supervise(
     let status = Status {
         state: "starting".into(),
         pid: std::process::id(),
-        dockerd: started.dockerd.as_raw_nonzero().get().unsigned_abs(),
+        dockerd: match &started.rootless {
+            Some(parent) => parent.command,
+            None => started.dockerd.as_raw_nonzero().get().unsigned_abs(),
+        },
         socket: ping_path.clone(),
         endpoints: endpoints(&wishes.listen),
         client: client::variables(&wishes.config, &wishes.listen),
@@ -287,7 +335,7 @@ fn supervise(
         phases: Vec::new(),
     };
     let mut status = StatusFile {
-        path: status_path(),
+        path: host::runtime_dir(&wishes.config).join("status.json"),
         status,
     };
     status.write("starting", &timeline);
@@ -301,6 +349,7 @@ fn supervise(
         places: Places::of(&wishes.config),
         ping_path,
         names: started.names,
+        rootless: started.rootless,
         notify: started.notify,
         outer: Outer::new(caller.env.get("NOTIFY_SOCKET")),
         status,
@@ -323,21 +372,6 @@ fn name_forwarder(wanted: Option<Forwarder>) -> Result<Option<NameForwarder>, Fa
         )
     })?;
     Ok(Some(NameForwarder::new(sockets, upstream)))
-}
-
-/// Where the status file is.
-#[must_use]
-pub fn status_path() -> PathBuf {
-    Path::new(RUNTIME_DIR).join("status.json")
-}
-
-/// The status of the running daemon.
-///
-/// # Errors
-/// There is no status file, or it is not ours.
-pub fn read_status() -> std::io::Result<Status> {
-    let bytes = std::fs::read(status_path())?;
-    Ok(serde_json::from_slice::<status::Status>(&bytes)?)
 }
 
 /// One second less than `docker stop` grants; two less than a pod's grace period.

@@ -215,6 +215,13 @@ impl Config {
                 san: text(&env, "DOCKER_TLS_SAN").unwrap_or_default(),
             },
         };
+        // What it means is decided before anything else (rootless/enter.rs).
+        word(
+            &env,
+            "DIND_ROOTLESS",
+            (),
+            &[("1", ()), ("true", ()), ("0", ()), ("false", ())],
+        )?;
         let misspelt = env.pairs().iter().filter_map(|(name, _)| {
             let name = name.to_str()?;
             Some((name.to_owned(), settings::misspelt(name)?))
