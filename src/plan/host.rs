@@ -17,6 +17,7 @@ use crate::cli::environment::Environment;
 use crate::host::cgroup::{self, CgroupFacts, CgroupMode};
 use crate::host::daemon_json::{Content, DaemonFile};
 use crate::host::{DirectoryState, Facts};
+use crate::supervise::status::READY_FILE;
 
 /// Where our own files live.
 pub const RUNTIME_DIR: &str = "/run/dind-init";
@@ -84,6 +85,11 @@ pub fn plan(
     }
 
     let mut steps = stale(facts);
+    let ready = Path::new(RUNTIME_DIR).join(READY_FILE);
+    steps.push(Step::must(
+        Action::RemoveFile { path: ready },
+        "nothing is ready yet",
+    ));
     let runtime = Action::CreateDirectory {
         path: RUNTIME_DIR.into(),
         mode: 0o755,

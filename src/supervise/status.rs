@@ -60,11 +60,21 @@ impl StatusFile {
             })
             .collect();
         let text = serde_json::to_vec(&self.status).unwrap_or_default();
-        if let Err(error) = file::replace(&self.path, &text) {
+        let mut written = file::replace(&self.path, &text);
+        // The file whose existence says that the API answers, for shells and shared directories.
+        let ready = self.path.with_file_name(READY_FILE);
+        written = written.and_then(|()| match state {
+            "ready" => file::replace(&ready, b"ready\n"),
+            _ => file::remove(&ready),
+        });
+        if let Err(error) = written {
             tracing::warn!("{}", crate::explain::one_line(&error));
         }
     }
 }
+
+/// Name of the ready file, beside the status file.
+pub const READY_FILE: &str = "ready";
 
 impl Status {
     /// The state, endpoints and warnings for a terminal.
@@ -125,6 +135,21 @@ fn repeat(symbol: char, count: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_ready_file_exists_only_while_the_api_answers() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("status.json");
+        let mut file = StatusFile {
+            path,
+            status: Status::default(),
+        };
+        let timeline = Timeline::new(std::time::Instant::now());
+        for (state, exists) in [("starting", false), ("ready", true), ("stopping", false)] {
+            file.write(state, &timeline);
+            assert_eq!(dir.path().join(READY_FILE).exists(), exists, "{state}");
+        }
+    }
 
     #[test]
     fn the_chart_shows_each_phase_after_the_one_before() {
