@@ -244,6 +244,7 @@ fn start(
         group: ProcessGroup::Own,
         listeners: &held,
         listener_names: sockets.names(),
+        stderr: None,
     });
     let dockerd = spawned.map_err(|source| {
         notify.remove();
