@@ -343,7 +343,7 @@ pub fn read_status() -> std::io::Result<Status> {
 
 /// One second less than `docker stop` grants; two less than a pod's grace period.
 fn stop_timeout(config: &Config) -> Duration {
-    config.stop_timeout.unwrap_or_else(|| {
+    config.lifetime.stop_timeout.unwrap_or_else(|| {
         let kubernetes = config.env.get("KUBERNETES_SERVICE_HOST").is_some();
         Duration::from_secs(if kubernetes { 28 } else { 9 })
     })
