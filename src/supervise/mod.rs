@@ -3,12 +3,17 @@
 //! The border: nothing below may end the process but the machine's own decision. Failures are
 //! logged, and the loop goes on.
 
+pub mod budget;
 mod greeting;
+pub mod idle;
 pub mod machine;
+pub mod mounts;
 pub mod names;
 pub mod notify;
+pub mod output;
 pub mod ping;
 pub mod status;
+pub mod status_socket;
 pub mod timeline;
 
 use std::os::fd::AsFd;
