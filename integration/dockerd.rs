@@ -30,6 +30,8 @@ mod processes;
 mod refusals;
 #[path = "dockerd/restart.rs"]
 mod restart;
+#[path = "dockerd/shutdown.rs"]
+mod shutdown;
 #[path = "dockerd/sockets.rs"]
 mod sockets;
 #[path = "dockerd/tls.rs"]

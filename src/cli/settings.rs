@@ -128,6 +128,38 @@ pub const SETTINGS: &[Setting] = &[
         official: false,
     },
     Setting {
+        name: "DIND_DRAIN",
+        values: "now, or a list of idle, file:PATH, max:DURATION",
+        default: "now",
+        doc: "What an asked stop waits for, dockerd serving as before: no running container or \
+              build, or a file. Not part of DIND_STOP_TIMEOUT; a second TERM or INT ends the wait.",
+        official: false,
+    },
+    Setting {
+        name: "DIND_RESTART",
+        values: "never, on-failure, on-failure:N",
+        default: "never (N: 5)",
+        doc: "on-failure: a dockerd that was ready and died is started again, N times in 10 \
+              minutes; clients wait meanwhile.",
+        official: false,
+    },
+    Setting {
+        name: "DIND_READY_FILE",
+        values: "absolute path",
+        default: "/run/dind-init/ready",
+        doc: "This file exists while the API answers.",
+        official: false,
+    },
+    Setting {
+        name: "DIND_EXIT_WHEN",
+        values: "list of file:PATH, process:NAME, idle:DURATION, parent",
+        default: "none",
+        doc: "Stop with exit code 0 when the file appears, the last process of that name or the \
+              parent is gone, or no container ran and no client was connected for so long. parent \
+              and process need a shared pid namespace.",
+        official: false,
+    },
+    Setting {
         name: "DIND_LOG_LEVEL",
         values: "error, warn, info, debug",
         default: "info",

@@ -17,7 +17,6 @@ use crate::cli::environment::Environment;
 use crate::host::cgroup::{self, CgroupFacts, CgroupMode};
 use crate::host::daemon_json::{Content, DaemonFile};
 use crate::host::{DirectoryState, Facts};
-use crate::supervise::status::READY_FILE;
 
 /// Where our own files live.
 pub const RUNTIME_DIR: &str = "/run/dind-init";
@@ -85,9 +84,9 @@ pub fn plan(
     }
 
     let mut steps = stale(facts);
-    let ready = Path::new(RUNTIME_DIR).join(READY_FILE);
+    let path = config.lifetime.ready_file.clone();
     steps.push(Step::must(
-        Action::RemoveFile { path: ready },
+        Action::RemoveFile { path },
         "nothing is ready yet",
     ));
     let runtime = Action::CreateDirectory {

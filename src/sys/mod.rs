@@ -5,9 +5,11 @@
 
 pub mod confine;
 pub mod entry;
+pub mod fork;
 pub mod memory;
 pub mod net;
 pub mod netdev;
 pub mod process;
 pub mod signal;
 pub mod spawn;
+pub mod stdio;

@@ -208,15 +208,3 @@ fn set_child_disposition(handler: SigHandler) -> io::Result<SigHandler> {
 pub fn is_terminal(fd: impl AsFd) -> bool {
     rustix::termios::isatty(fd)
 }
-
-/// Sends any signal, real-time ones included, to a process.
-///
-/// # Errors
-/// What `kill(2)` says.
-pub fn send(pid: rustix::process::Pid, signal: i32) -> io::Result<()> {
-    // SAFETY: no memory is involved; a bad number or pid is answered with an errno.
-    match unsafe { libc::kill(pid.as_raw_nonzero().get(), signal) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
-}
