@@ -9,6 +9,7 @@ pub mod memory;
 pub mod net;
 pub mod netdev;
 pub mod process;
+pub mod program;
 pub mod signal;
 pub mod spawn;
 pub mod trial;
