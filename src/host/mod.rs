@@ -6,6 +6,7 @@
 pub mod certs;
 pub mod cgroup;
 pub mod daemon_json;
+pub mod engine;
 pub mod listen;
 pub mod mountinfo;
 pub mod net4;
