@@ -13,6 +13,7 @@ pub mod net4;
 pub mod network;
 pub mod process;
 pub mod stale;
+pub mod storage;
 pub mod uplink;
 
 use std::path::{Path, PathBuf};
