@@ -10,6 +10,7 @@ pub mod engine;
 pub mod listen;
 pub mod mountinfo;
 pub mod net4;
+pub mod netfilter;
 pub mod network;
 pub mod process;
 pub mod stale;
