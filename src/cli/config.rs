@@ -56,6 +56,26 @@ pub enum Switch {
     Skip,
 }
 
+/// What happens where only a storage driver works that copies every layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoragePolicy {
+    /// It is used, with a warning.
+    Auto,
+    /// We do not start.
+    Strict,
+}
+
+/// Who programs the packet filter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FirewallWish {
+    /// Left to dockerd.
+    Auto,
+    /// iptables.
+    Iptables,
+    /// nftables, which engine 29 brought.
+    Nftables,
+}
+
 /// Which iptables backend the user asked for (S32).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IptablesWish {
@@ -145,6 +165,10 @@ pub struct Config {
     pub mtu: Switch,
     /// DOCKER_IPTABLES_LEGACY.
     pub iptables: IptablesWish,
+    /// DIND_FIREWALL.
+    pub firewall: FirewallWish,
+    /// DIND_STORAGE.
+    pub storage: StoragePolicy,
     /// DIND_STOP_TIMEOUT.
     pub stop_timeout: Option<Duration>,
     /// The environment, for dockerd.
@@ -261,6 +285,25 @@ impl Config {
                 Some(value) if value.is_empty() => IptablesWish::Default,
                 Some(_) => IptablesWish::Legacy,
             },
+            firewall: word(
+                &env,
+                "DIND_FIREWALL",
+                FirewallWish::Auto,
+                &[
+                    ("auto", FirewallWish::Auto),
+                    ("iptables", FirewallWish::Iptables),
+                    ("nftables", FirewallWish::Nftables),
+                ],
+            )?,
+            storage: word(
+                &env,
+                "DIND_STORAGE",
+                StoragePolicy::Auto,
+                &[
+                    ("auto", StoragePolicy::Auto),
+                    ("strict", StoragePolicy::Strict),
+                ],
+            )?,
             stop_timeout: stop_timeout(&env)?,
             misspelt: misspelt.collect(),
             env,
@@ -417,6 +460,8 @@ mod tests {
             ("DIND_PREFLIGHT", "ignore"),
             ("DIND_CGROUP", "no"),
             ("DIND_TMP", "1"),
+            ("DIND_FIREWALL", "nft"),
+            ("DIND_STORAGE", "overlay2"),
             ("DIND_STOP_TIMEOUT", "soon"),
         ] {
             let error = config(&[(name, value)]).expect_err(name);
