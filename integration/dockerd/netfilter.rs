@@ -49,7 +49,7 @@ fn where_nothing_works_it_is_refused_unless_the_user_turned_it_off() {
     let Some(lab) = Lab::find() else { return };
     let script = format!("{}; {}", broken("nft"), broken("legacy"));
     let (_dind, output) = lab.dind().before(&script).run_to_end();
-    output.refused("the packet filter does not take the rules that dockerd writes");
+    output.assert_refused("the packet filter does not take the rules that dockerd writes");
     let off = ["--iptables=false", "--ip6tables=false"];
     let dind = lab.dind().args(off).before(&script).start();
     dind.docker(["version"]);

@@ -61,7 +61,7 @@ fn without_a_volume_fuse_overlayfs_or_a_loud_vfs_is_used() {
     );
 
     let (_dind, output) = without().env("DIND_STORAGE=strict").run_to_end();
-    output.refused("only the slow storage driver vfs works on /data");
+    output.assert_refused("only the slow storage driver vfs works on /data");
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn names_of_the_other_store_are_understood_and_impossible_ones_refused() {
 
     let dind = lab.dind().env("DOCKER_DRIVER=overlay2");
     let (_dind, output) = dind.args(["--data-root=/data"]).run_to_end();
-    output.refused("DOCKER_DRIVER=overlay2 cannot work on /data");
+    output.assert_refused("DOCKER_DRIVER=overlay2 cannot work on /data");
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn a_full_or_read_only_data_root_is_refused() {
     );
 
     let (_dind, output) = on_file_system(lab.dind(), "ext4", ",ro").run_to_end();
-    output.refused("/data (ext4) is read-only");
+    output.assert_refused("/data (ext4) is read-only");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::sys::program;
 use crate::sys::trial::{Trials, UnshareFlags};
 
 /// It loads a hundred megabytes first.
-const DEADLINE: Duration = Duration::from_secs(5);
+const DEADLINE: Duration = Duration::from_secs(10);
 
 /// The line that decides which image store and which flags there are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -20,7 +20,7 @@ use rules::{Family, FamilyTools, FamilyTrial};
 use tools::{Backend, Tools};
 
 /// The kernel may load a handful of modules meanwhile.
-const DEADLINE: Duration = Duration::from_secs(5);
+const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Facts about the packet filter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -28,7 +28,7 @@ pub const DEFAULT_ROOT: &str = "/var/lib/docker";
 pub const DEFAULT_CONTAINERD_ROOT: &str = "/var/lib/containerd";
 
 /// A mount with its module loaded first takes long on a slow machine; a hung one takes for ever.
-const DEADLINE: Duration = Duration::from_secs(5);
+const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Facts about storage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
