@@ -83,6 +83,26 @@ fn names_of_the_other_store_are_understood_and_impossible_ones_refused() {
     output.assert_refused("DOCKER_DRIVER=overlay2 cannot work on /data");
 }
 
+const CONTAINERD: &str = r#"{"features": {"containerd-snapshotter": true}}"#;
+
+#[test]
+fn containerds_image_store_gets_its_own_names_and_falls_back_aloud() {
+    let Some(lab) = Lab::find() else { return };
+    let dind = || {
+        lab.dind()
+            .file("/etc/docker/daemon.json", 0o644, CONTAINERD)
+    };
+    works_with(&dind().env("DOCKER_DRIVER=overlay2").start(), "overlayfs");
+    let copies = dind().args(["--data-root=/data"]).start();
+    works_with(&copies, "native");
+    assert!(
+        copies
+            .log()
+            .stderr
+            .contains("SLOW: the native storage driver copies")
+    );
+}
+
 #[test]
 fn a_full_or_read_only_data_root_is_refused() {
     let Some(lab) = Lab::find() else { return };

@@ -330,8 +330,9 @@ fn snapshotter(
     if may_switch && rules::able("fuse-overlayfs", facts, &facts.root) == Answer::Works {
         return fuse(facts, graph, &because);
     }
-    // No flag: it is what dockerd does by itself (`daemon.go`, "native").
-    copying("native", config, root, store, &because)
+    // Said to dockerd, too: engines before 29 would go on with overlayfs, and no container would
+    // start.
+    copying("native", config, root, store, &because).flagged()
 }
 
 /// What is said of a root whatever the driver.
