@@ -128,12 +128,21 @@ pub struct Decision {
     pub names: Names,
 }
 
+/// Whether a decision is carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Run {
+    /// It is only printed.
+    Dry,
+    /// It is.
+    Live,
+}
+
 /// Looks at the machine and decides.
 ///
 /// # Errors
 /// A refusal.
-pub fn decide(wishes: &Wishes, now: OffsetDateTime) -> Result<Decision, Failure> {
-    let facts = Facts::probe(&wishes.config);
+pub fn decide(wishes: &Wishes, now: OffsetDateTime, run: Run) -> Result<Decision, Failure> {
+    let mut facts = Facts::probe(&wishes.config, &wishes.file);
     let names = facts.network.certificate_names();
     let certificates = match &wishes.tls {
         None => None,
@@ -145,7 +154,20 @@ pub fn decide(wishes: &Wishes, now: OffsetDateTime) -> Result<Decision, Failure>
         )?),
     };
     let lines = certificates.map(|plan| plan.lines());
-    let plan = host::plan(&wishes.config, &wishes.file, &wishes.listen, &facts, lines)?;
+    let (config, file) = (&wishes.config, &wishes.file);
+    let mut plan = host::plan(config, file, &wishes.listen, &facts, lines.clone())?;
+    while run == Run::Live
+        && let Some(modules) = plan.modules_first()
+    {
+        // The one step before the others: what it does, only another trial can tell.
+        tracing::info!(
+            "no packet filter works yet: asking for {}",
+            modules.join(" ")
+        );
+        apply::module::request(modules)?;
+        facts.probe_netfilter_again(config, file, modules);
+        plan = host::plan(config, file, &wishes.listen, &facts, lines.clone())?;
+    }
     Ok(Decision { plan, names })
 }
 
@@ -231,7 +253,7 @@ fn start(
     let Decision {
         plan,
         names: certificate_names,
-    } = decide(wishes, caller.now)?;
+    } = decide(wishes, caller.now, Run::Live)?;
     timeline.mark("plan");
     let mut warnings = wishes.listen.notes.clone();
     warnings.extend(wishes.listen.exposure());
@@ -240,6 +262,9 @@ fn start(
         tracing::warn!("{warning}");
     }
     tracing::info!("{}", plan.summary);
+    for choice in plan.choices() {
+        tracing::info!("{choice}");
+    }
     apply::steps(&plan.steps, &mut || {
         certificates(wishes.tls.as_ref(), &certificate_names, caller.now)
     })?;

@@ -13,6 +13,7 @@ use crate::client::{probe, wait};
 use crate::daemon::{self, Caller, Words, service};
 use crate::explain::{self, Failure, exit};
 use crate::host::Facts;
+use crate::host::daemon_json::{self, DaemonFile};
 use crate::host::network::NetworkFacts;
 use crate::plan::host;
 use crate::{apply, init, log, program};
@@ -65,7 +66,8 @@ fn command(command: Command, caller: &Caller) -> Result<u8, Failure> {
                 caller.env.clone(),
                 Caller::identity(),
             )?;
-            print_json(&Facts::probe(&config));
+            let file = DaemonFile::read(Path::new(daemon_json::DEFAULT_PATH));
+            print_json(&Facts::probe(&config, &file));
         }
         Command::Certs(args) => {
             let text = |name: &str| caller.env.non_empty(name).map(OsStr::to_os_string);
@@ -157,7 +159,7 @@ fn set_up(words: &[OsString], caller: &Caller) -> Result<u8, Failure> {
         caller.env.clone(),
         Caller::identity(),
     )?;
-    let facts = Facts::probe(&config);
+    let facts = Facts::of_container(&config);
     let mut warnings = Vec::new();
     let steps = host::set_up(&config, &facts, &mut warnings);
     for warning in warnings {
@@ -178,8 +180,12 @@ fn plan(words: &[OsString], json: bool, caller: &Caller) -> Result<u8, Failure> 
         log::stdout("exec docker-entrypoint.sh: nothing is prepared for this command\n");
         return Ok(0);
     };
-    let decided = daemon::wishes(form, &arguments, caller.env.clone())
-        .and_then(|wishes| Ok((daemon::decide(&wishes, caller.now)?.plan, wishes)));
+    let decided = daemon::wishes(form, &arguments, caller.env.clone()).and_then(|wishes| {
+        Ok((
+            daemon::decide(&wishes, caller.now, daemon::Run::Dry)?.plan,
+            wishes,
+        ))
+    });
     match decided {
         Ok((plan, wishes)) if json => {
             print_json(&serde_json::json!({ "listen": wishes.listen, "host": plan }));

@@ -56,6 +56,26 @@ pub enum Switch {
     Skip,
 }
 
+/// What happens where only a storage driver works that copies every layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoragePolicy {
+    /// It is used, with a warning.
+    Auto,
+    /// We do not start.
+    Strict,
+}
+
+/// Who programs the packet filter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FirewallWish {
+    /// Left to dockerd.
+    Auto,
+    /// iptables.
+    Iptables,
+    /// nftables, which engine 29 brought.
+    Nftables,
+}
+
 /// Which iptables backend the user asked for (S32).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IptablesWish {
@@ -147,6 +167,10 @@ pub struct Config {
     pub iptables: IptablesWish,
     /// What ends the daemon, and how.
     pub lifetime: Lifetime,
+    /// DIND_FIREWALL.
+    pub firewall: FirewallWish,
+    /// DIND_STORAGE.
+    pub storage: StoragePolicy,
     /// The environment, for dockerd.
     pub env: Environment,
     /// Who we are.
@@ -262,6 +286,25 @@ impl Config {
                 Some(_) => IptablesWish::Legacy,
             },
             lifetime: Lifetime::read(&env, identity)?,
+            firewall: word(
+                &env,
+                "DIND_FIREWALL",
+                FirewallWish::Auto,
+                &[
+                    ("auto", FirewallWish::Auto),
+                    ("iptables", FirewallWish::Iptables),
+                    ("nftables", FirewallWish::Nftables),
+                ],
+            )?,
+            storage: word(
+                &env,
+                "DIND_STORAGE",
+                StoragePolicy::Auto,
+                &[
+                    ("auto", StoragePolicy::Auto),
+                    ("strict", StoragePolicy::Strict),
+                ],
+            )?,
             misspelt: misspelt.collect(),
             env,
             identity,
@@ -391,6 +434,8 @@ mod tests {
             ("DIND_PREFLIGHT", "ignore"),
             ("DIND_CGROUP", "no"),
             ("DIND_TMP", "1"),
+            ("DIND_FIREWALL", "nft"),
+            ("DIND_STORAGE", "overlay2"),
             ("DIND_STOP_TIMEOUT", "soon"),
         ] {
             let error = config(&[(name, value)]).expect_err(name);

@@ -121,6 +121,30 @@ pub const SETTINGS: &[Setting] = &[
         official: false,
     },
     Setting {
+        name: "DOCKER_DRIVER",
+        values: "a storage driver's name",
+        default: "unset: decided by trying",
+        doc: "Read by dockerd, too. --storage-driver wins over it; it wins over daemon.json; the \
+              name may be that of either image store.",
+        official: true,
+    },
+    Setting {
+        name: "DIND_STORAGE",
+        values: "auto, strict",
+        default: "auto",
+        doc: "strict: refuse to start where only a storage driver works that copies every layer \
+              (vfs, native); auto: start with a warning.",
+        official: false,
+    },
+    Setting {
+        name: "DIND_FIREWALL",
+        values: "auto, iptables, nftables",
+        default: "auto",
+        doc: "nftables: engine 29 or newer programs nftables by itself, without iptables; auto: \
+              iptables, with the backend that works here.",
+        official: false,
+    },
+    Setting {
         name: "DIND_STOP_TIMEOUT",
         values: "duration: 9s, 500ms, 2m, or seconds",
         default: "9s (28s inside Kubernetes)",

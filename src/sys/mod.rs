@@ -10,6 +10,8 @@ pub mod memory;
 pub mod net;
 pub mod netdev;
 pub mod process;
+pub mod program;
 pub mod signal;
 pub mod spawn;
 pub mod stdio;
+pub mod trial;

@@ -208,3 +208,19 @@ fn set_child_disposition(handler: SigHandler) -> io::Result<SigHandler> {
 pub fn is_terminal(fd: impl AsFd) -> bool {
     rustix::termios::isatty(fd)
 }
+
+/// Whether somebody asked this process to stop while its signals are blocked.
+#[must_use]
+pub fn stop_is_pending() -> bool {
+    let mut set = std::mem::MaybeUninit::uninit();
+    // SAFETY: sigpending writes one whole set to the place that we own.
+    if unsafe { libc::sigpending(set.as_mut_ptr()) } != 0 {
+        return false;
+    }
+    // SAFETY: the call succeeded, so the set is written.
+    let set = unsafe { set.assume_init() };
+    [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT]
+        .into_iter()
+        // SAFETY: only reads the set, which is initialised, and takes any number.
+        .any(|signal| unsafe { libc::sigismember(&raw const set, signal) } == 1)
+}

@@ -92,13 +92,13 @@ impl SpawnError {
 }
 
 /// NUL-terminated strings with the pointer array that execve wants.
-struct Words {
+pub(super) struct Words {
     strings: Vec<Vec<u8>>,
     pointers: Vec<*const libc::c_char>,
 }
 
 impl Words {
-    fn new(words: impl IntoIterator<Item = Vec<u8>>) -> Option<Self> {
+    pub(super) fn new(words: impl IntoIterator<Item = Vec<u8>>) -> Option<Self> {
         let strings = words
             .into_iter()
             .map(|word| CString::new(word).ok().map(CString::into_bytes_with_nul))
@@ -106,6 +106,11 @@ impl Words {
         let mut pointers: Vec<_> = strings.iter().map(|s| s.as_ptr().cast()).collect();
         pointers.push(std::ptr::null());
         Some(Self { strings, pointers })
+    }
+
+    /// The array, which ends in a null pointer and lives as long as `self`.
+    pub(super) fn pointers(&self) -> *const *const libc::c_char {
+        self.pointers.as_ptr()
     }
 }
 
