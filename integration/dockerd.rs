@@ -24,6 +24,8 @@ mod early;
 mod left_overs;
 #[path = "dockerd/limits.rs"]
 mod limits;
+#[path = "dockerd/netfilter.rs"]
+mod netfilter;
 #[path = "dockerd/plain.rs"]
 mod plain;
 #[path = "dockerd/processes.rs"]
@@ -32,7 +34,11 @@ mod processes;
 mod refusals;
 #[path = "dockerd/restart.rs"]
 mod restart;
+#[path = "dockerd/shutdown.rs"]
+mod shutdown;
 #[path = "dockerd/sockets.rs"]
 mod sockets;
+#[path = "dockerd/storage.rs"]
+mod storage;
 #[path = "dockerd/tls.rs"]
 mod tls;

@@ -1,9 +1,11 @@
 //! The main job: from words to a supervised dockerd. This file is the paragraph list; every
 //! decision is in [`crate::plan`], every effect in [`crate::apply`] and [`crate::supervise`].
 
+pub mod service;
+
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use time::OffsetDateTime;
 
@@ -15,22 +17,20 @@ use crate::explain::Failure;
 use crate::forwarder::Sockets;
 use crate::host::daemon_json::{self, DaemonFile};
 use crate::host::listen::ListenFacts;
-use crate::host::stale::Places;
 use crate::host::{Facts, certs};
-use crate::plan::client;
-use crate::plan::host::{self, HostPlan, RUNTIME_DIR};
-use crate::plan::listen::{self, ListenPlan, PlannedSocket};
+use crate::plan::dockerd::AddedFlag;
+use crate::plan::host::{self, HostPlan};
+use crate::plan::listen::{self, ListenPlan};
 use crate::plan::network::Forwarder;
 use crate::plan::tls_mode;
 use crate::program::{self, ProgramError};
-use crate::supervise::machine::Rules;
+use crate::supervise::launch::Launch;
 use crate::supervise::names::NameForwarder;
-use crate::supervise::notify::{NotifySocket, Outer};
-use crate::supervise::status::{Status, StatusFile};
+use crate::supervise::notify::NotifySocket;
+use crate::supervise::output::Output;
 use crate::supervise::timeline::Timeline;
-use crate::supervise::{Supervisor, status};
 use crate::sys::signal::{self, OriginalMask};
-use crate::sys::spawn::{self, ProcessGroup, Spawn};
+use crate::sys::spawn;
 use crate::tls::{self, Names};
 
 /// What the process was started with.
@@ -128,12 +128,21 @@ pub struct Decision {
     pub names: Names,
 }
 
+/// Whether a decision is carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Run {
+    /// It is only printed.
+    Dry,
+    /// It is.
+    Live,
+}
+
 /// Looks at the machine and decides.
 ///
 /// # Errors
 /// A refusal.
-pub fn decide(wishes: &Wishes, now: OffsetDateTime) -> Result<Decision, Failure> {
-    let facts = Facts::probe(&wishes.config);
+pub fn decide(wishes: &Wishes, now: OffsetDateTime, run: Run) -> Result<Decision, Failure> {
+    let mut facts = Facts::probe(&wishes.config, &wishes.file);
     let names = facts.network.certificate_names();
     let certificates = match &wishes.tls {
         None => None,
@@ -145,7 +154,20 @@ pub fn decide(wishes: &Wishes, now: OffsetDateTime) -> Result<Decision, Failure>
         )?),
     };
     let lines = certificates.map(|plan| plan.lines());
-    let plan = host::plan(&wishes.config, &wishes.file, &wishes.listen, &facts, lines)?;
+    let (config, file) = (&wishes.config, &wishes.file);
+    let mut plan = host::plan(config, file, &wishes.listen, &facts, lines.clone())?;
+    while run == Run::Live
+        && let Some(modules) = plan.modules_first()
+    {
+        // The one step before the others: what it does, only another trial can tell.
+        tracing::info!(
+            "no packet filter works yet: asking for {}",
+            modules.join(" ")
+        );
+        apply::module::request(modules)?;
+        facts.probe_netfilter_again(config, file, modules);
+        plan = host::plan(config, file, &wishes.listen, &facts, lines.clone())?;
+    }
     Ok(Decision { plan, names })
 }
 
@@ -170,11 +192,17 @@ fn certificates(
     Ok(())
 }
 
-/// Starts dockerd and stays until it is gone.
+/// Starts dockerd and stays until it is gone; a command runs as soon as it is ready, and its end
+/// is the end of both.
 ///
 /// # Errors
 /// Every failure before the border; our sockets are gone again then.
-pub fn run(form: CommandForm, arguments: &[OsString], caller: &Caller) -> Result<u8, Failure> {
+pub fn run(
+    form: CommandForm,
+    arguments: &[OsString],
+    command: Option<Vec<OsString>>,
+    caller: &Caller,
+) -> Result<u8, Failure> {
     let mut timeline = Timeline::new(caller.start);
     let wishes = wishes(form, arguments, caller.env.clone())?;
     if wishes.config.daemon.only_prints() {
@@ -187,7 +215,16 @@ pub fn run(form: CommandForm, arguments: &[OsString], caller: &Caller) -> Result
     let mut sockets = HeldSockets::bind(&wishes.listen)?;
     timeline.mark("sockets");
     match start(&wishes, caller, &sockets, &mut timeline) {
-        Ok(started) => Ok(supervise(wishes, caller, sockets, timeline, started)),
+        Ok(started) => {
+            let service = service::Service {
+                wishes,
+                sockets,
+                timeline,
+                started,
+                command,
+            };
+            Ok(service.run(caller))
+        }
         Err(failure) => {
             sockets.unlink();
             Err(failure)
@@ -198,10 +235,13 @@ pub fn run(form: CommandForm, arguments: &[OsString], caller: &Caller) -> Result
 /// dockerd and what it takes to follow it.
 struct Started {
     dockerd: rustix::process::Pid,
+    launch: Launch,
+    output: Option<Output>,
     notify: NotifySocket,
     signals: nix::sys::signalfd::SignalFd,
     names: Option<NameForwarder>,
     warnings: Vec<String>,
+    choices: Vec<String>,
 }
 
 fn start(
@@ -213,7 +253,7 @@ fn start(
     let Decision {
         plan,
         names: certificate_names,
-    } = decide(wishes, caller.now)?;
+    } = decide(wishes, caller.now, Run::Live)?;
     timeline.mark("plan");
     let mut warnings = wishes.listen.notes.clone();
     warnings.extend(wishes.listen.exposure());
@@ -222,6 +262,9 @@ fn start(
         tracing::warn!("{warning}");
     }
     tracing::info!("{}", plan.summary);
+    for choice in plan.choices() {
+        tracing::info!("{choice}");
+    }
     apply::steps(&plan.steps, &mut || {
         certificates(wishes.tls.as_ref(), &certificate_names, caller.now)
     })?;
@@ -235,20 +278,15 @@ fn start(
     let notify = NotifySocket::bind(&plan.daemon.notify_socket)?;
     let signals = signal::signal_fd()
         .map_err(|e| apply::ApplyError::new("make a signalfd in", Path::new("/proc/self"), e))?;
-    let held = sockets.sockets();
-    let spawned = spawn::spawn(&Spawn {
-        program: &plan.daemon.program,
-        argv: &plan.daemon.argv,
-        env: &plan.daemon.env.words(),
+    let launch = Launch {
+        daemon: plan.daemon,
         mask: caller.mask,
-        group: ProcessGroup::Own,
-        listeners: &held,
-        listener_names: sockets.names(),
-    });
-    let dockerd = spawned.map_err(|source| {
+    };
+    let output = Output::new(crate::log::never_wait());
+    let dockerd = launch.start(sockets, output.as_ref()).map_err(|source| {
         notify.remove();
         ProgramError::Exec {
-            name: plan.daemon.program.into_os_string(),
+            name: launch.daemon.program.clone().into_os_string(),
             source,
         }
     })?;
@@ -259,55 +297,17 @@ fn start(
         }
         forwarder
     });
+    let choice = |flag: &AddedFlag| format!("{}={} ({})", flag.name, flag.value, flag.why);
     Ok(Started {
         dockerd,
+        launch,
+        output,
         notify,
         signals,
         names,
         warnings,
+        choices: plan.flags.iter().map(choice).collect(),
     })
-}
-
-fn supervise(
-    wishes: Wishes,
-    caller: &Caller,
-    sockets: HeldSockets,
-    timeline: Timeline,
-    started: Started,
-) -> u8 {
-    let ping_path = wishes.listen.first_unix();
-    let status = Status {
-        state: "starting".into(),
-        pid: std::process::id(),
-        dockerd: started.dockerd.as_raw_nonzero().get().unsigned_abs(),
-        socket: ping_path.clone(),
-        endpoints: endpoints(&wishes.listen),
-        client: client::variables(&wishes.config, &wishes.listen),
-        warnings: started.warnings,
-        phases: Vec::new(),
-    };
-    let mut status = StatusFile {
-        path: status_path(),
-        status,
-    };
-    status.write("starting", &timeline);
-    let supervisor = Supervisor {
-        dockerd: started.dockerd,
-        sockets,
-        rules: Rules {
-            stop_timeout: stop_timeout(&wishes.config),
-            can_ping: ping_path.is_some(),
-        },
-        places: Places::of(&wishes.config),
-        ping_path,
-        names: started.names,
-        notify: started.notify,
-        outer: Outer::new(caller.env.get("NOTIFY_SOCKET")),
-        status,
-        timeline,
-    };
-    crate::sys::memory::forget_code();
-    supervisor.run(&started.signals)
 }
 
 /// Binds the forwarder's sockets; its process starts beside dockerd.
@@ -323,40 +323,6 @@ fn name_forwarder(wanted: Option<Forwarder>) -> Result<Option<NameForwarder>, Fa
         )
     })?;
     Ok(Some(NameForwarder::new(sockets, upstream)))
-}
-
-/// Where the status file is.
-#[must_use]
-pub fn status_path() -> PathBuf {
-    Path::new(RUNTIME_DIR).join("status.json")
-}
-
-/// The status of the running daemon.
-///
-/// # Errors
-/// There is no status file, or it is not ours.
-pub fn read_status() -> std::io::Result<Status> {
-    let bytes = std::fs::read(status_path())?;
-    Ok(serde_json::from_slice::<status::Status>(&bytes)?)
-}
-
-/// One second less than `docker stop` grants; two less than a pod's grace period.
-fn stop_timeout(config: &Config) -> Duration {
-    config.stop_timeout.unwrap_or_else(|| {
-        let kubernetes = config.env.get("KUBERNETES_SERVICE_HOST").is_some();
-        Duration::from_secs(if kubernetes { 28 } else { 9 })
-    })
-}
-
-fn endpoints(listen: &ListenPlan) -> Vec<String> {
-    let held = listen.sockets.iter().map(|socket| match socket {
-        PlannedSocket::Unix { path, .. } => format!("unix://{}", path.display()),
-        PlannedSocket::Tcp {
-            address, security, ..
-        } => format!("tcp://{address} ({security})"),
-        PlannedSocket::Inherited { fd, name } => format!("fd://{fd} ({name})"),
-    });
-    held.chain(listen.left_to_dockerd.iter().cloned()).collect()
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ pub mod cgroup;
 pub mod file;
 pub mod limit;
 pub mod listen;
+pub mod lock;
+pub mod module;
 pub mod mount;
 
 use std::io;
@@ -198,6 +200,11 @@ fn carry_out(action: &Action, certificates: Certificates<'_>) -> Result<(), Fail
         Action::OomScore { value } => Ok(limit::oom_score(*value)?),
         Action::RaiseLimit { resource, limit } => Ok(limit::resource(*resource, *limit)?),
         Action::NodeSetting { name, value } => Ok(limit::node_setting(name, *value)?),
+        Action::LinkTools { dir, links } => Ok(file::link_all(dir, links)?),
+        Action::LoadModules { names } => Ok(module::request(names)?),
+        Action::WriteSetting { path, value } => Ok(module::write_setting(path, value)?),
+        Action::LockDataRoot { path, owner } => Ok(lock::hold(path, owner)?),
+        Action::RecordStorage { path, marker } => Ok(lock::record(path, marker)?),
         Action::Certificates { .. } => certificates(),
     }
 }

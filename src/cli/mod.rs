@@ -6,5 +6,6 @@ pub mod command;
 pub mod config;
 pub mod daemon_args;
 pub mod environment;
+pub mod lifetime;
 pub mod settings;
 pub mod size;

@@ -5,6 +5,7 @@
 //! relative to our cgroup namespace.
 
 pub mod legacy;
+pub mod place;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! What the machine is: readers of /proc, /sys and /etc. They change nothing.
+//! What the machine is: readers of /proc, /sys and /etc, and trials in throw-away children. They
+//! change nothing.
 //!
 //! [`Facts`] is data: `dind-init facts` prints it, a bug report carries it, and a fixture replays
 //! it in a test of the plan.
@@ -8,14 +9,17 @@ pub mod certs;
 pub mod cgroup;
 pub mod daemon_json;
 pub mod devices;
+pub mod engine;
 pub mod limits;
 pub mod listen;
 pub mod mountinfo;
 pub mod mounts;
 pub mod net4;
+pub mod netfilter;
 pub mod network;
 pub mod process;
 pub mod stale;
+pub mod storage;
 pub mod uplink;
 
 use std::path::{Path, PathBuf};
@@ -23,14 +27,20 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::cli::config::Config;
-use crate::sys::trial::Trials;
-use apparmor::AppArmorFacts;
-use cgroup::CgroupFacts;
+use crate::plan;
+use crate::sys::trial::{Results, Ticket, Trials};
+use apparmor::{AppArmorFacts, Profile};
+use cgroup::{CgroupFacts, Group};
+use daemon_json::DaemonFile;
+use engine::{EngineFacts, Generation};
 use limits::LimitFacts;
+use mountinfo::Mount;
 use mounts::MountFacts;
+use netfilter::NetfilterFacts;
 use network::NetworkFacts;
 use process::ProcessFacts;
 use stale::StaleFile;
+use storage::StorageFacts;
 use uplink::UplinkFacts;
 
 /// Everything that the `HostPlan` needs to know.
@@ -54,6 +64,13 @@ pub struct Facts {
     pub stale: Vec<StaleFile>,
     /// Programs found in PATH.
     pub programs: Programs,
+    /// Which dockerd it is.
+    #[serde(default)]
+    pub engine: EngineFacts,
+    /// Where images will live; nothing where no dockerd will be started.
+    pub storage: Option<StorageFacts>,
+    /// The packet filter; likewise.
+    pub netfilter: Option<NetfilterFacts>,
 }
 
 /// Programs found in PATH.
@@ -66,40 +83,117 @@ pub struct Programs {
 }
 
 impl Facts {
-    /// Reads the machine.
+    /// Reads the machine, and tries what dockerd will do.
     #[must_use]
-    pub fn probe(config: &Config) -> Self {
+    pub fn probe(config: &Config, file: &DaemonFile) -> Self {
         let mounts = mountinfo::parse(&std::fs::read("/proc/self/mountinfo").unwrap_or_default());
-        let mut cgroup = CgroupFacts::read(&mounts);
-        let mut mount_facts = MountFacts::read(&mounts);
-
+        // The trials run while we read. The container comes first: its cgroup does not hold them yet.
         let mut trials = Trials::new();
-        let fresh = cgroup
-            .needs_fresh_mount()
-            .then(|| cgroup.try_fresh_mount(&mut trials));
-        let profile = mount_facts
-            .apparmor
-            .enabled
-            .then(|| AppArmorFacts::try_profile(&mut trials, mount_facts.securityfs));
-        let mut results = trials.collect();
-        cgroup.fresh = fresh.map(|ticket| results.take(ticket));
-        mount_facts.apparmor.profile = profile.map(|ticket| results.take(ticket));
+        let container = Container::start(&mounts, &mut trials);
+        let question = plan::netfilter::question(config, file);
+        let netfilter = netfilter::Probing::start(config, question, Vec::new(), &mut trials);
+        let storage = storage::Probing::start(config, file, &mounts, &mut trials);
+        let mut facts = Self::read(config, &container);
+        let dockerd = facts.programs.dockerd.clone();
+        facts.engine = dockerd
+            .as_deref()
+            .map(EngineFacts::read)
+            .unwrap_or_default();
+        let mut results = collect(trials);
+        container.finish(&mut facts, &mut results);
+        let storage = storage.finish(&mut results);
+        let unclear = facts.engine.generation == Generation::Unknown;
+        if unclear && plan::storage::depends_on_engine(config, file, &storage) {
+            let asked = dockerd.map(|dockerd| EngineFacts::ask(&dockerd, &config.env.words()));
+            facts.engine = asked.unwrap_or_default();
+        }
+        facts.storage = Some(storage);
+        facts.netfilter = Some(netfilter.finish(&mut results));
+        facts
+    }
 
+    /// Tries the packet filter again, after modules were asked for.
+    pub fn probe_netfilter_again(&mut self, config: &Config, file: &DaemonFile, asked: &[String]) {
+        let before = self.netfilter.take().map(|facts| facts.requested);
+        let requested = before.into_iter().flatten().chain(asked.iter().cloned());
+        let mut trials = Trials::new();
+        let question = plan::netfilter::question(config, file);
+        let probing = netfilter::Probing::start(config, question, requested.collect(), &mut trials);
+        self.netfilter = Some(probing.finish(&mut collect(trials)));
+    }
+
+    /// Looks at the container, whether or not dockerd will run in it.
+    #[must_use]
+    pub fn of_container(config: &Config) -> Self {
+        let mounts = mountinfo::parse(&std::fs::read("/proc/self/mountinfo").unwrap_or_default());
+        let mut trials = Trials::new();
+        let container = Container::start(&mounts, &mut trials);
+        let mut facts = Self::read(config, &container);
+        container.finish(&mut facts, &mut collect(trials));
+        facts
+    }
+
+    fn read(config: &Config, container: &Container) -> Self {
         Self {
             kernel: rustix::system::uname()
                 .release()
                 .to_string_lossy()
                 .into_owned(),
             process: ProcessFacts::read(),
-            cgroup,
-            mounts: mount_facts,
+            cgroup: container.cgroup.clone(),
+            mounts: container.mounts.clone(),
             limits: LimitFacts::read(),
             network: NetworkFacts::read(),
             uplink: UplinkFacts::read(),
             stale: stale::find(&stale::Places::of(config)),
             programs: Programs::find(config),
+            engine: EngineFacts::default(),
+            storage: None,
+            netfilter: None,
         }
     }
+}
+
+/// What is read and tried of the container itself.
+struct Container {
+    cgroup: CgroupFacts,
+    mounts: MountFacts,
+    fresh: Option<Ticket<Result<Group, String>>>,
+    profile: Option<Ticket<Profile>>,
+}
+
+impl Container {
+    fn start(mounts: &[Mount], trials: &mut Trials) -> Self {
+        let cgroup = CgroupFacts::read(mounts);
+        let mounts = MountFacts::read(mounts);
+        let fresh = cgroup
+            .needs_fresh_mount()
+            .then(|| cgroup.try_fresh_mount(trials));
+        let profile = mounts
+            .apparmor
+            .enabled
+            .then(|| AppArmorFacts::try_profile(trials, mounts.securityfs));
+        Self {
+            cgroup,
+            mounts,
+            fresh,
+            profile,
+        }
+    }
+
+    fn finish(self, facts: &mut Facts, results: &mut Results) {
+        facts.cgroup.fresh = self.fresh.map(|ticket| results.take(ticket));
+        facts.mounts.apparmor.profile = self.profile.map(|ticket| results.take(ticket));
+    }
+}
+
+/// Waits for trials, and says how long they took.
+fn collect(trials: Trials) -> Results {
+    let results = trials.collect();
+    for (name, took) in results.times() {
+        tracing::debug!("trial {name}: {:.1} ms", took.as_secs_f64() * 1000.0);
+    }
+    results
 }
 
 impl Programs {

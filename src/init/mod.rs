@@ -118,6 +118,7 @@ fn start(
         group: ProcessGroup::Foreground,
         listeners: &[],
         listener_names: &[],
+        stderr: None,
     })
     .map_err(|error: SpawnError| StartError::from_spawn(name, error, path))?;
     log.say(Level::Info, || {

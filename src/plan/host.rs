@@ -10,13 +10,16 @@ use super::cgroup::Maker;
 use super::dockerd::{AddedFlag, user_text};
 use super::host_refusal::HostRefusal;
 use super::listen::ListenPlan;
+use super::netfilter::{self, NetfilterPlan};
 use super::network::{self, Forwarder};
 use super::step::{Action, OnFailure, Step};
+use super::storage::{self, StoragePlan};
 use super::{cgroup, dockerd, limits, mounts, tls_mode};
-use crate::cli::config::{Config, IptablesWish, Preflight, SocketHolder, TlsWish};
+use crate::cli::config::{Config, Preflight, SocketHolder, TlsWish};
 use crate::cli::environment::Environment;
 use crate::host::Facts;
 use crate::host::daemon_json::{Content, DaemonFile};
+use crate::host::netfilter::Question;
 
 /// Where our own files live.
 pub const RUNTIME_DIR: &str = "/run/dind-init";
@@ -47,6 +50,10 @@ pub struct HostPlan {
     pub flags: Vec<AddedFlag>,
     /// The forwarder for names, where one is needed.
     pub forwarder: Option<Forwarder>,
+    /// Where images will live.
+    pub storage: Option<StoragePlan>,
+    /// Who programs the packet filter.
+    pub netfilter: Option<NetfilterPlan>,
     /// One line about the machine.
     pub summary: String,
 }
@@ -77,7 +84,16 @@ pub fn plan(
     certificates: Option<Vec<String>>,
 ) -> Result<HostPlan, HostRefusal> {
     let mut warnings = Vec::new();
-    for refusal in refusals(config, file, facts) {
+    let storage = facts.storage.as_ref();
+    let storage = storage.map(|found| storage::plan(config, file, found, &facts.engine));
+    let netfilter = facts.netfilter.as_ref();
+    let netfilter = netfilter.map(|found| netfilter::plan(config, file, found, &facts.engine));
+    let mut refusals = refusals(config, file, facts);
+    let refused = storage.as_ref().and_then(|plan| plan.refusal.clone());
+    refusals.extend(refused.map(HostRefusal::Storage));
+    let refused = netfilter.as_ref().and_then(|plan| plan.refusal.clone());
+    refusals.extend(refused.map(HostRefusal::Netfilter));
+    for refusal in refusals {
         match config.preflight {
             Preflight::Refuse => return Err(refusal),
             Preflight::Warn => warnings.push(format!("DIND_PREFLIGHT=warn: {refusal}")),
@@ -96,7 +112,17 @@ pub fn plan(
         ));
     }
 
-    let mut steps = stale(facts);
+    let mut steps = Vec::new();
+    if let Some(storage) = &storage {
+        steps.extend(storage.steps.iter().cloned());
+        warnings.extend(storage.warnings.iter().cloned());
+    }
+    steps.extend(stale(facts));
+    let path = config.lifetime.ready_file.clone();
+    steps.push(Step::must(
+        Action::RemoveFile { path },
+        "nothing is ready yet",
+    ));
     let runtime = Action::CreateDirectory {
         path: RUNTIME_DIR.into(),
         mode: 0o755,
@@ -119,11 +145,23 @@ pub fn plan(
     let limits = limits::plan(config, &facts.process, &facts.limits, &mut warnings);
     steps.extend(limits);
 
-    let network = network::plan(config, file, &facts.uplink, None);
-    let mut flags = set_up.flags;
-    flags.extend(network.flags);
-    let legacy = legacy_iptables(config, facts);
+    let network = network::plan(config, file, &facts.uplink, facts.engine.major());
+    let mut flags = network.flags;
+    let mut asked = set_up.flags;
+    asked.extend(storage.iter().flat_map(|plan| plan.flags.clone()));
+    let mut path = None;
+    if let Some(netfilter) = &netfilter {
+        steps.extend(netfilter.steps.iter().cloned());
+        warnings.extend(netfilter.warnings.iter().cloned());
+        asked.extend(netfilter.flags.iter().cloned());
+        path = netfilter.path.as_deref();
+    }
+    match config.holder {
+        SocketHolder::Us => flags.extend(asked),
+        SocketHolder::Dockerd => warnings.extend(asked.iter().map(AddedFlag::left_out)),
+    }
     let notify_socket = Path::new(RUNTIME_DIR).join("notify.sock");
+    let env = dockerd::environment(config, path, &notify_socket);
     Ok(HostPlan {
         steps,
         warnings,
@@ -131,11 +169,19 @@ pub fn plan(
         daemon: DaemonCommand {
             program,
             argv: dockerd::argv(config, file, listen, &flags),
-            env: dockerd::environment(config, legacy, &notify_socket),
+            env: match storage
+                .as_ref()
+                .and_then(|plan| plan.driver_variable.clone())
+            {
+                Some(driver) => env.with("DOCKER_DRIVER", driver),
+                None => env,
+            },
             notify_socket,
         },
         flags,
         forwarder: network.forwarder,
+        storage,
+        netfilter,
     })
 }
 
@@ -175,15 +221,6 @@ fn misspelt(config: &Config) -> impl Iterator<Item = String> {
     })
 }
 
-/// S32 and S33: the user's word, else tables that the legacy tools already made here.
-fn legacy_iptables(config: &Config, facts: &Facts) -> bool {
-    match config.iptables {
-        IptablesWish::Legacy => true,
-        IptablesWish::Default => false,
-        IptablesWish::Auto => !facts.network.legacy_tables.is_empty(),
-    }
-}
-
 /// Every certain failure ahead, worst first.
 fn refusals(config: &Config, file: &DaemonFile, facts: &Facts) -> Vec<HostRefusal> {
     let mut found = Vec::new();
@@ -194,6 +231,12 @@ fn refusals(config: &Config, file: &DaemonFile, facts: &Facts) -> Vec<HostRefusa
     } else if !facts.process.may("CAP_SYS_ADMIN") {
         found.push(HostRefusal::NotPrivileged {
             missing: "CAP_SYS_ADMIN",
+        });
+    } else if netfilter::question(config, file) != Question::Nothing
+        && !facts.process.may("CAP_NET_ADMIN")
+    {
+        found.push(HostRefusal::NotPrivileged {
+            missing: "CAP_NET_ADMIN",
         });
     }
     let path = file.path.clone();
@@ -231,6 +274,23 @@ fn summary(config: &Config, listen: &ListenPlan, cgroup: &str, facts: &Facts) ->
     )
 }
 
+impl HostPlan {
+    /// Modules without which nothing could be decided, where there are any to be asked for.
+    #[must_use]
+    pub fn modules_first(&self) -> Option<&[String]> {
+        let netfilter = self.netfilter.as_ref()?;
+        (!netfilter.again.is_empty()).then_some(netfilter.again.as_slice())
+    }
+
+    /// What was chosen where the machine left a choice, and why.
+    #[must_use]
+    pub fn choices(&self) -> Vec<String> {
+        let storage = self.storage.iter().map(ToString::to_string);
+        let netfilter = self.netfilter.iter().map(ToString::to_string);
+        storage.chain(netfilter).collect()
+    }
+}
+
 impl fmt::Display for HostPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
@@ -266,6 +326,9 @@ impl fmt::Display for HostPlan {
             .iter()
             .map(|word| word.to_string_lossy())
             .collect();
+        self.choices()
+            .iter()
+            .try_for_each(|choice| writeln!(f, "   choice {choice}"))?;
         writeln!(f, "{:>2} exec   {}", self.steps.len() + 1, argv.join(" "))?;
         self.warnings
             .iter()
@@ -283,6 +346,8 @@ impl Serialize for HostPlan {
             argv: Vec<String>,
             flags: &'a [AddedFlag],
             forwarder: Option<&'a Forwarder>,
+            storage: Option<&'a StoragePlan>,
+            netfilter: Option<&'a NetfilterPlan>,
             warnings: &'a [String],
         }
         let argv = self
@@ -297,6 +362,8 @@ impl Serialize for HostPlan {
             argv: argv.collect(),
             flags: &self.flags,
             forwarder: self.forwarder.as_ref(),
+            storage: self.storage.as_ref(),
+            netfilter: self.netfilter.as_ref(),
             warnings: &self.warnings,
         }
         .serialize(serializer)

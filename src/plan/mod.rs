@@ -11,6 +11,8 @@ pub mod limits;
 pub mod listen;
 pub mod listen_refusal;
 pub mod mounts;
+pub mod netfilter;
 pub mod network;
 pub mod step;
+pub mod storage;
 pub mod tls_mode;

@@ -5,11 +5,14 @@
 
 pub mod confine;
 pub mod entry;
+pub mod fork;
 pub mod memory;
 pub mod net;
 pub mod netdev;
 pub mod ns;
 pub mod process;
+pub mod program;
 pub mod signal;
 pub mod spawn;
+pub mod stdio;
 pub mod trial;

@@ -44,6 +44,8 @@ pub struct Spawn<'a> {
     pub listeners: &'a [BorrowedFd<'a>],
     /// `LISTEN_FDNAMES`, one for each listener.
     pub listener_names: &'a [String],
+    /// The child's standard error, when it is not ours.
+    pub stderr: Option<BorrowedFd<'a>>,
 }
 
 /// Why a program was not started.
@@ -90,13 +92,13 @@ impl SpawnError {
 }
 
 /// NUL-terminated strings with the pointer array that execve wants.
-struct Words {
+pub(super) struct Words {
     strings: Vec<Vec<u8>>,
     pointers: Vec<*const libc::c_char>,
 }
 
 impl Words {
-    fn new(words: impl IntoIterator<Item = Vec<u8>>) -> Option<Self> {
+    pub(super) fn new(words: impl IntoIterator<Item = Vec<u8>>) -> Option<Self> {
         let strings = words
             .into_iter()
             .map(|word| CString::new(word).ok().map(CString::into_bytes_with_nul))
@@ -104,6 +106,11 @@ impl Words {
         let mut pointers: Vec<_> = strings.iter().map(|s| s.as_ptr().cast()).collect();
         pointers.push(std::ptr::null());
         Some(Self { strings, pointers })
+    }
+
+    /// The array, which ends in a null pointer and lives as long as `self`.
+    pub(super) fn pointers(&self) -> *const *const libc::c_char {
+        self.pointers.as_ptr()
     }
 }
 
@@ -200,6 +207,13 @@ fn child(
         // SIGTTOU is still blocked here, so the call cannot stop us. ENOTTY, ENXIO and EBADF mean
         // that there is no terminal to hand over: tolerated, as tini does.
         let _ = rustix::termios::tcsetpgrp(rustix::stdio::stdin(), rustix::process::getpgrp());
+    }
+    if let Some(stderr) = spawn.stderr {
+        // Before the sockets, which may take over its number.
+        // SAFETY: `stderr` is open; descriptor 2 has no owner in this crate.
+        if unsafe { libc::dup2(stderr.as_raw_fd(), 2) } < 0 {
+            return 3;
+        }
     }
     for (target, source) in (LISTEN_FDS_START..).zip(sources) {
         // SAFETY: `source` is open; `target` is one of our own descriptors at most, and nothing

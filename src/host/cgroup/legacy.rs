@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::place::Membership;
 use super::{ROOT, within};
 use crate::host::mountinfo::Mount;
 
@@ -36,9 +37,11 @@ pub fn read(own: &str, mounts: &[Mount]) -> Vec<Hierarchy> {
 }
 
 fn hierarchy(line: &str, mounts: &[Mount]) -> Option<Hierarchy> {
-    let mut fields = line.splitn(3, ':');
-    let (_id, list, own) = (fields.next()?, fields.next()?, fields.next()?);
-    let controllers: Vec<String> = list.split(',').map(str::to_owned).collect();
+    let Membership {
+        controllers,
+        path: own,
+    } = Membership::parse(line)?;
+    let controllers: Vec<String> = controllers.split(',').map(str::to_owned).collect();
     let first = controllers.first().filter(|name| !name.is_empty())?; // version 2 has none
     let mount = mounts.iter().rev().find(|mount| {
         mount.fs_type == "cgroup"
