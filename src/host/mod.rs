@@ -18,6 +18,7 @@ pub mod net4;
 pub mod netfilter;
 pub mod network;
 pub mod process;
+pub mod sandbox;
 pub mod stale;
 pub mod storage;
 pub mod uplink;
@@ -39,6 +40,7 @@ use mounts::MountFacts;
 use netfilter::NetfilterFacts;
 use network::NetworkFacts;
 use process::ProcessFacts;
+use sandbox::Sandbox;
 use stale::StaleFile;
 use storage::StorageFacts;
 use uplink::UplinkFacts;
@@ -48,6 +50,9 @@ use uplink::UplinkFacts;
 pub struct Facts {
     /// `uname -r`.
     pub kernel: String,
+    /// Whether that is the machine's kernel.
+    #[serde(default)]
+    pub sandbox: Sandbox,
     /// Rights of this process.
     pub process: ProcessFacts,
     /// The cgroup tree.
@@ -133,12 +138,13 @@ impl Facts {
         facts
     }
 
-    fn read(config: &Config, container: &Container) -> Self {
+    fn read(config: &Config, container: &Container<'_>) -> Self {
+        let kernel = rustix::system::uname();
+        let release = kernel.release().to_string_lossy().into_owned();
+        let version = kernel.version().to_string_lossy();
         Self {
-            kernel: rustix::system::uname()
-                .release()
-                .to_string_lossy()
-                .into_owned(),
+            sandbox: Sandbox::of(&release, &version, container.all),
+            kernel: release,
             process: ProcessFacts::read(),
             cgroup: container.cgroup.clone(),
             mounts: container.mounts.clone(),
@@ -155,17 +161,18 @@ impl Facts {
 }
 
 /// What is read and tried of the container itself.
-struct Container {
+struct Container<'a> {
+    all: &'a [Mount],
     cgroup: CgroupFacts,
     mounts: MountFacts,
     fresh: Option<Ticket<Result<Group, String>>>,
     profile: Option<Ticket<Profile>>,
 }
 
-impl Container {
-    fn start(mounts: &[Mount], trials: &mut Trials) -> Self {
-        let cgroup = CgroupFacts::read(mounts);
-        let mounts = MountFacts::read(mounts);
+impl<'a> Container<'a> {
+    fn start(all: &'a [Mount], trials: &mut Trials) -> Self {
+        let cgroup = CgroupFacts::read(all);
+        let mounts = MountFacts::read(all);
         let fresh = cgroup
             .needs_fresh_mount()
             .then(|| cgroup.try_fresh_mount(trials));
@@ -174,6 +181,7 @@ impl Container {
             .enabled
             .then(|| AppArmorFacts::try_profile(trials, mounts.securityfs));
         Self {
+            all,
             cgroup,
             mounts,
             fresh,

@@ -193,8 +193,8 @@ fn legacy(plan: &mut CgroupPlan, maker: Maker<'_>, facts: &CgroupFacts) -> Neste
     let read_only: Vec<String> = read_only.map(|h| h.controllers.join(",")).collect();
     if !read_only.is_empty() {
         plan.warnings.push(format!(
-            "limits will NOT hold: these cgroup hierarchies are read-only: {}; start the \
-             container with --privileged",
+            "limits will NOT hold: these cgroup hierarchies cannot be written: {}; docker run \
+             --privileged --userns=host; version 1 is never handed to a user namespace",
             read_only.join(" ")
         ));
     }

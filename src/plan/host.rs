@@ -20,6 +20,7 @@ use crate::cli::environment::Environment;
 use crate::host::Facts;
 use crate::host::daemon_json::{Content, DaemonFile};
 use crate::host::netfilter::Question;
+use crate::host::sandbox::Sandbox;
 
 /// Where our own files live.
 pub const RUNTIME_DIR: &str = "/run/dind-init";
@@ -92,7 +93,10 @@ pub fn plan(
     let refused = storage.as_ref().and_then(|plan| plan.refusal.clone());
     refusals.extend(refused.map(HostRefusal::Storage));
     let refused = netfilter.as_ref().and_then(|plan| plan.refusal.clone());
-    refusals.extend(refused.map(HostRefusal::Netfilter));
+    refusals.extend(refused.map(|refusal| match facts.sandbox {
+        Sandbox::Gvisor => HostRefusal::Gvisor(refusal),
+        Sandbox::None | Sandbox::Sysbox => HostRefusal::Netfilter(refusal),
+    }));
     for refusal in refusals {
         match config.preflight {
             Preflight::Refuse => return Err(refusal),

@@ -120,6 +120,7 @@ mod tests {
     use super::*;
     use crate::cli::config::{CommandForm, Identity};
     use crate::host::limits::NodeSetting;
+    use crate::host::process::Seccomp;
     use crate::plan::step::OnFailure;
 
     fn config(env: &[(&str, &str)]) -> Config {
@@ -139,6 +140,7 @@ mod tests {
             bounding: Vec::new(),
             no_new_privs: false,
             full_id_map: true,
+            seccomp: Seccomp::Disabled,
         }
     }
 

@@ -97,6 +97,7 @@ mod tests {
     use crate::cli::config::{CommandForm, Identity};
     use crate::host::apparmor::AppArmorFacts;
     use crate::host::devices::Device;
+    use crate::host::process::Seccomp;
 
     fn config(env: &[(&str, &str)]) -> Config {
         let identity = Identity {
@@ -115,6 +116,7 @@ mod tests {
             bounding: Vec::new(),
             no_new_privs: false,
             full_id_map: true,
+            seccomp: Seccomp::Disabled,
         }
     }
 
