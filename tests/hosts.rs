@@ -12,6 +12,7 @@ use dind_init::host::daemon_json::{Content, DaemonFile};
 use dind_init::host::listen::ListenFacts;
 use dind_init::plan::{host, listen};
 use expect_test::expect_file;
+use serde_json::Value;
 
 fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/hosts")
@@ -63,19 +64,31 @@ fn every_machine_that_was_met_gets_the_same_plan_again() {
     }
 }
 
-/// A fixture is what was printed, and nothing that a reader forgets on the way.
+/// A version that says more reads what an older one said; nothing of it is forgotten on the way.
 #[test]
-fn facts_print_as_they_were_read() {
+fn nothing_that_was_said_is_forgotten() {
     for entry in fs::read_dir(directory()).unwrap() {
         let path = entry.unwrap().path();
         if path
             .extension()
             .is_some_and(|extension| extension == "json")
         {
-            let text = fs::read_to_string(&path).unwrap();
-            let facts: Facts = serde_json::from_str(&text).unwrap();
-            let printed = serde_json::to_string_pretty(&facts).unwrap();
-            assert_eq!(text.trim_end(), printed, "{}", path.display());
+            let said: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+            let facts: Facts = serde_json::from_value(said.clone()).unwrap();
+            let kept = serde_json::to_value(&facts).unwrap();
+            assert!(holds(&kept, &said), "{}", path.display());
         }
+    }
+}
+
+fn holds(kept: &Value, said: &Value) -> bool {
+    match (kept, said) {
+        (Value::Object(kept), Value::Object(said)) => said
+            .iter()
+            .all(|(key, said)| kept.get(key).is_some_and(|kept| holds(kept, said))),
+        (Value::Array(kept), Value::Array(said)) => {
+            kept.len() == said.len() && kept.iter().zip(said).all(|(kept, said)| holds(kept, said))
+        }
+        _ => kept == said,
     }
 }

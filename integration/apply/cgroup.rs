@@ -8,9 +8,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dind_init::apply::cgroup::{delegate, enter_namespace, limit};
-use dind_init::host::cgroup::{FreshMount, Group};
+use dind_init::host::cgroup::Group;
+use dind_init::host::cgroup::mount::FreshMount;
 use dind_init::host::mountinfo;
 use dind_init::sys::trial::{Trials, Tried, UnshareFlags};
+
+use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind, mount_change};
 
 use super::can_run;
 
@@ -224,11 +227,11 @@ fn the_fresh_mount_shows_our_own_group_and_keeps_the_old_options() {
         let us = std::process::id();
         fs::write(&procs, us.to_string()).unwrap();
         // The old mount: the whole tree, as a privileged pod sees it.
-        rustix::mount::mount_bind(&tree, point.path()).unwrap();
+        mount_bind(&tree, point.path()).unwrap();
         let flags = ["nosuid", "nodev", "noexec", "relatime"];
         let options = FreshMount {
             flags: flags.map(str::to_owned).into(),
-            data: String::new(),
+            ..FreshMount::default()
         };
         let mut seen = Vec::new();
         for _ in 0..2 {
@@ -248,4 +251,39 @@ fn the_fresh_mount_shows_our_own_group_and_keeps_the_old_options() {
         trials.collect().take(found),
         Tried::Known(vec![expected.clone(), expected])
     );
+}
+
+#[test]
+fn the_fresh_mount_does_not_show_where_the_old_one_came_from() {
+    if !can_run("the_fresh_mount_does_not_show_where_the_old_one_came_from") {
+        return;
+    }
+    let group = TestGroup::new();
+    let (ours, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (procs, tree) = (group.dir.join("cgroup.procs"), tree().unwrap());
+    let mut trials = Trials::new();
+    let flags = UnshareFlags::NEWNS;
+    let found = trials.start("propagation", flags, Duration::from_secs(60), || {
+        fs::write(&procs, std::process::id().to_string()).unwrap();
+        // As with a volume of /sys that is mounted rshared: both are one peer group.
+        let none = MountFlags::empty();
+        mount("tmpfs", ours.path(), "tmpfs", none, c"").unwrap();
+        mount_change(ours.path(), MountPropagationFlags::SHARED).unwrap();
+        mount_bind(ours.path(), theirs.path()).unwrap();
+        fs::create_dir(ours.path().join("cgroup")).unwrap();
+        mount_bind(&tree, ours.path().join("cgroup")).unwrap();
+        // The whole tree has our group in it; seen from our group it has not.
+        let seen = theirs
+            .path()
+            .join("cgroup")
+            .join(group.dir.file_name().unwrap());
+        let before = seen.exists();
+        let options = FreshMount {
+            below: Some(ours.path().to_owned()),
+            ..FreshMount::default()
+        };
+        enter_namespace(&ours.path().join("cgroup"), &options).unwrap();
+        (before, seen.exists())
+    });
+    assert_eq!(trials.collect().take(found), Tried::Known((true, true)));
 }

@@ -96,3 +96,14 @@ fn a_reserve_is_kept_for_dockerd() {
     assert_eq!(limit, (250 << 20).to_string());
     eats_and_dies(&dind, &[]);
 }
+
+#[test]
+fn a_nested_limit_holds_with_each_engine() {
+    let Some(lab) = Lab::find() else { return };
+    for suite in ["bookworm", "trixie", "forky"] {
+        let dind = limited(lab.dind_on(suite)).start();
+        dind.import_nested();
+        eats_and_dies(&dind, &["--memory", "64m"]);
+        eats_and_dies(&dind, &[]);
+    }
+}

@@ -22,8 +22,11 @@ apparmor_is_used_where_its_profile_can_be_had() {
         docker exec "$id" docker run --rm nested true
     done
     ls "$apparmor" >/dev/null # the machine's own is not covered
-    # With the parser it loads it.
-    id=$(image=$bookworm dind --volume /usr/sbin/apparmor_parser:/usr/sbin/apparmor_parser:ro --volume /etc/apparmor.d:/etc/apparmor.d:ro)
+    # With a parser it loads it. The image's libraries are older than this machine's.
+    # shellcheck disable=SC2016
+    printf '#!/bin/sh\nexec /host/lib64/ld-linux-x86-64.so.2 --library-path /host/lib/x86_64-linux-gnu /host/sbin/apparmor_parser "$@"\n' >/tmp/parser
+    chmod 0755 /tmp/parser
+    id=$(image=$bookworm dind --volume /usr:/host:ro --volume /tmp/parser:/usr/sbin/apparmor_parser:ro --volume /etc/apparmor.d:/etc/apparmor.d:ro)
     equal "$(docker exec "$id" docker run --rm nested cat /proc/self/attr/current)" "docker-default (enforce)" "label with 20.10 and a parser"
 }
 

@@ -7,7 +7,7 @@ use std::io;
 use std::path::Path;
 
 use super::ApplyError;
-use crate::host::cgroup::FreshMount;
+use crate::host::cgroup::mount::FreshMount;
 use crate::sys::ns;
 
 /// Rounds of moving and enabling. Processes of `docker exec` and of probes are born into the
@@ -25,7 +25,8 @@ const PAUSE: rustix::thread::Timespec = rustix::thread::Timespec {
 /// # Errors
 /// What the kernel says, although it had allowed it in a trial.
 pub fn enter_namespace(point: &Path, options: &FreshMount) -> Result<(), ApplyError> {
-    ns::own_cgroup_root(point, options.flags(), &options.data).map_err(|error| {
+    let below = options.below.as_deref();
+    ns::own_cgroup_root(point, below, options.flags(), &options.data).map_err(|error| {
         ApplyError::new(format!("{} for", error.call), point, error.source).because(
             "the kernel allowed it in a trial and refuses it now",
             "start the container with --cgroupns=private, or set DIND_CGROUP=skip",

@@ -5,18 +5,19 @@
 //! relative to our cgroup namespace.
 
 pub mod legacy;
+pub mod mount;
 pub mod place;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::mount::MountFlags;
 use serde::{Deserialize, Serialize};
 
 use super::mountinfo::{self, Mount};
 use crate::sys::ns;
 use crate::sys::trial::{Ticket, Trials, Tried, UnshareFlags};
 use legacy::Hierarchy;
+use mount::{FreshMount, TreeMount};
 
 /// Where every engine and runtime looks.
 pub const ROOT: &str = "/sys/fs/cgroup";
@@ -65,6 +66,9 @@ pub struct CgroupFacts {
     pub seat: Seat,
     /// The version 2 mount at [`ROOT`].
     pub mount: Option<TreeMount>,
+    /// The mount below it, where that is shared with peers.
+    #[serde(default)]
+    pub shared_below: Option<PathBuf>,
     /// The group that is ours to divide: the root for [`Seat::Root`] and [`Seat::Leaf`], our own
     /// group for [`Seat::Below`].
     pub group: Option<Group>,
@@ -75,18 +79,6 @@ pub struct CgroupFacts {
     pub systemd: bool,
     /// The hierarchies of version 1.
     pub legacy: Vec<Hierarchy>,
-}
-
-/// How the tree is mounted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TreeMount {
-    /// Which cgroup is at the mount point, relative to our cgroup namespace; begins with `/..`
-    /// where it is outside.
-    pub root: PathBuf,
-    /// Options of the mount.
-    pub options: String,
-    /// Options of the tree.
-    pub super_options: String,
 }
 
 /// One cgroup of version 2.
@@ -135,6 +127,7 @@ impl CgroupFacts {
             own_path,
             seat,
             mount,
+            shared_below: mount::shared_below(mounts),
             group,
             fresh: None,
             systemd: managed_by_systemd(),
@@ -157,16 +150,14 @@ impl CgroupFacts {
     /// Tries it: unshare, mount, look. Everything ends with the child.
     #[must_use = "the answer is taken with it"]
     pub fn try_fresh_mount(&self, trials: &mut Trials) -> Ticket<Result<Group, String>> {
-        let options = self
-            .mount
-            .as_ref()
-            .map_or_else(FreshMount::default, FreshMount::of);
+        let options = FreshMount::of(self);
         trials.start(
             "cgroup namespace",
             UnshareFlags::NEWNS,
             Duration::from_secs(2),
             move || {
-                ns::own_cgroup_root(Path::new(ROOT), options.flags(), &options.data)
+                let (below, flags) = (options.below.as_deref(), options.flags());
+                ns::own_cgroup_root(Path::new(ROOT), below, flags, &options.data)
                     .map_err(|error| error.to_string())?;
                 let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
                 let group = Group::read(Path::new(ROOT));
@@ -181,71 +172,6 @@ impl CgroupFacts {
                 Ok(group.without(std::process::id()))
             },
         )
-    }
-}
-
-impl TreeMount {
-    fn of(mount: &Mount) -> Self {
-        Self {
-            root: mount.root.clone(),
-            options: mount.options.clone(),
-            super_options: mount.super_options.clone(),
-        }
-    }
-}
-
-/// How the fresh mount is made: as the old one was, but always writable.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FreshMount {
-    /// `nosuid`, `nodev`, …
-    pub flags: Vec<String>,
-    /// Options of the tree; a mount in a cgroup namespace does not change them.
-    pub data: String,
-}
-
-/// Mount flags by the names that mountinfo has for them.
-const FLAGS: [(&str, MountFlags); 6] = [
-    ("nosuid", MountFlags::NOSUID),
-    ("nodev", MountFlags::NODEV),
-    ("noexec", MountFlags::NOEXEC),
-    ("relatime", MountFlags::RELATIME),
-    ("noatime", MountFlags::NOATIME),
-    ("nodiratime", MountFlags::NODIRATIME),
-];
-
-/// Options that the kernel takes for cgroup2; a security module shows others in the same place.
-const TREE_OPTIONS: [&str; 6] = [
-    "nsdelegate",
-    "favordynmods",
-    "memory_localevents",
-    "memory_recursiveprot",
-    "memory_hugetlb_accounting",
-    "pids_localevents",
-];
-
-impl FreshMount {
-    /// The old mount's options.
-    #[must_use]
-    pub fn of(mount: &TreeMount) -> Self {
-        let flags = mount.options.split(',');
-        let data = mount.super_options.split(',');
-        let data: Vec<&str> = data.filter(|o| TREE_OPTIONS.contains(o)).collect();
-        Self {
-            flags: flags
-                .filter(|option| FLAGS.iter().any(|(name, _)| name == option))
-                .map(str::to_owned)
-                .collect(),
-            data: data.join(","),
-        }
-    }
-
-    /// The flags for `mount(2)`.
-    #[must_use]
-    pub fn flags(&self) -> MountFlags {
-        let wanted = FLAGS
-            .iter()
-            .filter(|(name, _)| self.flags.iter().any(|flag| flag == name));
-        wanted.map(|(_, flag)| *flag).collect()
     }
 }
 
@@ -402,17 +328,5 @@ mod tests {
             let found = super::seat(Some(own), Some(&mount), Some(&group));
             assert_eq!(found, seat, "{own} in {root}");
         }
-    }
-
-    #[test]
-    fn the_old_options_are_kept_and_foreign_ones_are_not() {
-        let fresh = FreshMount::of(&TreeMount {
-            root: "/".into(),
-            options: "ro,nosuid,nodev,noexec,relatime".into(),
-            super_options: "rw,seclabel,nsdelegate,memory_recursiveprot".into(),
-        });
-        assert_eq!(fresh.data, "nsdelegate,memory_recursiveprot");
-        let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-        assert_eq!(fresh.flags(), flags | MountFlags::RELATIME);
     }
 }

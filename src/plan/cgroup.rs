@@ -6,14 +6,18 @@
 //! namespace of our own and mount the tree anew; where that is refused, nested containers are put
 //! below our own path.
 
+mod words;
+
 use std::path::{Path, PathBuf};
 
 use super::dockerd::AddedFlag;
 use super::step::{Action, Step};
 use crate::cli::config::{Config, Switch};
 use crate::host::cgroup::legacy::Hierarchy;
-use crate::host::cgroup::{CgroupFacts, CgroupMode, FreshMount, Group, LEAF, ROOT, Seat};
+use crate::host::cgroup::mount::FreshMount;
+use crate::host::cgroup::{CgroupFacts, CgroupMode, Group, LEAF, ROOT, Seat};
 use crate::sys::trial::Tried;
+use words::{limits, mebibytes};
 
 /// The cgroup of nested containers and builds, when nobody says otherwise (moby
 /// `daemon/daemon_unix.go`, `getCgroupParent`).
@@ -91,6 +95,8 @@ enum Tree<'a> {
     Ours(&'a Group),
     /// It will be, after a fresh mount in a namespace of our own.
     Fresh(&'a Group),
+    /// systemd divides it, and dockerd asks systemd (its default there).
+    Systemd,
     /// It is the host's; what is below this path is ours.
     Below(&'a Path, &'a Group, String),
     /// Nothing in it is ours to change.
@@ -98,10 +104,10 @@ enum Tree<'a> {
 }
 
 fn tree(facts: &CgroupFacts) -> Tree<'_> {
+    if facts.systemd && matches!(facts.seat, Seat::Below(_)) {
+        return Tree::Systemd;
+    }
     let refused = match &facts.fresh {
-        _ if facts.systemd && !matches!(facts.seat, Seat::Root | Seat::Leaf) => {
-            "systemd manages it".to_owned()
-        }
         Some(Tried::Known(Ok(group))) => return Tree::Fresh(group),
         Some(Tried::Known(Err(why)) | Tried::Unknown(why)) => {
             format!("a cgroup namespace of our own is refused: {why}")
@@ -128,6 +134,10 @@ fn unified(plan: &mut CgroupPlan, maker: Maker<'_>, facts: &CgroupFacts) -> Nest
             plan.summary = "cgroup v2 of the machine".into();
             Nested::default()
         }
+        Tree::Systemd => {
+            plan.summary = "cgroup v2, divided by systemd".into();
+            Nested::default()
+        }
         Tree::Ours(group) => {
             plan.summary = format!("cgroup v2{}", limits(group));
             plan.delegate(root, group);
@@ -137,7 +147,7 @@ fn unified(plan: &mut CgroupPlan, maker: Maker<'_>, facts: &CgroupFacts) -> Nest
             plan.summary = format!("cgroup v2 in a namespace of our own{}", limits(group));
             let action = Action::EnterCgroupNamespace {
                 point: root.into(),
-                options: facts.mount.as_ref().map(FreshMount::of).unwrap_or_default(),
+                options: FreshMount::of(facts),
             };
             let why = match facts.seat {
                 Seat::Root => "the old mount is read-only",
@@ -374,31 +384,6 @@ fn absolute(path: &str) -> PathBuf {
 
 fn first(path: &str) -> Option<&str> {
     path.split('/').find(|name| !name.is_empty())
-}
-
-/// What holds for our own group (C6).
-fn limits(group: &Group) -> String {
-    let mut parts = vec![group.controllers.join(" ")];
-    parts.extend(
-        group
-            .memory_max
-            .map(|bytes| format!("memory {}", mebibytes(bytes))),
-    );
-    parts.extend(group.cpu_max.as_deref().and_then(cpus));
-    parts.extend(group.pids_max.map(|count| format!("{count} pids")));
-    format!(" ({})", parts.join(", "))
-}
-
-/// `50000 100000` is half a CPU.
-fn cpus(max: &str) -> Option<String> {
-    let (quota, period) = max.split_once(' ')?;
-    let hundredths =
-        quota.parse::<u64>().ok()? * 100 / period.parse::<u64>().ok().filter(|p| *p > 0)?;
-    Some(format!("{}.{:02} cpus", hundredths / 100, hundredths % 100))
-}
-
-fn mebibytes(bytes: u64) -> String {
-    format!("{} MiB", bytes >> 20)
 }
 
 #[cfg(test)]

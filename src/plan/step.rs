@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::host::cgroup::FreshMount;
+use crate::host::cgroup::mount::FreshMount;
 use crate::host::devices::Device;
 use crate::host::limits::Limit;
 use crate::host::storage::content::Marker;

@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 
 use nix::sched::{CloneFlags, unshare};
-use rustix::mount::{MountFlags, UnmountFlags};
+use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 
 /// Which call of [`own_cgroup_root`] was refused.
 #[derive(Debug, thiserror::Error)]
@@ -22,14 +22,24 @@ pub struct NamespaceError {
 /// anew, so that it shows that root and nothing above it (`cgroup_namespaces(7)`).
 ///
 /// The old mount is taken away where that is possible; where it is in use, or locked by a user
-/// namespace, it is covered.
+/// namespace, it is covered. Neither must show on the host: where the mount `below` is shared, it
+/// is made private first.
 ///
 /// # Errors
 /// The call that was refused. Nothing is changed when it was the first one.
-pub fn own_cgroup_root(point: &Path, flags: MountFlags, data: &str) -> Result<(), NamespaceError> {
+pub fn own_cgroup_root(
+    point: &Path,
+    below: Option<&Path>,
+    flags: MountFlags,
+    data: &str,
+) -> Result<(), NamespaceError> {
     let refused = |call| move |source: io::Error| NamespaceError { call, source };
     unshare(CloneFlags::CLONE_NEWCGROUP)
         .map_err(|errno| refused("unshare(CLONE_NEWCGROUP)")(errno.into()))?;
+    if let Some(below) = below {
+        rustix::mount::mount_change(below, MountPropagationFlags::PRIVATE)
+            .map_err(|errno| refused("mount(MS_PRIVATE)")(errno.into()))?;
+    }
     let _ = rustix::mount::unmount(point, UnmountFlags::NOFOLLOW);
     let data = CString::new(data).unwrap_or_default();
     rustix::mount::mount("cgroup2", point, "cgroup2", flags, &*data)
