@@ -26,6 +26,8 @@ mod left_overs;
 mod limits;
 #[path = "dockerd/netfilter.rs"]
 mod netfilter;
+#[path = "dockerd/network.rs"]
+mod network;
 #[path = "dockerd/plain.rs"]
 mod plain;
 #[path = "dockerd/processes.rs"]
