@@ -20,6 +20,7 @@ use crate::host::listen::ListenFacts;
 use crate::host::{Facts, certs};
 use crate::plan::dockerd::AddedFlag;
 use crate::plan::host::{self, HostPlan};
+use crate::plan::limits::OomScores;
 use crate::plan::listen::{self, ListenPlan};
 use crate::plan::network::Forwarder;
 use crate::plan::tls_mode;
@@ -242,6 +243,7 @@ struct Started {
     names: Option<NameForwarder>,
     warnings: Vec<String>,
     choices: Vec<String>,
+    oom_scores: Option<OomScores>,
 }
 
 fn start(
@@ -307,6 +309,7 @@ fn start(
         names,
         warnings,
         choices: plan.flags.iter().map(choice).collect(),
+        oom_scores: plan.oom_scores,
     })
 }
 

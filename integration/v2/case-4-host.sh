@@ -39,12 +39,16 @@ without_ipv6_nested_containers_run() {
 
 cases+=(devices_and_limits_are_as_far_as_we_may)
 devices_and_limits_are_as_far_as_we_may() {
-    local id
+    local id other
     echo 128 >/proc/sys/fs/inotify/max_user_instances
     id=$(dind --ulimit nofile=1024:4096)
     docker exec "$id" sh -c 'test -c /dev/net/tun && test -c /dev/fuse && test -c /dev/kmsg'
     equal "$(docker exec "$id" sh -c 'cat /proc/$(pidof dockerd)/oom_score_adj')" -500 "oom_score_adj of dockerd"
     equal "$(docker exec "$id" docker run --rm nested cat /proc/self/oom_score_adj)" 0 "and of a nested container"
+    # A command of the user's is not dockerd, and keeps what it was given.
+    other=$(product --oom-score-adj 300 --entrypoint dind-init -- exec-when-ready sh -c 'cat /proc/1/oom_score_adj /proc/self/oom_score_adj')
+    until_true 120 has_ended "$other"
+    equal "$(docker logs "$other" 2>/dev/null | tail -n 2 | xargs)" "-500 300" "oom_score_adj of PID 1 and of its command"
     # Go takes one file less than the limit on some versions.
     [ "$(docker exec "$id" sh -c 'sed -n "s/^Max open files *\([0-9]*\).*/\1/p" /proc/$(pidof dockerd)/limits')" -ge 1048575 ] || fail "open files of dockerd"
     equal "$(docker exec "$id" docker run --rm nested sh -c 'ulimit -n')" 1024 "open files of a nested container"

@@ -109,6 +109,7 @@ impl Service {
                 argv,
                 env: command_environment(&caller.env, ping_path.as_deref()),
                 mask: caller.mask,
+                oom_scores: started.oom_scores,
             }),
             ping_path,
             roots: roots(&wishes),

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::cgroup::Maker;
 use super::dockerd::{AddedFlag, user_text};
 use super::host_refusal::HostRefusal;
+use super::limits::OomScores;
 use super::listen::ListenPlan;
 use super::netfilter::{self, NetfilterPlan};
 use super::network::{self, Forwarder};
@@ -55,6 +56,8 @@ pub struct HostPlan {
     pub storage: Option<StoragePlan>,
     /// Who programs the packet filter.
     pub netfilter: Option<NetfilterPlan>,
+    /// Scores for the OOM killer, where ours is not what we were given.
+    pub oom_scores: Option<OomScores>,
     /// One line about the machine.
     pub summary: String,
 }
@@ -147,6 +150,7 @@ pub fn plan(
     steps.extend(set_up.steps);
     warnings.extend(set_up.warnings);
     let limits = limits::plan(config, &facts.process, &facts.limits, &mut warnings);
+    let oom_scores = limits::given_oom_score(&limits, &facts.limits);
     steps.extend(limits);
 
     let network = network::plan(config, file, &facts.uplink, facts.engine.major());
@@ -169,6 +173,7 @@ pub fn plan(
     Ok(HostPlan {
         steps,
         warnings,
+        oom_scores,
         summary: summary(config, listen, &set_up.cgroup, facts),
         daemon: DaemonCommand {
             program,

@@ -20,6 +20,27 @@ const INOTIFY: [(&str, u64); 2] = [
     ("fs.inotify.max_user_watches", 524_288),
 ];
 
+/// The score that our own command keeps: what was given to this container, where a step changes
+/// it for us and dockerd.
+#[must_use]
+pub fn given_oom_score(steps: &[Step], limits: &LimitFacts) -> Option<OomScores> {
+    let ours = steps.iter().find_map(|step| match step.action {
+        Action::OomScore { value } => Some(value),
+        _ => None,
+    })?;
+    let given = limits.oom_score_adj?;
+    Some(OomScores { given, ours })
+}
+
+/// Two scores for the OOM killer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OomScores {
+    /// What we were started with.
+    pub given: i32,
+    /// What we have from the plan on.
+    pub ours: i32,
+}
+
 /// Decides for a dockerd that we start.
 #[must_use]
 pub fn plan(
@@ -200,6 +221,21 @@ mod tests {
             assert!(warnings.is_empty());
             assert!(steps.iter().all(|step| step.on_failure == OnFailure::Warn));
         }
+    }
+
+    #[test]
+    fn a_command_of_the_users_keeps_the_score_that_it_was_given() {
+        let steps = |capability| {
+            let facts = facts(&[]);
+            let steps = plan(&config(&[]), &process(capability), &facts, &mut Vec::new());
+            given_oom_score(&steps, &facts)
+        };
+        let scores = OomScores {
+            given: 900,
+            ours: -500,
+        };
+        assert_eq!(steps("CAP_SYS_RESOURCE"), Some(scores));
+        assert_eq!(steps("CAP_KILL"), None, "it was not changed");
     }
 
     #[test]

@@ -6,10 +6,12 @@ use std::path::PathBuf;
 use rustix::process::Pid;
 
 use super::output::Output;
+use crate::apply::limit;
 use crate::apply::listen::HeldSockets;
 use crate::cli::environment::Environment;
 use crate::host::stale::{self, Places};
 use crate::plan::host::DaemonCommand;
+use crate::plan::limits::OomScores;
 use crate::sys::signal::OriginalMask;
 use crate::sys::spawn::{self, ProcessGroup, Spawn, SpawnError};
 
@@ -50,6 +52,8 @@ pub struct MainCommand {
     pub env: Environment,
     /// The signal mask that we were started with.
     pub mask: OriginalMask,
+    /// Scores for the OOM killer: ours is for dockerd and not for somebody's job.
+    pub oom_scores: Option<OomScores>,
 }
 
 impl MainCommand {
@@ -60,7 +64,10 @@ impl MainCommand {
     pub fn start(&self) -> Result<Pid, SpawnError> {
         let name = self.argv.first().cloned().unwrap_or_default();
         let program = spawn::find_program(&name, self.env.get("PATH"));
-        spawn::spawn(&Spawn {
+        // A child inherits the score; ours is lowered again with the right that lowered it before.
+        let ours = self.oom_scores.map(|scores| scores.ours);
+        score(self.oom_scores.map(|scores| scores.given));
+        let started = spawn::spawn(&Spawn {
             program: &program.unwrap_or_else(|| PathBuf::from(&name)),
             argv: &self.argv,
             env: &self.env.words(),
@@ -69,7 +76,15 @@ impl MainCommand {
             listeners: &[],
             listener_names: &[],
             stderr: None,
-        })
+        });
+        score(ours);
+        started
+    }
+}
+
+fn score(value: Option<i32>) {
+    if let Some(Err(error)) = value.map(limit::oom_score) {
+        tracing::warn!("{}", crate::explain::one_line(&error));
     }
 }
 
