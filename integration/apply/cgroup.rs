@@ -254,6 +254,27 @@ fn the_fresh_mount_shows_our_own_group_and_keeps_the_old_options() {
 }
 
 #[test]
+fn an_old_mount_that_is_in_use_is_covered() {
+    if !can_run("an_old_mount_that_is_in_use_is_covered") {
+        return;
+    }
+    let group = TestGroup::new();
+    let point = tempfile::tempdir().unwrap();
+    let (procs, tree) = (group.dir.join("cgroup.procs"), tree().unwrap());
+    let mut trials = Trials::new();
+    let flags = UnshareFlags::NEWNS;
+    let found = trials.start("covered", flags, Duration::from_secs(60), || {
+        let us = std::process::id();
+        fs::write(&procs, us.to_string()).unwrap();
+        mount_bind(&tree, point.path()).unwrap();
+        let _in_use = fs::File::open(point.path()).unwrap();
+        enter_namespace(point.path(), &FreshMount::default()).unwrap();
+        Group::read(point.path()).processes == [us]
+    });
+    assert_eq!(trials.collect().take(found), Tried::Known(true));
+}
+
+#[test]
 fn the_fresh_mount_does_not_show_where_the_old_one_came_from() {
     if !can_run("the_fresh_mount_does_not_show_where_the_old_one_came_from") {
         return;

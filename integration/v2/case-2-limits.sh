@@ -3,15 +3,16 @@ cases+=(private_namespace_limits_hold host_namespace_limits_hold)
 
 private_namespace_limits_hold() { limits_hold private; }
 
-host_namespace_limits_hold() { limits_hold host; }
+host_namespace_limits_hold() { limits_hold host "in a namespace of our own"; }
 
 # The nested limit and our own, then the outer engine's view, all on one container.
-limits_hold() { # NAMESPACE
+limits_hold() { # NAMESPACE [WORDS of the log]
     local id before dir path
     before=$(machine_groups)
     id=$(dind --cgroupns="$1" --memory 400m --memory-swap 400m)
     dir=$groups/docker/$id
     delegated "$id"
+    said "$id" "cgroup v2 ${2:-(}"
 
     docker exec "$id" docker run --detach --name idle --memory 64m nested sleep 100000 >/dev/null
     path=$(nested_cgroup "$id" idle)

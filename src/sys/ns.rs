@@ -6,6 +6,7 @@ use std::io;
 use std::path::Path;
 
 use nix::sched::{CloneFlags, unshare};
+use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 
 /// Which call of [`own_cgroup_root`] was refused.
@@ -61,6 +62,16 @@ pub fn own_cgroup_root(remount: &Remount<'_>) -> Result<(), NamespaceError> {
         let _ = rustix::mount::unmount(remount.point, UnmountFlags::NOFOLLOW);
     }
     let data = CString::new(remount.data).unwrap_or_default();
-    rustix::mount::mount("cgroup2", remount.point, "cgroup2", remount.flags, &*data)
-        .map_err(|errno| refused("mount(cgroup2)")(errno.into()))
+    let tree = || rustix::mount::mount("cgroup2", remount.point, "cgroup2", remount.flags, &*data);
+    let mounted = match tree() {
+        // The old one is still there, and the kernel does not put a file system on itself.
+        Err(Errno::BUSY) => {
+            let data = c"mode=555,size=4k,nr_inodes=2";
+            rustix::mount::mount("tmpfs", remount.point, "tmpfs", remount.flags, data)
+                .map_err(|errno| refused("mount(tmpfs)")(errno.into()))?;
+            tree()
+        }
+        other => other,
+    };
+    mounted.map_err(|errno| refused("mount(cgroup2)")(errno.into()))
 }
