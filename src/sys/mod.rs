@@ -9,6 +9,7 @@ pub mod fork;
 pub mod memory;
 pub mod net;
 pub mod netdev;
+pub mod ns;
 pub mod process;
 pub mod program;
 pub mod signal;
