@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::ApplyError;
 use crate::host::cgroup::mount::FreshMount;
-use crate::sys::ns;
+use crate::sys::ns::{self, OldMount};
 
 /// Rounds of moving and enabling. Processes of `docker exec` and of probes are born into the
 /// root while we move; each is moved in the next round. 500 rounds of 10 ms are 5 s.
@@ -25,8 +25,7 @@ const PAUSE: rustix::thread::Timespec = rustix::thread::Timespec {
 /// # Errors
 /// What the kernel says, although it had allowed it in a trial.
 pub fn enter_namespace(point: &Path, options: &FreshMount) -> Result<(), ApplyError> {
-    let below = options.below.as_deref();
-    ns::own_cgroup_root(point, below, options.flags(), &options.data).map_err(|error| {
+    ns::own_cgroup_root(&options.at(point, OldMount::TakenAway)).map_err(|error| {
         ApplyError::new(format!("{} for", error.call), point, error.source).because(
             "the kernel allowed it in a trial and refuses it now",
             "start the container with --cgroupns=private, or set DIND_CGROUP=skip",

@@ -14,7 +14,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::mountinfo::{self, Mount};
-use crate::sys::ns;
+use crate::sys::ns::{self, OldMount};
 use crate::sys::trial::{Ticket, Trials, Tried, UnshareFlags};
 use legacy::Hierarchy;
 use mount::{FreshMount, TreeMount};
@@ -156,8 +156,7 @@ impl CgroupFacts {
             UnshareFlags::NEWNS,
             Duration::from_secs(2),
             move || {
-                let (below, flags) = (options.below.as_deref(), options.flags());
-                ns::own_cgroup_root(Path::new(ROOT), below, flags, &options.data)
+                ns::own_cgroup_root(&options.at(Path::new(ROOT), OldMount::Covered))
                     .map_err(|error| error.to_string())?;
                 let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
                 let group = Group::read(Path::new(ROOT));

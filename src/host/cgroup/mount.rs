@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{CgroupFacts, ROOT};
 use crate::host::mountinfo::{self, Mount};
+use crate::sys::ns::{OldMount, Remount};
 
 /// How the tree is mounted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,9 +84,19 @@ impl FreshMount {
         }
     }
 
-    /// The flags for `mount(2)`.
+    /// For `mount(2)`.
     #[must_use]
-    pub fn flags(&self) -> MountFlags {
+    pub fn at<'a>(&'a self, point: &'a Path, old: OldMount) -> Remount<'a> {
+        Remount {
+            point,
+            old,
+            below: self.below.as_deref(),
+            flags: self.flags(),
+            data: &self.data,
+        }
+    }
+
+    fn flags(&self) -> MountFlags {
         let wanted = FLAGS
             .iter()
             .filter(|(name, _)| self.flags.iter().any(|flag| flag == name));
