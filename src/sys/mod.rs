@@ -10,3 +10,4 @@ pub mod netdev;
 pub mod process;
 pub mod signal;
 pub mod spawn;
+pub mod trial;

@@ -1,0 +1,533 @@
+//! Trials: closures that run in forked, throw-away children, with namespaces of their own and a
+//! deadline each, so that a question to the kernel is answered by doing the thing itself.
+//!
+//! A trial changes nothing that outlives it: mounts, links and rules end with its namespaces. A
+//! trial that hangs is killed and its answer is [`Tried::Unknown`]; it never hangs the start.
+//! Several run side by side and are collected by one poll loop:
+//!
+//! ```
+//! use std::time::Duration;
+//! use dind_init::sys::trial::{Tried, Trials, UnshareFlags};
+//!
+//! let mut trials = Trials::new();
+//! let sum = trials.start("sum", UnshareFlags::empty(), Duration::from_secs(9), || 1 + 1);
+//! let name = trials.start("name", UnshareFlags::empty(), Duration::from_secs(9), || "x".to_owned());
+//! let mut results = trials.collect();
+//! assert_eq!(results.take(sum), Tried::Known(2));
+//! assert_eq!(results.take(name), Tried::Known("x".to_owned()));
+//! ```
+
+use std::io;
+use std::marker::PhantomData;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::mount::MountPropagationFlags;
+use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
+pub use rustix::thread::UnshareFlags;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::signal::OriginalMask;
+
+/// Answers are facts, not files.
+const LONGEST_ANSWER: usize = 256 * 1024;
+
+/// How long a child may take to die after it has answered or was killed. One that sleeps in the
+/// kernel is left behind after that; it is ours, so PID 1 reaps it when it ends.
+const LAST_BREATH: Duration = Duration::from_millis(200);
+
+/// The answer of a trial.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tried<T> {
+    /// What the trial found.
+    Known(T),
+    /// There is no answer; the text says why.
+    Unknown(String),
+}
+
+impl<T> Tried<T> {
+    /// The answer, if there is one.
+    pub fn known(&self) -> Option<&T> {
+        match self {
+            Self::Known(answer) => Some(answer),
+            Self::Unknown(_) => None,
+        }
+    }
+}
+
+/// Stands for the answer of a trial that runs.
+#[derive(Debug)]
+#[must_use = "the answer is taken with it"]
+pub struct Ticket<T> {
+    index: usize,
+    answer: PhantomData<fn() -> T>,
+}
+
+/// Trials that run side by side.
+#[derive(Debug, Default)]
+pub struct Trials(Vec<Running>);
+
+/// Their answers.
+#[derive(Debug)]
+pub struct Results(Vec<Finished>);
+
+#[derive(Debug)]
+struct Running {
+    name: &'static str,
+    started: Instant,
+    until: Instant,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Answering {
+        child: Child,
+        reader: OwnedFd,
+        bytes: Vec<u8>,
+    },
+    Ended {
+        answer: Result<Vec<u8>, String>,
+        took: Duration,
+    },
+}
+
+#[derive(Debug)]
+struct Child {
+    pid: Pid,
+    /// Before Linux 5.3 there is none; nobody else reaps our children, so the pid stays ours.
+    pidfd: Option<OwnedFd>,
+}
+
+#[derive(Debug)]
+struct Finished {
+    name: &'static str,
+    answer: Result<Vec<u8>, String>,
+    took: Duration,
+}
+
+impl Trials {
+    /// None yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Starts a trial. The closure runs in a child that has the given namespaces for itself
+    /// (mounts do not propagate out of them), no descriptor of ours, `/dev/null` as standard
+    /// streams, no blocked signals, and dies when we die. Namespaces that cannot be had, and a
+    /// panic, are unknown answers.
+    ///
+    /// The closure must not own descriptors: they are closed before it runs.
+    pub fn start<T: Serialize>(
+        &mut self,
+        name: &'static str,
+        namespaces: UnshareFlags,
+        deadline: Duration,
+        trial: impl FnOnce() -> T,
+    ) -> Ticket<T> {
+        let started = Instant::now();
+        let state = match fork_trial(namespaces, trial) {
+            Ok((child, reader)) => State::Answering {
+                child,
+                reader,
+                bytes: Vec::new(),
+            },
+            Err(error) => State::Ended {
+                answer: Err(format!("it could not be started: {error}")),
+                took: started.elapsed(),
+            },
+        };
+        self.0.push(Running {
+            name,
+            started,
+            until: started + deadline,
+            state,
+        });
+        Ticket {
+            index: self.0.len() - 1,
+            answer: PhantomData,
+        }
+    }
+
+    /// Waits for every answer, or its deadline.
+    #[must_use]
+    pub fn collect(mut self) -> Results {
+        while let Some(until) = self.next_deadline() {
+            wait_for_answers(&self.0, until);
+            let now = Instant::now();
+            self.0.iter_mut().for_each(|running| running.advance(now));
+        }
+        let finish = |running: Running| {
+            let (answer, took) = match running.state {
+                State::Ended { answer, took } => (answer, took),
+                // Not reached: the loop ends when nobody has an answer to come.
+                State::Answering { .. } => (Err("not collected".into()), Duration::ZERO),
+            };
+            Finished {
+                name: running.name,
+                answer,
+                took,
+            }
+        };
+        let running = std::mem::take(&mut self.0);
+        Results(running.into_iter().map(finish).collect())
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let answering = self.0.iter().filter(|running| running.reader().is_some());
+        answering.map(|running| running.until).min()
+    }
+}
+
+impl Drop for Trials {
+    fn drop(&mut self) {
+        for running in &self.0 {
+            if let State::Answering { child, .. } = &running.state {
+                child.kill();
+                child.reap();
+            }
+        }
+    }
+}
+
+impl Results {
+    /// The answer of one trial. A second call finds nothing.
+    pub fn take<T: DeserializeOwned>(&mut self, ticket: Ticket<T>) -> Tried<T> {
+        let Some(finished) = self.0.get_mut(ticket.index) else {
+            return Tried::Unknown("no such trial".into());
+        };
+        let taken = Err("the answer was taken already".to_owned());
+        match std::mem::replace(&mut finished.answer, taken) {
+            Err(why) => Tried::Unknown(why),
+            Ok(bytes) => match serde_json::from_slice::<Result<T, String>>(&bytes) {
+                Ok(Ok(answer)) => Tried::Known(answer),
+                Ok(Err(why)) => Tried::Unknown(why),
+                Err(_) if bytes.is_empty() => Tried::Unknown("it died without an answer".into()),
+                Err(error) => Tried::Unknown(format!("its answer cannot be read: {error}")),
+            },
+        }
+    }
+
+    /// How long each trial took, by name.
+    pub fn times(&self) -> impl Iterator<Item = (&'static str, Duration)> {
+        self.0.iter().map(|finished| (finished.name, finished.took))
+    }
+}
+
+impl Running {
+    fn reader(&self) -> Option<&OwnedFd> {
+        match &self.state {
+            State::Answering { reader, .. } => Some(reader),
+            State::Ended { .. } => None,
+        }
+    }
+
+    /// Reads what is there; ends at the end of the answer or at the deadline.
+    fn advance(&mut self, now: Instant) {
+        let State::Answering {
+            child,
+            reader,
+            bytes,
+        } = &mut self.state
+        else {
+            return;
+        };
+        let answer = match read_available(reader, bytes) {
+            Some(Ok(())) => Ok(std::mem::take(bytes)),
+            Some(Err(why)) => Err(why),
+            None if now >= self.until => Err(format!(
+                "no answer within {:?}: killed",
+                self.until - self.started
+            )),
+            None => return,
+        };
+        if answer.is_err() {
+            child.kill();
+        }
+        let took = self.started.elapsed();
+        child.reap();
+        self.state = State::Ended { answer, took };
+    }
+}
+
+/// Reads without waiting. `Some` when nothing more will come.
+fn read_available(reader: &OwnedFd, bytes: &mut Vec<u8>) -> Option<Result<(), String>> {
+    let mut buffer = [0; 16 * 1024];
+    loop {
+        match rustix::io::read(reader, &mut buffer) {
+            Ok(0) => return Some(Ok(())),
+            Ok(count) => bytes.extend(buffer.iter().take(count)),
+            Err(rustix::io::Errno::AGAIN) => return None,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Some(Err(error.to_string())),
+        }
+        if bytes.len() > LONGEST_ANSWER {
+            return Some(Err("its answer is too long: killed".into()));
+        }
+    }
+}
+
+fn wait_for_answers(running: &[Running], until: Instant) {
+    let mut fds: Vec<_> = running
+        .iter()
+        .filter_map(Running::reader)
+        .map(|reader| PollFd::new(reader, PollFlags::IN))
+        .collect();
+    let _ = poll(&mut fds, Some(&left(until)));
+}
+
+fn left(until: Instant) -> Timespec {
+    let left = until.saturating_duration_since(Instant::now());
+    Timespec {
+        tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: left.subsec_nanos().into(),
+    }
+}
+
+impl Child {
+    fn kill(&self) {
+        let _ = match &self.pidfd {
+            Some(pidfd) => rustix::process::pidfd_send_signal(pidfd, Signal::KILL),
+            None => rustix::process::kill_process(self.pid, Signal::KILL),
+        };
+    }
+
+    /// Reaps it, unless it does not die in time.
+    fn reap(&self) {
+        let until = Instant::now() + LAST_BREATH;
+        loop {
+            match rustix::process::waitpid(Some(self.pid), WaitOptions::NOHANG) {
+                Err(rustix::io::Errno::INTR) | Ok(None) => {}
+                Ok(Some(_)) | Err(_) => return,
+            }
+            if Instant::now() >= until {
+                return;
+            }
+            let mut fds: Vec<_> = self
+                .pidfd
+                .iter()
+                .map(|pidfd| PollFd::new(pidfd, PollFlags::IN))
+                .collect();
+            // Without a pidfd there is nothing to wait for but the clock.
+            let tick = Instant::now() + Duration::from_millis(1);
+            let next = if fds.is_empty() { tick } else { until };
+            let _ = poll(&mut fds, Some(&left(next)));
+        }
+    }
+}
+
+/// The one descriptor that a trial has besides its standard streams.
+const REPORT: RawFd = 3;
+
+fn fork_trial<T: Serialize>(
+    namespaces: UnshareFlags,
+    trial: impl FnOnce() -> T,
+) -> io::Result<(Child, OwnedFd)> {
+    let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    rustix::io::ioctl_fionbio(&reader, true)?;
+    let parent = rustix::process::getpid();
+    // SAFETY: we are single-threaded (a rule of the crate), so the child has a whole copy of a
+    // consistent process and may run any code; glibc keeps its own locks whole across fork. The
+    // child ends by _exit in `live_and_die`.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => live_and_die(parent, writer, namespaces, trial),
+        pid => {
+            drop(writer);
+            let pid = Pid::from_raw(pid)
+                .ok_or_else(|| io::Error::other("fork returned an impossible pid"))?;
+            let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok();
+            Ok((Child { pid, pidfd }, reader))
+        }
+    }
+}
+
+/// All of the child.
+fn live_and_die<T: Serialize>(
+    parent: Pid,
+    writer: OwnedFd,
+    namespaces: UnshareFlags,
+    trial: impl FnOnce() -> T,
+) -> ! {
+    // The unwind must not reach the parent's frames, which this process has a copy of.
+    let _ = catch_unwind(AssertUnwindSafe(move || {
+        let mut report = prepare_streams(&writer);
+        std::mem::forget(writer); // closed by prepare_streams, or moved to REPORT
+        let answer = prepare(parent, namespaces).and_then(|()| {
+            catch_unwind(AssertUnwindSafe(trial)).map_err(|_| "it panicked".to_owned())
+        });
+        let bytes = serde_json::to_vec(&answer).unwrap_or_default();
+        let _ = io::Write::write_all(&mut report, &bytes);
+    }));
+    // SAFETY: _exit runs no destructor and no handler; what this copy of the process owns ends
+    // with it, and the parent's state is untouched.
+    unsafe { libc::_exit(0) }
+}
+
+/// Leaves `/dev/null` on the standard streams, the pipe on [`REPORT`], and nothing else open.
+fn prepare_streams(writer: &OwnedFd) -> std::fs::File {
+    let raw = writer.as_raw_fd();
+    if raw != REPORT {
+        // SAFETY: both are numbers; whatever of the parent's copy had REPORT is not used any more.
+        unsafe { libc::dup3(raw, REPORT, libc::O_CLOEXEC) };
+    }
+    // SAFETY: closes descriptors of this process only. Their owners are values copied from the
+    // parent, none of which is dropped: the closure owns none, and the process ends by _exit.
+    if unsafe { libc::syscall(libc::SYS_close_range, REPORT + 1, RawFd::MAX, 0) } != 0 {
+        for fd in REPORT + 1..1024 {
+            // SAFETY: as above; before Linux 5.9.
+            unsafe { libc::close(fd) };
+        }
+    }
+    let flags = rustix::fs::OFlags::RDWR;
+    if let Ok(null) = rustix::fs::open("/dev/null", flags, rustix::fs::Mode::empty()) {
+        for stream in 0..=2 {
+            // SAFETY: `null` is open; the standard streams are nobody's OwnedFd.
+            unsafe { libc::dup2(null.as_raw_fd(), stream) };
+        }
+    }
+    // SAFETY: REPORT is open since the dup3 above, or was the writer itself, whose owner is
+    // forgotten by the caller.
+    unsafe { std::fs::File::from_raw_fd(REPORT) }
+}
+
+fn prepare(parent: Pid, namespaces: UnshareFlags) -> Result<(), String> {
+    let failed = |call: &str, error: rustix::io::Errno| format!("{call}: {error}");
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+        .map_err(|e| failed("prctl(PDEATHSIG)", e))?;
+    if rustix::process::getppid() != Some(parent) {
+        return Err("the parent is gone".into());
+    }
+    // Out of the terminal's foreground group: its Ctrl-C is meant for the parent.
+    let _ = rustix::process::setpgid(None, None);
+    let _ = OriginalMask::empty().restore();
+    if namespaces.is_empty() {
+        return Ok(());
+    }
+    let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
+    // SAFETY: this process has one thread and shares no descriptor table, so nothing of another
+    // thread's is unshared from under it.
+    unsafe { rustix::thread::unshare_unsafe(namespaces) }.map_err(|e| failed("unshare", e))?;
+    if namespaces.contains(UnshareFlags::NEWUSER) {
+        map_root(uid.as_raw(), gid.as_raw()).map_err(|e| format!("map ids: {e}"))?;
+    }
+    if namespaces.contains(UnshareFlags::NEWNS) {
+        let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+        rustix::mount::mount_change("/", private).map_err(|e| failed("make / private", e))?;
+    }
+    Ok(())
+}
+
+/// Maps the caller to root of the new user namespace.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the namespace is this child's own"
+)]
+fn map_root(uid: u32, gid: u32) -> io::Result<()> {
+    std::fs::write("/proc/self/setgroups", "deny")?;
+    std::fs::write("/proc/self/uid_map", format!("0 {uid} 1"))?;
+    std::fs::write("/proc/self/gid_map", format!("0 {gid} 1"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(30);
+    const NONE: UnshareFlags = UnshareFlags::empty();
+
+    #[test]
+    fn answers_come_back_each_to_its_own_ticket() {
+        let mut trials = Trials::new();
+        let pids: Vec<_> = (0..4)
+            .map(|_| trials.start("pid", NONE, LONG, std::process::id))
+            .collect();
+        let mut results = trials.collect();
+        assert_eq!(results.times().count(), 4);
+        let mut pids: Vec<_> = pids
+            .into_iter()
+            .map(|ticket| results.take(ticket))
+            .collect();
+        pids.dedup();
+        assert_eq!(pids.len(), 4, "each ran in a process of its own: {pids:?}");
+    }
+
+    #[test]
+    fn one_that_hangs_is_killed_and_costs_the_others_nothing() {
+        let mut trials = Trials::new();
+        let hung = trials.start("hung", NONE, Duration::from_millis(50), || {
+            while poll(&mut [], None).is_ok() {}
+        });
+        let fine = trials.start("fine", NONE, LONG, || 7);
+        let mut results = trials.collect();
+        let Tried::Unknown(why) = results.take(hung) else {
+            panic!("it answered")
+        };
+        assert!(why.starts_with("no answer within 50ms"), "{why}");
+        assert_eq!(results.take(fine), Tried::Known(7));
+    }
+
+    #[test]
+    fn a_panic_a_death_and_a_flood_are_unknown() {
+        let mut trials = Trials::new();
+        let panic = trials.start("panic", NONE, LONG, || -> () {
+            std::panic::set_hook(Box::new(|_| {}));
+            panic!("no")
+        });
+        let death = trials.start("death", NONE, LONG, || {
+            let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::KILL);
+        });
+        let flood = trials.start("flood", NONE, LONG, || "x".repeat(LONGEST_ANSWER));
+        let mut results = trials.collect();
+        let why = |tried| match tried {
+            Tried::Unknown(why) => why,
+            Tried::Known(()) => panic!("it answered"),
+        };
+        assert_eq!(why(results.take(panic)), "it panicked");
+        assert_eq!(why(results.take(death)), "it died without an answer");
+        assert!(matches!(results.take(flood), Tried::Unknown(why) if why.contains("too long")));
+    }
+
+    #[test]
+    fn it_has_no_descriptor_of_ours_and_dies_with_us() {
+        let _open = rustix::pipe::pipe().unwrap();
+        let mut trials = Trials::new();
+        let found = trials.start("descriptors", NONE, LONG, || {
+            let open = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+            let mut names: Vec<_> = open.map(|e| e.file_name().into_string().unwrap()).collect();
+            names.sort();
+            (
+                names,
+                rustix::process::parent_process_death_signal()
+                    .unwrap()
+                    .is_some(),
+            )
+        });
+        let Tried::Known((names, dies)) = trials.collect().take(found) else {
+            panic!("no answer")
+        };
+        assert_eq!(names, ["0", "1", "2", "3", "4"], "4 is the listing itself");
+        assert!(dies);
+    }
+
+    #[test]
+    fn namespaces_are_its_own_or_the_answer_is_unknown() {
+        let ours = std::fs::read_link("/proc/self/ns/net").unwrap();
+        let flags = UnshareFlags::NEWUSER | UnshareFlags::NEWNS | UnshareFlags::NEWNET;
+        let mut trials = Trials::new();
+        let theirs = trials.start("namespaces", flags, LONG, || {
+            let shared = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+            let shared = shared.lines().any(|line| line.contains(" shared:"));
+            (std::fs::read_link("/proc/self/ns/net").unwrap(), shared)
+        });
+        match trials.collect().take(theirs) {
+            Tried::Known((theirs, shared)) => assert!(theirs != ours && !shared),
+            Tried::Unknown(why) => assert!(why.starts_with("unshare: "), "{why}"),
+        }
+    }
+}
