@@ -1,1 +1,36 @@
 //! The real dockerd, below the real binary, in a real container. Needs a lab: `make integration`.
+//!
+//! Without a lab every test says why it is skipped; with `MUST_RUN` set that is a failure.
+//! `dockerd/lab.rs` is the harness, the other files are one theme each.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the harness runs a docker client and makes its own files"
+)]
+
+#[path = "dockerd/container.rs"]
+mod container;
+#[path = "dockerd/lab.rs"]
+mod lab;
+#[path = "dockerd/workload.rs"]
+mod workload;
+
+#[path = "dockerd/addresses.rs"]
+mod addresses;
+#[path = "dockerd/commands.rs"]
+mod commands;
+#[path = "dockerd/early.rs"]
+mod early;
+#[path = "dockerd/left_overs.rs"]
+mod left_overs;
+#[path = "dockerd/plain.rs"]
+mod plain;
+#[path = "dockerd/processes.rs"]
+mod processes;
+#[path = "dockerd/refusals.rs"]
+mod refusals;
+#[path = "dockerd/restart.rs"]
+mod restart;
+#[path = "dockerd/sockets.rs"]
+mod sockets;
+#[path = "dockerd/tls.rs"]
+mod tls;

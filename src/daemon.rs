@@ -12,14 +12,17 @@ use crate::apply::{self, certificate};
 use crate::cli::config::{CommandForm, Config, Identity};
 use crate::cli::environment::Environment;
 use crate::explain::Failure;
+use crate::forwarder::Sockets;
 use crate::host::daemon_json::{self, DaemonFile};
 use crate::host::listen::ListenFacts;
 use crate::host::{Facts, certs};
 use crate::plan::host::{self, HostPlan, RUNTIME_DIR};
 use crate::plan::listen::{self, ListenPlan, PlannedSocket};
+use crate::plan::network::Forwarder;
 use crate::plan::tls_mode;
 use crate::program::{self, ProgramError};
 use crate::supervise::machine::Rules;
+use crate::supervise::names::NameForwarder;
 use crate::supervise::notify::{NotifySocket, Outer};
 use crate::supervise::status::{Status, StatusFile};
 use crate::supervise::timeline::Timeline;
@@ -195,6 +198,7 @@ struct Started {
     dockerd: rustix::process::Pid,
     notify: NotifySocket,
     signals: nix::sys::signalfd::SignalFd,
+    names: Option<NameForwarder>,
     warnings: Vec<String>,
 }
 
@@ -204,7 +208,10 @@ fn start(
     sockets: &HeldSockets,
     timeline: &mut Timeline,
 ) -> Result<Started, Failure> {
-    let Decision { plan, names } = decide(wishes, caller.now)?;
+    let Decision {
+        plan,
+        names: certificate_names,
+    } = decide(wishes, caller.now)?;
     timeline.mark("plan");
     let mut warnings = wishes.listen.notes.clone();
     warnings.extend(wishes.listen.exposure());
@@ -214,8 +221,9 @@ fn start(
     }
     tracing::info!("{}", plan.summary);
     apply::steps(&plan.steps, &mut || {
-        certificates(wishes.tls.as_ref(), &names, caller.now)
+        certificates(wishes.tls.as_ref(), &certificate_names, caller.now)
     })?;
+    let names = name_forwarder(plan.forwarder)?;
     timeline.mark("apply");
 
     if std::process::id() != 1 {
@@ -243,10 +251,17 @@ fn start(
         }
     })?;
     timeline.mark("exec");
+    let names = names.map(|mut forwarder| {
+        if let Err(error) = forwarder.start() {
+            tracing::error!("the forwarder for names cannot be started: {error}");
+        }
+        forwarder
+    });
     Ok(Started {
         dockerd,
         notify,
         signals,
+        names,
         warnings,
     })
 }
@@ -281,6 +296,7 @@ fn supervise(
             can_ping: ping_path.is_some(),
         },
         ping_path,
+        names: started.names,
         notify: started.notify,
         outer: Outer::new(caller.env.get("NOTIFY_SOCKET")),
         status,
@@ -288,6 +304,21 @@ fn supervise(
     };
     crate::sys::memory::forget_code();
     supervisor.run(&started.signals)
+}
+
+/// Binds the forwarder's sockets; its process starts beside dockerd.
+fn name_forwarder(wanted: Option<Forwarder>) -> Result<Option<NameForwarder>, Failure> {
+    let Some(Forwarder { address, upstream }) = wanted else {
+        return Ok(None);
+    };
+    let sockets = Sockets::bind(address).map_err(|error| {
+        let place = PathBuf::from(format!("{address}:53"));
+        apply::ApplyError::new("bind the forwarder for names to", &place, error).because(
+            "something took port 53 meanwhile",
+            "set --dns for dockerd, or DIND_DNS=skip",
+        )
+    })?;
+    Ok(Some(NameForwarder::new(sockets, upstream)))
 }
 
 /// Where the status file is.

@@ -18,6 +18,7 @@ pub mod cli;
 pub mod client;
 pub mod daemon;
 pub mod explain;
+pub mod forwarder;
 pub mod host;
 pub mod init;
 pub mod log;

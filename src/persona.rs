@@ -95,6 +95,12 @@ fn command(command: Command, caller: &Caller) -> Result<u8, Failure> {
         Command::Status { json, timeline } => return Ok(status(json, timeline)),
         // For the help text only: `run` deals with the word before clap reads it.
         Command::Init { words } => return Ok(init::run(&words, caller.env.pairs(), caller.mask)),
+        Command::ForwardNames { upstream } => {
+            if let Err(error) = crate::forwarder::run(&upstream) {
+                tracing::error!("forwarder for names: {error}");
+                return Ok(exit::STEP_FAILED);
+            }
+        }
         Command::Version => log::stdout(&format!("dind-init {}\n", env!("CARGO_PKG_VERSION"))),
     }
     Ok(0)

@@ -219,7 +219,6 @@ impl Start {
         Init { child, stdout }
     }
 
-    /// Runs to the end.
     pub fn code(self) -> i32 {
         self.start().code()
     }
@@ -386,7 +385,7 @@ pub fn runs(pid: i32, name: &str) {
     });
 }
 
-/// A pipe whose writing end is full, or broken when the first end is dropped.
+/// A pipe: its reading and its writing end.
 pub fn pipe() -> (OwnedFd, OwnedFd) {
     rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap()
 }

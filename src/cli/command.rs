@@ -79,6 +79,12 @@ pub enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<OsString>,
     },
+    /// The forwarder for names, as PID 1 starts it
+    #[command(hide = true)]
+    ForwardNames {
+        /// Resolvers to ask
+        upstream: Vec<std::net::IpAddr>,
+    },
     /// Print the version
     Version,
 }

@@ -24,6 +24,7 @@ use mountinfo::Mount;
 use network::NetworkFacts;
 use process::ProcessFacts;
 use stale::StaleFile;
+use uplink::UplinkFacts;
 
 /// Everything that the `HostPlan` needs to know.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,6 +39,8 @@ pub struct Facts {
     pub mounts: MountFacts,
     /// Names and addresses.
     pub network: NetworkFacts,
+    /// The way out.
+    pub uplink: UplinkFacts,
     /// Left-overs of a run that was killed.
     pub stale: Vec<StaleFile>,
     /// Programs found in PATH.
@@ -96,6 +99,7 @@ impl Facts {
                 securityfs: directory(&mounts, Path::new("/sys/kernel/security")),
             },
             network: NetworkFacts::read(),
+            uplink: UplinkFacts::read(),
             stale: stale::find(&stale::Places::of(config)),
             programs: Programs::find(config),
         }

@@ -81,10 +81,10 @@ pub fn find(places: &Places) -> Vec<StaleFile> {
         }
     }
     if let Some(proof) = no_containerd(&places.proc) {
-        let state = places
-            .exec_root
-            .join("containerd/daemon/io.containerd.runtime.v2.task");
-        for namespace in entries(&state) {
+        for namespace in state_directories(places)
+            .iter()
+            .flat_map(|dir| entries(dir))
+        {
             for path in entries(&namespace) {
                 found.push(StaleFile {
                     path,
@@ -97,6 +97,20 @@ pub fn find(places: &Places) -> Vec<StaleFile> {
     found.sort_unstable();
     found.dedup();
     found
+}
+
+/// Where containerd and its runtimes keep a directory for each task, by namespace. They must go
+/// together: a containerd that finds its own has the runtime's removed, and the other way round a
+/// container cannot start again ("container with given ID already exists").
+fn state_directories(places: &Places) -> Vec<PathBuf> {
+    let mut dirs = entries(&places.exec_root);
+    dirs.retain(|path| {
+        let name = path.file_name().unwrap_or_default();
+        name.as_encoded_bytes().starts_with(b"runtime-")
+    });
+    let tasks = "containerd/daemon/io.containerd.runtime.v2.task";
+    dirs.push(places.exec_root.join(tasks));
+    dirs
 }
 
 fn entries(dir: &Path) -> Vec<PathBuf> {
@@ -227,8 +241,10 @@ mod tests {
     fn task_directories_are_stale_only_without_a_containerd() {
         let (dir, places) = machine();
         let task = "docker/containerd/daemon/io.containerd.runtime.v2.task/moby/abc";
+        let state = "docker/runtime-runc/moby/abc";
         write(&places.run.join(task).join("init.pid"), "1");
-        assert_eq!(found(&places), [task]);
+        write(&places.run.join(state).join("state.json"), "{}");
+        assert_eq!(found(&places), [task, state]);
         write(
             &dir.path().join("proc/12/status"),
             "Name:\tcontainerd-shim\nTgid:\t12\n",

@@ -17,6 +17,9 @@ pub struct UplinkFacts {
     pub routes: Vec<Net4>,
     /// Name servers of /etc/resolv.conf.
     pub resolvers: Vec<IpAddr>,
+    /// Whether port 53 can be had beside what listens already; only tried when it could be
+    /// needed, because every resolver is on loopback.
+    pub names_port: bool,
 }
 
 /// A link that carries a default route.
@@ -37,6 +40,7 @@ impl UplinkFacts {
         names.extend(ipv6_default_links(&text("/proc/net/ipv6_route")));
         names.sort_unstable();
         names.dedup();
+        let resolvers = resolvers(&text("/etc/resolv.conf"));
         let link = |name: String| {
             let path = Path::new("/sys/class/net").join(&name).join("mtu");
             let mtu = std::fs::read_to_string(path).ok()?.trim().parse().ok()?;
@@ -45,7 +49,8 @@ impl UplinkFacts {
         Self {
             links: names.into_iter().filter_map(link).collect(),
             routes,
-            resolvers: resolvers(&text("/etc/resolv.conf")),
+            names_port: only_loopback(&resolvers) && crate::forwarder::Sockets::bind(TRIAL).is_ok(),
+            resolvers,
         }
     }
 
@@ -54,6 +59,16 @@ impl UplinkFacts {
     pub fn mtu(&self) -> Option<u32> {
         self.links.iter().map(|link| link.mtu).min()
     }
+}
+
+/// An address of the loopback network that nobody uses: a listener on every address is found by
+/// it, one on 127.0.0.53 is not in its way.
+const TRIAL: Ipv4Addr = Ipv4Addr::new(127, 254, 53, 53);
+
+/// Whether there are resolvers, and none of them can be reached from a container.
+#[must_use]
+pub fn only_loopback(resolvers: &[IpAddr]) -> bool {
+    !resolvers.is_empty() && resolvers.iter().all(IpAddr::is_loopback)
 }
 
 /// Links of default routes and the other destinations of `/proc/net/route`

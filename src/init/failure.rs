@@ -25,9 +25,6 @@ pub enum StartError {
     /// The signal for the death of our parent could not be asked for.
     #[error("Failed to set up parent death signal")]
     ParentDeathSignal(#[source] io::Error),
-    /// Signals could not be blocked.
-    #[error("could not block signals")]
-    Signals(#[source] io::Error),
     /// The process could not be made.
     #[error("could not start {program}")]
     Spawn {
@@ -148,7 +145,6 @@ impl Explain for StartError {
                 ),
             },
             Self::ParentDeathSignal(_) => "prctl(PR_SET_PDEATHSIG) was refused".into(),
-            Self::Signals(_) => "rt_sigprocmask was refused".into(),
             Self::Spawn { .. } => "the process could not be made ready for the program".into(),
             Self::Subreaper(_) => "prctl(PR_SET_CHILD_SUBREAPER) was refused".into(),
         }
@@ -174,7 +170,7 @@ impl Explain for StartError {
                     "take the directory out of PATH, or run as a user who may search it".into()
                 }
             },
-            Self::ParentDeathSignal(_) | Self::Signals(_) | Self::Subreaper(_) => {
+            Self::ParentDeathSignal(_) | Self::Subreaper(_) => {
                 "allow this call in the container's seccomp profile".into()
             }
             Self::Spawn { .. } => {

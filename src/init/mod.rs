@@ -24,8 +24,8 @@ use crate::sys::process::{self, Target};
 use crate::sys::signal::{self, OriginalMask, Received};
 use crate::sys::spawn::{self, ProcessGroup, Spawn, SpawnError};
 
-/// Runs the program that argv names and returns the exit code. argv[0] is included; `mask` is
-/// what [`signal::block_all`] returned, and must still be blocked.
+/// Runs the program that argv names and returns the exit code. argv begins with the name that we
+/// were called by; `mask` is what [`signal::block_all`] returned, and must still be blocked.
 #[must_use]
 pub fn run(argv: &[OsString], env: &[(OsString, OsString)], mask: OriginalMask) -> u8 {
     let print = |text: &str| message::write(stdout(), text.as_bytes(), Patience::Block);

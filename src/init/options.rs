@@ -122,7 +122,7 @@ impl Explain for UsageError {
     }
 }
 
-/// Reads argv, argv[0] included, and the variables `TINI_*`.
+/// Reads argv, the program name included, and the variables `TINI_*`.
 ///
 /// # Errors
 /// [`UsageError`]
@@ -181,7 +181,7 @@ pub fn parse(argv: &[OsString], env: &[(OsString, OsString)]) -> Result<Request,
     Ok(Request::Run(options))
 }
 
-/// The last component of argv[0], for the usage text.
+/// The last component of the first word, for the usage text.
 #[must_use]
 pub fn program_name(argv: &[OsString]) -> String {
     argv.first()

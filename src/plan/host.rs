@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::dockerd::AddedFlag;
 use super::host_refusal::HostRefusal;
 use super::listen::ListenPlan;
+use super::network::{self, Forwarder};
 use super::step::{Action, OnFailure, Step};
 use super::{dockerd, tls_mode};
 use crate::cli::config::{Config, IptablesWish, Preflight, Switch, TlsWish};
@@ -44,6 +45,8 @@ pub struct HostPlan {
     pub daemon: DaemonCommand,
     /// Flags for dockerd that the machine asks for.
     pub flags: Vec<AddedFlag>,
+    /// The forwarder for names, where one is needed.
+    pub forwarder: Option<Forwarder>,
     /// One line about the machine.
     pub summary: String,
 }
@@ -94,7 +97,8 @@ pub fn plan(
     }));
     steps.extend(set_up(config, facts, &mut warnings));
 
-    let flags = Vec::new();
+    let network = network::plan(config, file, &facts.uplink, None);
+    let flags = network.flags;
     let legacy = legacy_iptables(config, facts);
     let notify_socket = Path::new(RUNTIME_DIR).join("notify.sock");
     Ok(HostPlan {
@@ -108,6 +112,7 @@ pub fn plan(
             notify_socket,
         },
         flags,
+        forwarder: network.forwarder,
     })
 }
 
@@ -307,6 +312,7 @@ impl Serialize for HostPlan {
             program: &'a Path,
             argv: Vec<String>,
             flags: &'a [AddedFlag],
+            forwarder: Option<&'a Forwarder>,
             warnings: &'a [String],
         }
         let argv = self
@@ -320,6 +326,7 @@ impl Serialize for HostPlan {
             program: &self.daemon.program,
             argv: argv.collect(),
             flags: &self.flags,
+            forwarder: self.forwarder.as_ref(),
             warnings: &self.warnings,
         }
         .serialize(serializer)

@@ -3,11 +3,13 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use serde::Serialize;
+
 use super::dockerd::{AddedFlag, user_set};
 use crate::cli::config::{Config, Switch};
 use crate::host::daemon_json::DaemonFile;
 use crate::host::net4::Net4;
-use crate::host::uplink::UplinkFacts;
+use crate::host::uplink::{UplinkFacts, only_loopback};
 
 /// dockerd's own default, which needs no flag.
 const DEFAULT_MTU: u32 = 1500;
@@ -22,7 +24,7 @@ pub struct NetworkPlan {
 }
 
 /// The forwarder for names.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Forwarder {
     /// The address of the default bridge, which nested containers reach from every network.
     pub address: Ipv4Addr,
@@ -42,9 +44,8 @@ pub fn plan(
         flags: mtu(config, file, facts, version),
         forwarder: None,
     };
-    let unreachable =
-        !facts.resolvers.is_empty() && facts.resolvers.iter().all(IpAddr::is_loopback);
-    let forwards = unreachable
+    let forwards = only_loopback(&facts.resolvers)
+        && facts.names_port
         && config.dns == Switch::Auto
         && !user_set(config, file, "dns", &["dns"])
         && !user_set(config, file, "bridge", &["bridge"]);
@@ -227,6 +228,7 @@ mod tests {
             }],
             routes: routes.iter().map(|net| net.parse().unwrap()).collect(),
             resolvers: resolvers.iter().map(|ip| ip.parse().unwrap()).collect(),
+            names_port: true,
         }
     }
 

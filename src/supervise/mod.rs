@@ -4,6 +4,7 @@
 //! logged, and the loop goes on.
 
 pub mod machine;
+pub mod names;
 pub mod notify;
 pub mod ping;
 pub mod status;
@@ -18,6 +19,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, WaitOptions};
 
 use self::machine::{Action, Event, Outcome, Rules, State};
+use self::names::NameForwarder;
 use self::notify::{NotifySocket, Outer};
 use self::ping::Ping;
 use self::status::StatusFile;
@@ -35,6 +37,8 @@ pub struct Supervisor {
     pub ping_path: Option<PathBuf>,
     /// Where dockerd speaks to us.
     pub notify: NotifySocket,
+    /// The forwarder for names.
+    pub names: Option<NameForwarder>,
     /// Whoever started us.
     pub outer: Outer,
     /// What `dind-init status` reads.
@@ -73,7 +77,7 @@ impl Supervisor {
 
     /// Sleeps until something happens. Notices come before deaths: dockerd's last words are
     /// older than its end.
-    fn wait(&self, state: State, signals: &SignalFd, ping: &mut Option<Ping>) -> Vec<Event> {
+    fn wait(&mut self, state: State, signals: &SignalFd, ping: &mut Option<Ping>) -> Vec<Event> {
         let timeout = machine::deadline(state).map(|until| {
             let left = Duration::from_millis(until.saturating_sub(self.now()));
             Timespec {
@@ -121,9 +125,12 @@ impl Supervisor {
     }
 
     /// Reaps everything that is dead; says so when dockerd is among it.
-    fn reap(&self) -> Option<Event> {
+    fn reap(&mut self) -> Option<Event> {
         let mut ended = None;
         while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
+            if let Some(names) = &mut self.names {
+                names.reaped(pid);
+            }
             if pid == self.dockerd {
                 ended = Some(Event::DockerdEnded(match status.terminating_signal() {
                     Some(signal) => Outcome::Signal(signal),
@@ -203,6 +210,9 @@ impl Supervisor {
 
     fn clean_up(&mut self, code: u8) {
         self.sockets.unlink();
+        if let Some(names) = &mut self.names {
+            names.stop();
+        }
         self.notify.remove();
         self.status.write("ended", &self.timeline);
         tracing::info!("dockerd is gone; exit code {code}");

@@ -135,3 +135,24 @@ pub fn receive_with_sender(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<D
         sender,
     })
 }
+
+/// A UDP socket and a listening TCP socket on an address that need not exist yet (`IP_FREEBIND`,
+/// `ip(7)`).
+///
+/// # Errors
+/// What `bind(2)` and `listen(2)` say.
+pub fn free_bind(address: std::net::SocketAddrV4) -> io::Result<(OwnedFd, OwnedFd)> {
+    let bound = |kind| {
+        let socket =
+            rustix::net::socket_with(AddressFamily::INET, kind, SocketFlags::CLOEXEC, None)?;
+        sockopt::set_ip_freebind(&socket, true)?;
+        if kind == SocketType::STREAM {
+            sockopt::set_socket_reuseaddr(&socket, true)?;
+        }
+        rustix::net::bind(&socket, &address)?;
+        Ok::<_, io::Error>(socket)
+    };
+    let (udp, tcp) = (bound(SocketType::DGRAM)?, bound(SocketType::STREAM)?);
+    rustix::net::listen(&tcp, BACKLOG)?;
+    Ok((udp, tcp))
+}

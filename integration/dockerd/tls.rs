@@ -1,0 +1,213 @@
+//! Everyday work with TLS: certificates appear in a volume, a client in a second container has it.
+
+use crate::container::{Container, Create};
+use crate::lab::{Lab, Network, Volume};
+use crate::workload::{self, Builder};
+
+/// The variables of a client as every recipe has them.
+const CLIENT: [&str; 3] = [
+    "DOCKER_HOST=tcp://docker:2376",
+    "DOCKER_TLS_VERIFY=1",
+    "DOCKER_CERT_PATH=/certs/client",
+];
+
+fn daemon(lab: &'static Lab, network: &Network, certificates: &Volume) -> Create {
+    let create = lab
+        .dind()
+        .named_docker(network)
+        .env("DOCKER_TLS_CERTDIR=/certs");
+    create.volume(certificates, "/certs/client")
+}
+
+fn client(lab: &'static Lab, suite: &str, network: &Network, certificates: &Volume) -> Container {
+    let create = lab
+        .client(suite, network)
+        .volume(certificates, "/certs/client:ro");
+    let client = CLIENT.into_iter().fold(create, Create::env).start();
+    // The certificates are there before dockerd is, but a client may be faster still.
+    client.sh("for f in ca cert key; do until [ -s /certs/client/$f.pem ]; do :; done; done");
+    client
+}
+
+/// A network, certificates, a daemon, and a client of it in a second container.
+struct Pair {
+    dind: Container,
+    client: Container,
+    _certificates: Volume,
+    _network: Network,
+}
+
+fn pair(lab: &'static Lab) -> Pair {
+    let (network, certificates) = (lab.network(), lab.volume());
+    let dind = daemon(lab, &network, &certificates).start();
+    let client = client(lab, "forky", &network, &certificates);
+    client.import_nested();
+    Pair {
+        dind,
+        client,
+        _certificates: certificates,
+        _network: network,
+    }
+}
+
+#[test]
+fn nested_containers_run_over_unix_and_tls() {
+    let Some(lab) = Lab::find() else { return };
+    let pair = pair(lab);
+    workload::run(&pair.dind);
+    workload::run(&pair.client);
+}
+
+#[test]
+fn both_builders_work_over_unix_and_tls() {
+    let Some(lab) = Lab::find() else { return };
+    let pair = pair(lab);
+    for builder in [Builder::BuildKit, Builder::Classic] {
+        workload::build(&pair.dind, builder);
+        workload::build(&pair.client, builder);
+    }
+}
+
+#[test]
+fn a_local_registry_is_pushed_to_and_pulled_from_over_unix_and_tls() {
+    let Some(lab) = Lab::find() else { return };
+    let pair = pair(lab);
+    workload::push_and_pull(&pair.dind);
+    workload::push_and_pull(&pair.client);
+}
+
+#[test]
+fn compose_brings_services_up_over_unix_and_tls() {
+    let Some(lab) = Lab::find() else { return };
+    let pair = pair(lab);
+    workload::compose(&pair.dind);
+    workload::compose(&pair.client);
+}
+
+#[test]
+fn clients_of_all_generations_speak_tls_with_us() {
+    let Some(lab) = Lab::find() else { return };
+    let (network, certificates) = (lab.network(), lab.volume());
+    let _dind = daemon(lab, &network, &certificates).start();
+    for suite in ["bookworm", "trixie", "forky"] {
+        let client = client(lab, suite, &network, &certificates);
+        client.import_nested();
+        workload::run(&client);
+    }
+}
+
+/// GitLab hands a job's variables to its services as well.
+#[test]
+fn the_clients_variables_in_the_services_environment_change_nothing() {
+    let Some(lab) = Lab::find() else { return };
+    let (network, certificates) = (lab.network(), lab.volume());
+    let create = daemon(lab, &network, &certificates);
+    let dind = CLIENT.into_iter().fold(create, Create::env).start();
+    let client = client(lab, "forky", &network, &certificates);
+    client.docker(["version"]);
+    dind.sh("DOCKER_HOST=unix:///var/run/docker.sock DOCKER_TLS_VERIFY= docker version");
+    dind.docker(["version"]);
+    assert_eq!(dind.stop(), "0");
+}
+
+#[test]
+fn nobody_gets_in_without_a_certificate() {
+    let Some(lab) = Lab::find() else { return };
+    let pair = pair(lab);
+    let refused = |words: &[&str]| {
+        let output = pair.client.exec(words.iter().copied());
+        assert!(
+            !output.stdout.contains("OK") && output.code != 0,
+            "{output}"
+        );
+    };
+    refused(&["curl", "-sSf", "http://docker:2376/_ping"]);
+    refused(&["curl", "-sSf", "--insecure", "https://docker:2376/_ping"]);
+    refused(&["curl", "-sSf", "http://docker:2375/_ping"]);
+    refused(&["sh", "-c", "DOCKER_TLS_VERIFY= docker version"]);
+}
+
+/// openssl is the judge: chain, names, and what each certificate may be used for.
+#[test]
+fn openssl_finds_the_certificates_in_order() {
+    let Some(lab) = Lab::find() else { return };
+    let pair = pair(lab);
+    pair.dind.sh(
+        "openssl verify -x509_strict -purpose sslserver -CAfile /certs/ca/cert.pem /certs/server/cert.pem
+        openssl verify -x509_strict -purpose sslclient -CAfile /certs/ca/cert.pem /certs/client/cert.pem",
+    );
+    let own = pair.dind.sh("hostname -i | cut -d' ' -f1");
+    for check in [
+        "-checkhost docker",
+        "-checkhost localhost",
+        "-checkip 127.0.0.1",
+        &format!("-checkip {own}"),
+    ] {
+        let verdict = pair.dind.sh(&format!(
+            "openssl x509 -noout -in /certs/server/cert.pem {check}"
+        ));
+        assert!(verdict.contains("does match"), "{check}: {verdict}");
+    }
+    let modes = pair
+        .dind
+        .sh("stat -c '%a' /certs/ca/key.pem /certs/server/key.pem /certs/client/key.pem");
+    assert_eq!(modes, "600\n600\n644");
+}
+
+/// A client keeps its certificate while the daemon is restarted.
+#[test]
+fn a_restart_keeps_keys_and_clients() {
+    let Some(lab) = Lab::find() else { return };
+    let pair = pair(lab);
+    let files = "sha256sum /certs/ca/*.pem /certs/server/*.pem /certs/client/*.pem";
+    let before = pair.dind.sh(files);
+    assert_eq!(pair.dind.stop(), "0");
+    pair.dind.start();
+    pair.client.docker(["version"]);
+    assert_eq!(pair.dind.sh(files), before);
+}
+
+#[test]
+fn dockerd_binds_with_the_official_arguments_when_it_is_asked_to() {
+    let Some(lab) = Lab::find() else { return };
+    let (network, certificates) = (lab.network(), lab.volume());
+    let dind = daemon(lab, &network, &certificates)
+        .env("DIND_SOCKETS=dockerd")
+        .start();
+    let client = client(lab, "forky", &network, &certificates);
+    client.sh("until docker version; do :; done");
+    assert_eq!(
+        dind.argv("docker.pid"),
+        "dockerd --host=unix:///var/run/docker.sock --host=tcp://0.0.0.0:2376 --tlsverify \
+         --tlscacert /certs/server/ca.pem --tlscert /certs/server/cert.pem \
+         --tlskey /certs/server/key.pem"
+    );
+}
+
+/// S5: with the word `dockerd` nothing is added, and no certificate is made.
+#[test]
+fn the_dockerd_form_makes_no_certificates() {
+    let Some(lab) = Lab::find() else { return };
+    let dind = lab
+        .dind()
+        .env("DOCKER_TLS_CERTDIR=/certs")
+        .args(["dockerd"])
+        .start();
+    dind.docker(["version"]);
+    dind.left_alone("/certs");
+    assert_eq!(dind.argv("docker.pid"), "dockerd --host=fd://");
+}
+
+/// S29: never a fall back to plain TCP.
+#[test]
+fn certificates_that_cannot_be_written_end_the_start() {
+    let Some(lab) = Lab::find() else { return };
+    let tmpfs = ["--tmpfs", "/certs:ro"];
+    let create = lab.dind().env("DOCKER_TLS_CERTDIR=/certs").options(tmpfs);
+    let (container, output) = create.run_to_end();
+    assert!(
+        [71, 78].contains(&output.code) && output.stderr.contains("/certs"),
+        "{output}"
+    );
+    container.is_tidy();
+}
