@@ -16,11 +16,19 @@ use crate::forwarder::Sockets;
 use crate::host::daemon_json::{self, DaemonFile};
 use crate::host::listen::ListenFacts;
 use crate::host::{Facts, certs};
-use crate::plan::host::{self, HostPlan, RUNTIME_DIR};
+use crate::plan::host::{self, DaemonCommand, HostPlan, RUNTIME_DIR};
+use crate::plan::host_refusal::HostRefusal;
 use crate::plan::listen::{self, ListenPlan, PlannedSocket};
 use crate::plan::network::Forwarder;
 use crate::plan::tls_mode;
 use crate::program::{self, ProgramError};
+use crate::rootless::facts::RootlessFacts;
+use crate::rootless::options::Options;
+use crate::rootless::parent::{Job, Parent};
+use crate::rootless::places::{self, Places};
+use crate::rootless::plan::RootlessPlan;
+use crate::rootless::state::StateDir;
+use crate::rootless::{self, enter};
 use crate::supervise::machine::Rules;
 use crate::supervise::names::NameForwarder;
 use crate::supervise::notify::{NotifySocket, Outer};
@@ -88,6 +96,8 @@ pub struct Wishes {
     pub listen: ListenPlan,
     /// The certificates, where they are our business.
     pub tls: Option<tls::Wish>,
+    /// What is wanted of a rootless daemon's namespaces, when we are not root.
+    pub rootless: Option<(Options, Places)>,
 }
 
 /// Reads the few things that the `ListenPlan` needs, and makes it.
@@ -99,12 +109,17 @@ pub fn wishes(
     arguments: &[OsString],
     env: Environment,
 ) -> Result<Wishes, Failure> {
+    let rootless = rootless(&env)?;
+    let env = rootless
+        .as_ref()
+        .map_or(env, |(_, places)| places.env.clone());
     let config = Config::new(form, arguments, env, Caller::identity())?;
-    let path = config
-        .daemon
-        .value("config-file")
-        .unwrap_or(daemon_json::DEFAULT_PATH);
-    let file = DaemonFile::read(Path::new(path));
+    let path = match (config.daemon.value("config-file"), &rootless) {
+        (Some(path), _) => PathBuf::from(path),
+        (None, Some((_, places))) => places.config.join("daemon.json"),
+        (None, None) => PathBuf::from(daemon_json::DEFAULT_PATH),
+    };
+    let file = DaemonFile::read(&path);
     let addresses = listen::addresses(&config, &file)?;
     let facts = ListenFacts::read(&config, &addresses);
     let listen = listen::plan(&config, &file, &facts)?;
@@ -114,7 +129,17 @@ pub fn wishes(
         file,
         listen,
         tls,
+        rootless,
     })
+}
+
+/// The wishes for namespaces, when we are not root.
+fn rootless(env: &Environment) -> Result<Option<(Options, Places)>, Failure> {
+    if Caller::identity().uid == 0 {
+        return Ok(None);
+    }
+    let options = Options::for_dockerd(env)?;
+    Ok(Some((options, enter::places(env.clone())?)))
 }
 
 /// What was decided about the machine.
@@ -143,7 +168,24 @@ pub fn decide(wishes: &Wishes, now: OffsetDateTime) -> Result<Decision, Failure>
         )?),
     };
     let lines = certificates.map(|plan| plan.lines());
-    let plan = host::plan(&wishes.config, &wishes.file, &wishes.listen, &facts, lines)?;
+    let rootless = match &wishes.rootless {
+        None => None,
+        Some((options, places)) => {
+            let known = RootlessFacts::probe(&wishes.config.env, options, &places.data);
+            Some(
+                rootless::plan::plan(options.clone(), places, &known, &facts.uplink)
+                    .map_err(HostRefusal::Rootless)?,
+            )
+        }
+    };
+    let plan = host::plan(
+        &wishes.config,
+        &wishes.file,
+        &wishes.listen,
+        &facts,
+        lines,
+        rootless,
+    )?;
     Ok(Decision { plan, names })
 }
 
@@ -174,7 +216,8 @@ fn certificates(
 /// Every failure before the border; our sockets are gone again then.
 pub fn run(form: CommandForm, arguments: &[OsString], caller: &Caller) -> Result<u8, Failure> {
     let mut timeline = Timeline::new(caller.start);
-    let wishes = wishes(form, arguments, caller.env.clone())?;
+    let env = enter::become_user(caller.env.clone())?;
+    let wishes = wishes(form, arguments, env)?;
     if wishes.config.daemon.only_prints() {
         let words: Vec<_> = [OsString::from("dockerd")]
             .into_iter()
@@ -184,7 +227,7 @@ pub fn run(form: CommandForm, arguments: &[OsString], caller: &Caller) -> Result
     }
     let mut sockets = HeldSockets::bind(&wishes.listen)?;
     timeline.mark("sockets");
-    match start(&wishes, caller, &sockets, &mut timeline) {
+    match start(&wishes, caller, &mut sockets, &mut timeline) {
         Ok(started) => Ok(supervise(wishes, caller, sockets, timeline, started)),
         Err(failure) => {
             sockets.unlink();
@@ -199,13 +242,14 @@ struct Started {
     notify: NotifySocket,
     signals: nix::sys::signalfd::SignalFd,
     names: Option<NameForwarder>,
+    rootless: Option<Parent>,
     warnings: Vec<String>,
 }
 
 fn start(
     wishes: &Wishes,
     caller: &Caller,
-    sockets: &HeldSockets,
+    sockets: &mut HeldSockets,
     timeline: &mut Timeline,
 ) -> Result<Started, Failure> {
     let Decision {
@@ -233,23 +277,8 @@ fn start(
     let notify = NotifySocket::bind(&plan.daemon.notify_socket)?;
     let signals = signal::signal_fd()
         .map_err(|e| apply::ApplyError::new("make a signalfd in", Path::new("/proc/self"), e))?;
-    let held = sockets.sockets();
-    let spawned = spawn::spawn(&Spawn {
-        program: &plan.daemon.program,
-        argv: &plan.daemon.argv,
-        env: &plan.daemon.env.words(),
-        mask: caller.mask,
-        group: ProcessGroup::Own,
-        listeners: &held,
-        listener_names: sockets.names(),
-    });
-    let dockerd = spawned.map_err(|source| {
-        notify.remove();
-        ProgramError::Exec {
-            name: plan.daemon.program.into_os_string(),
-            source,
-        }
-    })?;
+    let begun = begin(plan.daemon, plan.rootless.as_ref(), caller, sockets);
+    let (dockerd, rootless) = begun.inspect_err(|_| notify.remove())?;
     timeline.mark("exec");
     let names = names.map(|mut forwarder| {
         if let Err(error) = forwarder.start() {
@@ -262,8 +291,52 @@ fn start(
         notify,
         signals,
         names,
+        rootless,
         warnings,
     })
+}
+
+/// Starts dockerd, in namespaces of its own where it is rootless; the process that stands for it
+/// gets its signals and ends with its code.
+fn begin(
+    daemon: DaemonCommand,
+    rootless: Option<&RootlessPlan>,
+    caller: &Caller,
+    sockets: &mut HeldSockets,
+) -> Result<(rustix::process::Pid, Option<Parent>), Failure> {
+    if let Some(plan) = rootless {
+        let state = StateDir::take(&plan.state)?;
+        let parent = rootless::parent::launch(
+            plan,
+            state,
+            Job {
+                program: daemon.program,
+                argv: daemon.argv,
+                env: daemon.env,
+                mask: caller.mask,
+                group: ProcessGroup::Own,
+                sockets,
+                notify: Some(daemon.notify_socket),
+                dockerd: true,
+            },
+        )?;
+        return Ok((parent.child, Some(parent)));
+    }
+    let spawned = spawn::spawn(&Spawn {
+        program: &daemon.program,
+        argv: &daemon.argv,
+        env: &daemon.env.words(),
+        mask: caller.mask,
+        group: ProcessGroup::Own,
+        listeners: &sockets.sockets(),
+        listener_names: sockets.names(),
+        bound: spawn::Bound::No,
+    });
+    let dockerd = spawned.map_err(|source| ProgramError::Exec {
+        name: daemon.program.into_os_string(),
+        source,
+    })?;
+    Ok((dockerd, None))
 }
 
 fn supervise(
@@ -277,14 +350,17 @@ fn supervise(
     let status = Status {
         state: "starting".into(),
         pid: std::process::id(),
-        dockerd: started.dockerd.as_raw_nonzero().get().unsigned_abs(),
+        dockerd: match &started.rootless {
+            Some(parent) => parent.command,
+            None => started.dockerd.as_raw_nonzero().get().unsigned_abs(),
+        },
         socket: ping_path.clone(),
         endpoints: endpoints(&wishes.listen),
         warnings: started.warnings,
         phases: Vec::new(),
     };
     let mut status = StatusFile {
-        path: status_path(),
+        path: host::runtime_dir(&wishes.config).join("status.json"),
         status,
     };
     status.write("starting", &timeline);
@@ -297,6 +373,7 @@ fn supervise(
         },
         ping_path,
         names: started.names,
+        rootless: started.rootless,
         notify: started.notify,
         outer: Outer::new(caller.env.get("NOTIFY_SOCKET")),
         status,
@@ -321,18 +398,17 @@ fn name_forwarder(wanted: Option<Forwarder>) -> Result<Option<NameForwarder>, Fa
     Ok(Some(NameForwarder::new(sockets, upstream)))
 }
 
-/// Where the status file is.
-#[must_use]
-pub fn status_path() -> PathBuf {
-    Path::new(RUNTIME_DIR).join("status.json")
-}
-
-/// The status of the running daemon.
+/// The status of the running daemon: root's, else that of the user that we are.
 ///
 /// # Errors
 /// There is no status file, or it is not ours.
-pub fn read_status() -> std::io::Result<Status> {
-    let bytes = std::fs::read(status_path())?;
+pub fn read_status(env: &Environment) -> std::io::Result<Status> {
+    let own = enter::places(env.clone()).map(|places| places::own(&places.runtime));
+    let mut dirs = vec![PathBuf::from(RUNTIME_DIR)];
+    dirs.extend(own);
+    let path = dirs.iter().map(|dir| dir.join("status.json"));
+    let path = path.clone().find(|path| path.exists()).or(path.last());
+    let bytes = std::fs::read(path.unwrap_or_default())?;
     Ok(serde_json::from_slice::<status::Status>(&bytes)?)
 }
 

@@ -15,6 +15,7 @@ use crate::explain::{self, Failure, exit};
 use crate::host::Facts;
 use crate::host::network::NetworkFacts;
 use crate::plan::host;
+use crate::rootless::enter;
 use crate::{apply, init, log, program};
 
 /// Runs what argv names; the exit code is the result of either kind.
@@ -82,7 +83,9 @@ fn command(command: Command, caller: &Caller) -> Result<u8, Failure> {
         }
         Command::Wait(args) => return wait::run(&args, &caller.env, caller.mask, &mut log::Stderr),
         Command::Probe(args) => {
-            let running = daemon::read_status().ok().and_then(|status| status.socket);
+            let running = daemon::read_status(&caller.env)
+                .ok()
+                .and_then(|status| status.socket);
             let guess = || probe::own_socket(&caller.env, Caller::identity().uid);
             let socket = running.unwrap_or_else(guess);
             return Ok(probe::run(&args, &socket, &mut log::Stdout));
@@ -92,7 +95,7 @@ fn command(command: Command, caller: &Caller) -> Result<u8, Failure> {
             let lines = shell::lines(&wait::endpoint_now(&args, &caller.env)?)?;
             log::stdout_bytes(lines.as_encoded_bytes());
         }
-        Command::Status { json, timeline } => return Ok(status(json, timeline)),
+        Command::Status { json, timeline } => return Ok(status(json, timeline, caller)),
         // For the help text only: `run` deals with the word before clap reads it.
         Command::Init { words } => return Ok(init::run(&words, caller.env.pairs(), caller.mask)),
         Command::ForwardNames { upstream } => {
@@ -152,7 +155,8 @@ fn plan(words: &[OsString], json: bool, caller: &Caller) -> Result<u8, Failure> 
         log::stdout("exec docker-entrypoint.sh: nothing is prepared for this command\n");
         return Ok(0);
     };
-    let decided = daemon::wishes(form, &arguments, caller.env.clone())
+    let env = enter::become_user(caller.env.clone())?;
+    let decided = daemon::wishes(form, &arguments, env)
         .and_then(|wishes| Ok((daemon::decide(&wishes, caller.now)?.plan, wishes)));
     match decided {
         Ok((plan, wishes)) if json => {
@@ -171,8 +175,8 @@ fn plan(words: &[OsString], json: bool, caller: &Caller) -> Result<u8, Failure> 
     }
 }
 
-fn status(json: bool, timeline: bool) -> u8 {
-    match daemon::read_status() {
+fn status(json: bool, timeline: bool, caller: &Caller) -> u8 {
+    match daemon::read_status(&caller.env) {
         Ok(status) if json => print_json(&status),
         Ok(status) if timeline => log::stdout(&status.chart()),
         Ok(status) => log::stdout(&status.text()),

@@ -37,14 +37,16 @@ impl Places {
     /// The places of this configuration.
     #[must_use]
     pub fn of(config: &Config) -> Self {
+        let run = if config.identity.uid == 0 {
+            PathBuf::from("/run")
+        } else {
+            config.runtime_dir()
+        };
+        let exec_root = config.daemon.value("exec-root").map(PathBuf::from);
         Self {
-            run: "/run".into(),
             pidfile: config.daemon.value("pidfile").map(PathBuf::from),
-            exec_root: config
-                .daemon
-                .value("exec-root")
-                .unwrap_or("/run/docker")
-                .into(),
+            exec_root: exec_root.unwrap_or_else(|| run.join("docker")),
+            run,
             proc: "/proc".into(),
         }
     }

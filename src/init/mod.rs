@@ -112,6 +112,7 @@ fn start(
         group: ProcessGroup::Foreground,
         listeners: &[],
         listener_names: &[],
+        bound: spawn::Bound::No,
     })
     .map_err(|error: SpawnError| StartError::from_spawn(name, error, path))?;
     log.say(Level::Info, || {

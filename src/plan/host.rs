@@ -17,9 +17,21 @@ use crate::cli::environment::Environment;
 use crate::host::cgroup::{self, CgroupFacts, CgroupMode};
 use crate::host::daemon_json::{Content, DaemonFile};
 use crate::host::{DirectoryState, Facts};
+use crate::rootless::places;
+use crate::rootless::plan::RootlessPlan;
+
+/// Where our own files live when we are root.
+pub const RUNTIME_DIR: &str = "/run/dind-init";
 
 /// Where our own files live.
-pub const RUNTIME_DIR: &str = "/run/dind-init";
+#[must_use]
+pub fn runtime_dir(config: &Config) -> PathBuf {
+    if config.identity.uid == 0 {
+        RUNTIME_DIR.into()
+    } else {
+        places::own(&config.runtime_dir())
+    }
+}
 
 /// A program with everything that it is started with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +59,8 @@ pub struct HostPlan {
     pub flags: Vec<AddedFlag>,
     /// The forwarder for names, where one is needed.
     pub forwarder: Option<Forwarder>,
+    /// The namespaces of a rootless dockerd.
+    pub rootless: Option<RootlessPlan>,
     /// One line about the machine.
     pub summary: String,
 }
@@ -62,9 +76,10 @@ pub fn plan(
     listen: &ListenPlan,
     facts: &Facts,
     certificates: Option<Vec<String>>,
+    rootless: Option<RootlessPlan>,
 ) -> Result<HostPlan, HostRefusal> {
     let mut warnings = Vec::new();
-    for refusal in refusals(config, file, facts) {
+    for refusal in refusals(config, file, facts, rootless.as_ref()) {
         match config.preflight {
             Preflight::Refuse => return Err(refusal),
             Preflight::Warn => warnings.push(format!("DIND_PREFLIGHT=warn: {refusal}")),
@@ -84,9 +99,10 @@ pub fn plan(
     }
 
     let mut steps = stale(facts);
+    let runtime_dir = runtime_dir(config);
     let runtime = Action::CreateDirectory {
-        path: RUNTIME_DIR.into(),
-        mode: 0o755,
+        path: runtime_dir.clone(),
+        mode: if rootless.is_some() { 0o700 } else { 0o755 },
     };
     steps.push(Step::must(runtime, "our sockets and state"));
     steps.extend(certificates.map(|plan| {
@@ -95,12 +111,22 @@ pub fn plan(
             "TCP speaks TLS with client certificates",
         )
     }));
-    steps.extend(set_up(config, facts, &mut warnings));
-
-    let network = network::plan(config, file, &facts.uplink, None);
+    let network = match &rootless {
+        None => {
+            steps.extend(set_up(config, facts, &mut warnings));
+            network::plan(config, file, &facts.uplink, None)
+        }
+        // S43: the dind script has no part in rootless mode.
+        Some(rootless) => {
+            warnings.extend(rootless.warnings.iter().cloned());
+            let inside = rootless.net.inside(&facts.uplink);
+            network::plan(config, file, &inside, None)
+        }
+    };
     let flags = network.flags;
     let legacy = legacy_iptables(config, facts);
-    let notify_socket = Path::new(RUNTIME_DIR).join("notify.sock");
+    let notify_socket = runtime_dir.join("notify.sock");
+    let env = dockerd::environment(config, legacy, &notify_socket);
     Ok(HostPlan {
         steps,
         warnings,
@@ -108,11 +134,15 @@ pub fn plan(
         daemon: DaemonCommand {
             program,
             argv: dockerd::argv(config, file, listen, &flags),
-            env: dockerd::environment(config, legacy, &notify_socket),
+            env: match &rootless {
+                Some(rootless) => rootless.environment(env),
+                None => env,
+            },
             notify_socket,
         },
         flags,
         forwarder: network.forwarder,
+        rootless,
     })
 }
 
@@ -218,12 +248,16 @@ fn legacy_iptables(config: &Config, facts: &Facts) -> bool {
 }
 
 /// Every certain failure ahead, worst first.
-fn refusals(config: &Config, file: &DaemonFile, facts: &Facts) -> Vec<HostRefusal> {
+fn refusals(
+    config: &Config,
+    file: &DaemonFile,
+    facts: &Facts,
+    rootless: Option<&RootlessPlan>,
+) -> Vec<HostRefusal> {
     let mut found = Vec::new();
-    if config.identity.uid != 0 {
-        found.push(HostRefusal::NotRoot {
-            uid: config.identity.uid,
-        });
+    if let Some(rootless) = rootless {
+        let refusals = rootless.refusals.iter().cloned();
+        found.extend(refusals.map(HostRefusal::Rootless));
     } else if !facts.process.may("CAP_SYS_ADMIN") {
         found.push(HostRefusal::NotPrivileged {
             missing: "CAP_SYS_ADMIN",
@@ -290,6 +324,9 @@ impl fmt::Display for HostPlan {
             writeln!(f, "{:>2} {first:<50} {}{tolerated}", index + 1, step.why)?;
             details.lines().try_for_each(|line| writeln!(f, "{line}"))?;
         }
+        if let Some(rootless) = &self.rootless {
+            write!(f, "{rootless}")?;
+        }
         let argv: Vec<_> = self
             .daemon
             .argv
@@ -313,6 +350,8 @@ impl Serialize for HostPlan {
             argv: Vec<String>,
             flags: &'a [AddedFlag],
             forwarder: Option<&'a Forwarder>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            rootless: Option<&'a RootlessPlan>,
             warnings: &'a [String],
         }
         let argv = self
@@ -327,6 +366,7 @@ impl Serialize for HostPlan {
             argv: argv.collect(),
             flags: &self.flags,
             forwarder: self.forwarder.as_ref(),
+            rootless: self.rootless.as_ref(),
             warnings: &self.warnings,
         }
         .serialize(serializer)

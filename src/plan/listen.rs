@@ -315,6 +315,10 @@ fn socket_gid(
         (Some(group), _, _) => (group.clone(), "DIND_SOCKET_GID"),
         (None, Some(flag), _) => (GroupName::parse(flag), "--group"),
         (None, None, Some(key)) => (GroupName::parse(key), "daemon.json"),
+        // A user may give a file to no other group than its own.
+        (None, None, None) if config.identity.uid != 0 => {
+            (GroupName::Id(config.identity.gid), "default")
+        }
         (None, None, None) => (GroupName::Name("docker".into()), "default"),
     };
     match group {

@@ -12,7 +12,7 @@ pub mod timeline;
 
 use std::os::fd::AsFd;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signalfd::SignalFd;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -25,6 +25,7 @@ use self::ping::Ping;
 use self::status::StatusFile;
 use self::timeline::Timeline;
 use crate::apply::listen::HeldSockets;
+use crate::rootless::parent::Parent;
 
 /// Everything that lives while dockerd runs.
 #[derive(Debug)]
@@ -39,6 +40,8 @@ pub struct Supervisor {
     pub notify: NotifySocket,
     /// The forwarder for names.
     pub names: Option<NameForwarder>,
+    /// What stands beside a rootless dockerd.
+    pub rootless: Option<Parent>,
     /// Whoever started us.
     pub outer: Outer,
     /// What `dind-init status` reads.
@@ -78,22 +81,31 @@ impl Supervisor {
     /// Sleeps until something happens. Notices come before deaths: dockerd's last words are
     /// older than its end.
     fn wait(&mut self, state: State, signals: &SignalFd, ping: &mut Option<Ping>) -> Vec<Event> {
-        let timeout = machine::deadline(state).map(|until| {
-            let left = Duration::from_millis(until.saturating_sub(self.now()));
-            Timespec {
-                tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
-                tv_nsec: left.subsec_nanos().into(),
-            }
+        let own = machine::deadline(state)
+            .map(|until| Duration::from_millis(until.saturating_sub(self.now())));
+        let besides = self.rootless.as_ref().and_then(Parent::deadline);
+        let besides = besides.map(|until| until.saturating_duration_since(Instant::now()));
+        let timeout = own.into_iter().chain(besides).min().map(|left| Timespec {
+            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: left.subsec_nanos().into(),
         });
         let mut fds = vec![
             PollFd::new(signals, PollFlags::IN),
             PollFd::new(&self.notify, PollFlags::IN),
         ];
+        if let Some(rootless) = &self.rootless {
+            let flags = PollFlags::IN;
+            let descriptors = rootless.descriptors().into_iter();
+            fds.extend(descriptors.map(|fd| PollFd::from_borrowed_fd(fd, flags)));
+        }
         if let Some(ping) = ping.as_ref() {
             fds.push(PollFd::from_borrowed_fd(ping.as_fd(), PollFlags::IN));
         }
         let _ = poll(&mut fds, timeout.as_ref());
         drop(fds);
+        if let Some(rootless) = &mut self.rootless {
+            rootless.work();
+        }
 
         let dockerd = self.dockerd.as_raw_nonzero().get().unsigned_abs();
         let mut events: Vec<Event> = self
@@ -130,6 +142,9 @@ impl Supervisor {
         while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
             if let Some(names) = &mut self.names {
                 names.reaped(pid);
+            }
+            if let Some(rootless) = &mut self.rootless {
+                rootless.reaped(pid, status);
             }
             if pid == self.dockerd {
                 ended = Some(Event::DockerdEnded(match status.terminating_signal() {
@@ -213,6 +228,9 @@ impl Supervisor {
         if let Some(names) = &mut self.names {
             names.stop();
         }
+        if let Some(rootless) = &mut self.rootless {
+            rootless.stop();
+        }
         self.notify.remove();
         self.status.write("ended", &self.timeline);
         tracing::info!("dockerd is gone; exit code {code}");
@@ -220,6 +238,7 @@ impl Supervisor {
 }
 
 /// Every signal but those that concern only ourselves (S62).
-fn forwardable(signal: i32) -> bool {
+#[must_use]
+pub(crate) fn forwardable(signal: i32) -> bool {
     ![libc::SIGCHLD, libc::SIGTTIN, libc::SIGTTOU].contains(&signal)
 }

@@ -5,10 +5,13 @@
 
 pub mod confine;
 pub mod entry;
+pub mod helper;
 pub mod memory;
 pub mod net;
 pub mod netdev;
 pub mod process;
 pub mod signal;
 pub mod spawn;
+pub mod tap;
 pub mod trial;
+pub mod userns;

@@ -44,6 +44,17 @@ pub struct Spawn<'a> {
     pub listeners: &'a [BorrowedFd<'a>],
     /// `LISTEN_FDNAMES`, one for each listener.
     pub listener_names: &'a [String],
+    /// Whether the program outlives us.
+    pub bound: Bound,
+}
+
+/// What our end means for a program that we started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    /// It gets `SIGKILL`.
+    DiesWithUs,
+    /// Nothing: for PID 1, whose end is everybody's.
+    No,
 }
 
 /// Why a program was not started.
@@ -90,13 +101,13 @@ impl SpawnError {
 }
 
 /// NUL-terminated strings with the pointer array that execve wants.
-struct Words {
+pub(super) struct Words {
     strings: Vec<Vec<u8>>,
     pointers: Vec<*const libc::c_char>,
 }
 
 impl Words {
-    fn new(words: impl IntoIterator<Item = Vec<u8>>) -> Option<Self> {
+    pub(super) fn new(words: impl IntoIterator<Item = Vec<u8>>) -> Option<Self> {
         let strings = words
             .into_iter()
             .map(|word| CString::new(word).ok().map(CString::into_bytes_with_nul))
@@ -104,6 +115,11 @@ impl Words {
         let mut pointers: Vec<_> = strings.iter().map(|s| s.as_ptr().cast()).collect();
         pointers.push(std::ptr::null());
         Some(Self { strings, pointers })
+    }
+
+    /// The array, which ends in a null pointer and lives as long as `self`.
+    pub(super) fn pointers(&self) -> *const *const libc::c_char {
+        self.pointers.as_ptr()
     }
 }
 
@@ -178,7 +194,14 @@ pub fn spawn(spawn: &Spawn<'_>) -> Result<Pid, SpawnError> {
 }
 
 /// Names of the child's steps, by the code that it reports.
-const STEPS: [&str; 5] = ["execve", "setpgid", "sigprocmask", "dup2", "close_range"];
+const STEPS: [&str; 6] = [
+    "execve",
+    "setpgid",
+    "sigprocmask",
+    "dup2",
+    "close_range",
+    "prctl(PR_SET_PDEATHSIG)",
+];
 
 /// Everything between fork and exec, in the child. Returns the index into [`STEPS`] of what
 /// failed, with errno set.
@@ -195,6 +218,12 @@ fn child(
     // SAFETY: plain system call on our own process, no memory involved.
     if unsafe { libc::setpgid(0, 0) } != 0 {
         return 1;
+    }
+    if spawn.bound == Bound::DiesWithUs
+        && rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
+            .is_err()
+    {
+        return 5;
     }
     if spawn.group == ProcessGroup::Foreground {
         // SIGTTOU is still blocked here, so the call cannot stop us. ENOTTY, ENXIO and EBADF mean

@@ -1,0 +1,293 @@
+//! C: root of the new user namespace. Prepares the namespaces in the order that the parent's half
+//! of the hand-shake expects, starts the command, and follows it.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "effects of the launch live in rootless/"
+)]
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+
+use nix::sys::signalfd::SignalFd;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, Signal, WaitOptions};
+
+use super::channel::Channel;
+use super::error::LaunchError;
+use super::netplan::Tap;
+use super::parent::{Job, Order, Report};
+use super::plan::{RootlessPlan, has_network};
+use super::state::StateDir;
+use super::{api, mounts, names};
+use crate::explain::{Explain as _, exit};
+use crate::supervise::machine::Outcome;
+use crate::sys::spawn::{self, Bound, Spawn};
+use crate::sys::{net, signal, tap, userns};
+
+/// Everything that happens in the child; returns its exit code.
+pub(super) fn run(
+    plan: &RootlessPlan,
+    state: &StateDir,
+    job: &mut Job<'_>,
+    channel: &Channel,
+    parent: Pid,
+) -> u8 {
+    match start(plan, state, job, channel, parent) {
+        Ok((command, relay, signals)) => follow(command, relay.as_ref(), &signals).exit_code(),
+        Err(error) => {
+            let code = error.exit_code();
+            if channel.send(&Report::Failed(error)).is_err() {
+                return exit::STEP_FAILED; // nobody is left to hear it
+            }
+            code
+        }
+    }
+}
+
+type Started = (Pid, Option<NotifyRelay>, SignalFd);
+
+fn start(
+    plan: &RootlessPlan,
+    state: &StateDir,
+    job: &mut Job<'_>,
+    channel: &Channel,
+    parent: Pid,
+) -> Result<Started, LaunchError> {
+    let failed = |what: &'static str| move |error: io::Error| LaunchError::new(what, &error);
+    // A group of its own: Ctrl-C on the terminal is for the parent, who asks us to stop.
+    let _ = rustix::process::setpgid(None, None);
+    let outer = job.notify.as_deref().map(connect).transpose()?;
+    wait_for(channel, &Order::Mapped)?;
+    userns::become_inner_root().map_err(failed("could not become root of the user namespace"))?;
+    die_with(parent, plan.options.more.pid)?;
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
+        .map_err(|e| failed("could not become a subreaper")(e.into()))?;
+
+    mounts::propagation(plan.options.propagation)?;
+    if plan.options.more.pid {
+        mounts::proc()?;
+    }
+    if has_network(&plan.net) {
+        network(plan.net.tap.as_ref())?;
+        channel
+            .send(&Report::Network)
+            .map_err(failed("could not speak to the parent"))?;
+    }
+    // The parent starts the network driver meanwhile.
+    prepare_mounts(plan, state, job.dockerd)?;
+    let relay = outer
+        .map(|outer| NotifyRelay::bind(state, outer))
+        .transpose()?;
+    if relay.is_some() {
+        let path = state.join("notify.sock");
+        job.env = job.env.clone().with("NOTIFY_SOCKET", path);
+    }
+    if job.dockerd {
+        let listener = api::listen(&state.join("api.sock"))?;
+        let child = std::process::id();
+        spawn::aside(|| {
+            let _ = die_with(rustix::process::getpid(), true);
+            api::serve(&listener, plan, child);
+        });
+    }
+    let signals = signal::signal_fd().map_err(failed("could not make a signalfd"))?;
+    wait_for(channel, &Order::Connected)?;
+
+    let command = spawn::spawn(&Spawn {
+        program: &job.program,
+        argv: &job.argv,
+        env: &job.env.words(),
+        mask: job.mask,
+        group: job.group,
+        listeners: &job.sockets.sockets(),
+        listener_names: job.sockets.names(),
+        bound: Bound::DiesWithUs,
+    })
+    .map_err(|error| {
+        let name = job
+            .argv
+            .first()
+            .map(OsString::as_os_str)
+            .unwrap_or_default();
+        LaunchError::new(format!("could not start {}", name.display()), &error)
+            .because(
+                "it is missing, not executable, or for another machine",
+                "check PATH and the program in the image",
+            )
+            .with_code(error.exit_code())
+    })?;
+    // A socket that we kept would queue clients whom nobody serves.
+    job.sockets.close();
+    let pid = command.as_raw_nonzero().get().unsigned_abs();
+    channel
+        .send(&Report::Running(pid))
+        .map_err(failed("could not speak to the parent"))?;
+    Ok((command, relay, signals))
+}
+
+fn wait_for(channel: &Channel, wanted: &Order) -> Result<(), LaunchError> {
+    match channel.receive::<Order>() {
+        Ok(Some((order, _))) if order == *wanted => Ok(()),
+        Ok(Some((order, _))) => Err(LaunchError::plain(format!(
+            "the parent is out of step: {order:?}"
+        ))),
+        Ok(None) => Err(LaunchError::plain("the parent is gone")),
+        Err(error) => Err(LaunchError::new("could not hear the parent", &error)),
+    }
+}
+
+/// We end when the parent does. Any change of ids clears the setting, so it comes after; and the
+/// parent may have ended before it.
+fn die_with(parent: Pid, own_process_table: bool) -> Result<(), LaunchError> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+        .map_err(|error| LaunchError::new("could not bind our end to the parent's", &error))?;
+    // In a pid namespace of our own the parent is outside, and cannot be seen.
+    if !own_process_table && rustix::process::getppid() != Some(parent) {
+        return Err(LaunchError::plain("the parent is gone"));
+    }
+    Ok(())
+}
+
+fn network(tap: Option<&Tap>) -> Result<(), LaunchError> {
+    let failed = |what: &'static str| {
+        move |error: tap::DeviceError| {
+            LaunchError::new(what, &error).because(
+                "the network namespace has only what we make in it",
+                "--device /dev/net/tun, and --security-opt seccomp=unconfined; or --privileged",
+            )
+        }
+    };
+    tap::up("lo").map_err(failed("could not bring loopback up"))?;
+    let Some(tap) = tap else { return Ok(()) };
+    tap::make(&tap.name).map_err(failed("could not make the tap device"))?;
+    tap::configure(
+        &tap.name,
+        tap.mtu,
+        tap.address(),
+        tap.network.length(),
+        tap.gateway(),
+    )
+    .map_err(failed("could not configure the tap device"))?;
+    if tap.ipv6 {
+        tap::configure6(&tap.name, Tap::address6(), 64, Tap::gateway6())
+            .map_err(failed("could not configure IPv6 on the tap device"))?;
+    }
+    // dockerd turns IPv4 forwarding on itself, but not with nftables.
+    for name in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
+        if let Err(error) = fs::write(Path::new("/proc/sys/net").join(name), "1") {
+            // Where the outer /proc/sys is read-only, dockerd tries and tells as well.
+            tracing::debug!("net/{name}: {error}");
+        }
+    }
+    Ok(())
+}
+
+fn prepare_mounts(plan: &RootlessPlan, state: &StateDir, dockerd: bool) -> Result<(), LaunchError> {
+    let etc = Path::new("/etc");
+    let outer_resolv = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    let outer_hosts = fs::read_to_string("/etc/hosts").unwrap_or_default();
+    for dir in &plan.options.copy_up {
+        mounts::copy_up(dir)?;
+    }
+    if has_network(&plan.net) {
+        if let Err(error) = mounts::sysfs() {
+            // The preflight has said what it costs.
+            tracing::debug!("{}", crate::explain::one_line(&error));
+        }
+    }
+    if plan.net.tap.is_some() {
+        let copied = plan.options.copy_up.iter().any(|dir| dir == etc);
+        let resolv = names::resolv_conf(&outer_resolv, &plan.net.resolvers());
+        let hosts = names::hosts(&outer_hosts, &plan.host);
+        for (name, text) in [("resolv.conf", resolv), ("hosts", hosts)] {
+            mounts::replace_file(&etc.join(name), &text, copied, &state.join(name))?;
+        }
+    }
+    if dockerd {
+        mounts::forget_outer_daemons();
+        for path in ["/etc/cdi", "/run/cdi", "/etc/ssl"] {
+            mounts::real_directory(Path::new(path));
+        }
+    }
+    Ok(())
+}
+
+fn connect(path: &Path) -> Result<UnixDatagram, LaunchError> {
+    let connected = UnixDatagram::unbound().and_then(|socket| {
+        socket.connect(path)?;
+        socket.set_nonblocking(true)?;
+        Ok(socket)
+    });
+    connected
+        .map_err(|error| LaunchError::new(format!("could not reach {}", path.display()), &error))
+}
+
+/// Hands on what the command says about its readiness. The parent hears us, not the command: it
+/// trusts its own child only.
+struct NotifyRelay {
+    inner: UnixDatagram,
+    outer: UnixDatagram,
+}
+
+impl NotifyRelay {
+    fn bind(state: &StateDir, outer: UnixDatagram) -> Result<Self, LaunchError> {
+        let path = state.join("notify.sock");
+        let failed = |error| LaunchError::new(format!("could not bind {}", path.display()), &error);
+        let inner = UnixDatagram::bind(&path).map_err(failed)?;
+        inner.set_nonblocking(true).map_err(failed)?;
+        net::pass_credentials(&inner).map_err(failed)?;
+        Ok(Self { inner, outer })
+    }
+
+    fn hand_on(&self, command: Pid) {
+        let command = command.as_raw_nonzero().get().unsigned_abs();
+        let mut buffer = [0; 4096];
+        while let Ok(datagram) = net::receive_with_sender(&self.inner, &mut buffer) {
+            if datagram.sender == Some(command) {
+                let text = buffer.get(..datagram.length).unwrap_or_default();
+                if let Err(error) = self.outer.send(text) {
+                    tracing::warn!("a notice of readiness is lost: {error}");
+                }
+            }
+        }
+    }
+}
+
+impl AsFd for NotifyRelay {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inner.as_fd()
+    }
+}
+
+/// Forwards signals and notices and reaps everything, until the command has ended.
+fn follow(command: Pid, relay: Option<&NotifyRelay>, signals: &SignalFd) -> Outcome {
+    loop {
+        let mut fds = vec![PollFd::new(signals, PollFlags::IN)];
+        fds.extend(relay.map(|relay| PollFd::new(relay, PollFlags::IN)));
+        let _ = poll(&mut fds, None);
+        if let Some(relay) = relay {
+            relay.hand_on(command);
+        }
+        while let Ok(Some(info)) = signals.read_signal() {
+            let number = i32::try_from(info.ssi_signo).unwrap_or(0);
+            if crate::supervise::forwardable(number) {
+                let _ = signal::send(command, number); // it may just have ended
+            }
+        }
+        while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
+            if pid == command {
+                return match status.terminating_signal() {
+                    Some(signal) => Outcome::Signal(signal),
+                    None => {
+                        let code = status.exit_status().unwrap_or_default();
+                        Outcome::Code(u8::try_from(code).unwrap_or(u8::MAX))
+                    }
+                };
+            }
+        }
+    }
+}

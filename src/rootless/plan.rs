@@ -1,0 +1,138 @@
+//! What will be done for a rootless dockerd: the decisions of this module in one value. Pure.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::facts::RootlessFacts;
+use super::idmap::{self, MapPlan, Writer};
+use super::netplan::{self, NetPlan};
+use super::options::{NetDriver, Options};
+use super::places::{self, Places};
+use super::preflight;
+use super::refusal::RootlessRefusal;
+use crate::cli::environment::Environment;
+use crate::host::uplink::UplinkFacts;
+
+/// Everything that the launcher needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RootlessPlan {
+    /// The user's wishes.
+    pub options: Options,
+    /// The id maps.
+    pub maps: MapPlan,
+    /// The network.
+    pub net: NetPlan,
+    /// The program of the network driver.
+    pub driver: Option<PathBuf>,
+    /// The state directory.
+    pub state: PathBuf,
+    /// Our ids outside.
+    pub ids: (u32, u32),
+    /// Our host name, for /etc/hosts inside.
+    pub host: String,
+    /// Every certain failure ahead, worst first.
+    pub refusals: Vec<RootlessRefusal>,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+}
+
+/// Decides.
+///
+/// # Errors
+/// There is nothing to plan with: no ids, or no network driver. Every other failure ahead is in
+/// [`RootlessPlan::refusals`].
+pub fn plan(
+    options: Options,
+    places: &Places,
+    facts: &RootlessFacts,
+    uplink: &UplinkFacts,
+) -> Result<RootlessPlan, RootlessRefusal> {
+    let maps = idmap::plan(&facts.ids, options.single_id)
+        .map_err(|none| RootlessRefusal::no_map(none, facts))?;
+    let has = |driver| facts.driver(driver).is_some();
+    let net = netplan::plan(&options, uplink, has).map_err(|none| RootlessRefusal::NoDriver {
+        wanted: none.wanted,
+    })?;
+    let mut warnings = options.warnings.clone();
+    warnings.extend(places.notes.iter().cloned());
+    warnings.extend(maps.notes.iter().cloned());
+    warnings.extend(net.notes.iter().cloned());
+    warnings.extend(preflight::warnings(facts, &net));
+    let driver = facts.driver(net.driver).cloned();
+    let state = options.state_dir.clone();
+    Ok(RootlessPlan {
+        state: state.unwrap_or_else(|| places::default_state(&places.runtime)),
+        ids: (facts.ids.uid, facts.ids.gid),
+        host: facts.host.clone(),
+        refusals: preflight::refusals(facts, &maps),
+        options,
+        maps,
+        net,
+        driver,
+        warnings,
+    })
+}
+
+impl RootlessPlan {
+    /// dockerd's environment: what it and its users expect to find of rootlesskit.
+    #[must_use]
+    pub fn environment(&self, env: Environment) -> Environment {
+        let (uid, gid) = self.ids;
+        env.with("ROOTLESSKIT_STATE_DIR", self.state.as_os_str())
+            .with("ROOTLESSKIT_PARENT_EUID", uid.to_string())
+            .with("ROOTLESSKIT_PARENT_EGID", gid.to_string())
+            .without(|name| name == "DIND_ROOTLESS" || name == "DIND_ROOTLESS_USER")
+    }
+}
+
+impl fmt::Display for RootlessPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let by = match self.maps.writer {
+            Writer::Direct => "written by us",
+            Writer::Helpers => "written by newuidmap and newgidmap",
+            Writer::Single => "a single id",
+        };
+        let words = MapPlan::words(&self.maps.uids).join(" ");
+        writeln!(f, "   ids    {words} ({by})")?;
+        match &self.net.tap {
+            Some(tap) => writeln!(
+                f,
+                "   net    {} on {}, {}/{}, mtu {}",
+                self.net.driver.name(),
+                tap.name,
+                tap.address(),
+                tap.network.length(),
+                tap.mtu
+            )?,
+            None => writeln!(f, "   net    {}", self.net.driver.name())?,
+        }
+        writeln!(f, "   state  {}", self.state.display())
+    }
+}
+
+impl Serialize for RootlessPlan {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct View<'a> {
+            maps: &'a MapPlan,
+            net: &'a NetPlan,
+            state: &'a PathBuf,
+            warnings: &'a [String],
+        }
+        View {
+            maps: &self.maps,
+            net: &self.net,
+            state: &self.state,
+            warnings: &self.warnings,
+        }
+        .serialize(serializer)
+    }
+}
+
+/// Whether a network namespace is made.
+#[must_use]
+pub fn has_network(net: &NetPlan) -> bool {
+    net.driver != NetDriver::Host
+}
