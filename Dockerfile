@@ -65,6 +65,7 @@ RUN set -eu; \
     chmod u-s "$newuidmap" "$newgidmap"; \
     setcap cap_setuid=ep "$newuidmap"; \
     setcap cap_setgid=ep "$newgidmap"; \
+    ln -sf dind-init /usr/local/bin/rootlesskit; \
     mkdir -p /run/user /home/rootless/.local/share/docker; \
     chmod 1777 /run/user; \
     chown -R 1000:1000 /home/rootless

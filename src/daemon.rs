@@ -406,9 +406,12 @@ pub fn read_status(env: &Environment) -> std::io::Result<Status> {
     let own = enter::places(env.clone()).map(|places| places::own(&places.runtime));
     let mut dirs = vec![PathBuf::from(RUNTIME_DIR)];
     dirs.extend(own);
-    let path = dirs.iter().map(|dir| dir.join("status.json"));
-    let path = path.clone().find(|path| path.exists()).or(path.last());
-    let bytes = std::fs::read(path.unwrap_or_default())?;
+    let files: Vec<_> = dirs.iter().map(|dir| dir.join("status.json")).collect();
+    let found = files
+        .iter()
+        .find(|path| path.exists())
+        .or_else(|| files.last());
+    let bytes = std::fs::read(found.cloned().unwrap_or_default())?;
     Ok(serde_json::from_slice::<status::Status>(&bytes)?)
 }
 

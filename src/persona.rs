@@ -16,7 +16,7 @@ use crate::host::Facts;
 use crate::host::network::NetworkFacts;
 use crate::plan::host;
 use crate::rootless::enter;
-use crate::{apply, init, log, program};
+use crate::{apply, init, log, program, rootless};
 
 /// Runs what argv names; the exit code is the result of either kind.
 ///
@@ -28,6 +28,7 @@ pub(crate) fn run(argv: &[OsString], caller: &Caller) -> Result<u8, Failure> {
         .map(|word| Path::new(word).file_name().unwrap_or_default());
     let words = argv.get(1..).unwrap_or_default();
     match name.and_then(OsStr::to_str) {
+        Some("rootlesskit" | "docker-rootlesskit") => rootless::persona::run(words, caller),
         Some("dockerd-entrypoint.sh") => entrypoint(words, caller),
         Some("dind") => set_up(words, caller),
         Some("docker-entrypoint.sh") => Err(client(words, caller)),

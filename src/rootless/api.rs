@@ -33,11 +33,13 @@ pub(super) fn listen(path: &Path) -> Result<UnixListener, LaunchError> {
 
 /// Answers until the process is killed; for a process of its own.
 pub(super) fn serve(listener: &UnixListener, plan: &RootlessPlan, child: u32) {
-    let mut driver = serde_json::json!({ "driver": plan.net.driver.name() });
-    if let Some(tap) = &plan.net.tap {
-        driver["dns"] = serde_json::json!([tap.resolver()]);
-        driver["childIP"] = serde_json::json!(tap.address());
-    }
+    let name = plan.net.driver.name();
+    let driver = match &plan.net.tap {
+        None => serde_json::json!({ "driver": name }),
+        Some(tap) => serde_json::json!({
+            "driver": name, "dns": [tap.resolver()], "childIP": tap.address(),
+        }),
+    };
     let info = serde_json::json!({
         "apiVersion": "1.1.1",
         "version": format!("{}+dind-init", env!("CARGO_PKG_VERSION")),

@@ -11,20 +11,20 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+use std::time::Instant;
 
 use nix::sys::signalfd::SignalFd;
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Pid, Signal, WaitOptions};
+use rustix::process::{Pid, Signal, WaitStatus};
 
 use super::channel::Channel;
 use super::error::LaunchError;
+use super::follow::{self, Beside};
 use super::netplan::Tap;
 use super::parent::{Job, Order, Report};
 use super::plan::{RootlessPlan, has_network};
 use super::state::StateDir;
 use super::{api, mounts, names};
 use crate::explain::{Explain as _, exit};
-use crate::supervise::machine::Outcome;
 use crate::sys::spawn::{self, Bound, Spawn};
 use crate::sys::{net, signal, tap, userns};
 
@@ -37,7 +37,11 @@ pub(super) fn run(
     parent: Pid,
 ) -> u8 {
     match start(plan, state, job, channel, parent) {
-        Ok((command, relay, signals)) => follow(command, relay.as_ref(), &signals).exit_code(),
+        Ok((command, relay, signals)) => {
+            crate::sys::memory::forget_code();
+            let mut beside = Standing { command, relay };
+            follow::follow(command, &signals, &mut beside).exit_code()
+        }
         Err(error) => {
             let code = error.exit_code();
             if channel.send(&Report::Failed(error)).is_err() {
@@ -86,7 +90,8 @@ fn start(
         let path = state.join("notify.sock");
         job.env = job.env.clone().with("NOTIFY_SOCKET", path);
     }
-    if job.dockerd {
+    // dockerd does not start without it, whoever starts dockerd.
+    if has_network(&plan.net) {
         let listener = api::listen(&state.join("api.sock"))?;
         let child = std::process::id();
         spawn::aside(|| {
@@ -193,11 +198,11 @@ fn prepare_mounts(plan: &RootlessPlan, state: &StateDir, dockerd: bool) -> Resul
     for dir in &plan.options.copy_up {
         mounts::copy_up(dir)?;
     }
-    if has_network(&plan.net) {
-        if let Err(error) = mounts::sysfs() {
-            // The preflight has said what it costs.
-            tracing::debug!("{}", crate::explain::one_line(&error));
-        }
+    if has_network(&plan.net)
+        && let Err(error) = mounts::sysfs()
+    {
+        // The preflight has said what it costs.
+        tracing::debug!("{}", crate::explain::one_line(&error));
     }
     if plan.net.tap.is_some() {
         let copied = plan.options.copy_up.iter().any(|dir| dir == etc);
@@ -257,37 +262,29 @@ impl NotifyRelay {
     }
 }
 
+/// What the child does beside following the command.
+struct Standing {
+    command: Pid,
+    relay: Option<NotifyRelay>,
+}
+
+impl Beside for Standing {
+    fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        self.relay.iter().map(AsFd::as_fd).collect()
+    }
+    fn deadline(&self) -> Option<Instant> {
+        None
+    }
+    fn work(&mut self) {
+        if let Some(relay) = &self.relay {
+            relay.hand_on(self.command);
+        }
+    }
+    fn reaped(&mut self, _pid: Pid, _status: WaitStatus) {}
+}
+
 impl AsFd for NotifyRelay {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.inner.as_fd()
-    }
-}
-
-/// Forwards signals and notices and reaps everything, until the command has ended.
-fn follow(command: Pid, relay: Option<&NotifyRelay>, signals: &SignalFd) -> Outcome {
-    loop {
-        let mut fds = vec![PollFd::new(signals, PollFlags::IN)];
-        fds.extend(relay.map(|relay| PollFd::new(relay, PollFlags::IN)));
-        let _ = poll(&mut fds, None);
-        if let Some(relay) = relay {
-            relay.hand_on(command);
-        }
-        while let Ok(Some(info)) = signals.read_signal() {
-            let number = i32::try_from(info.ssi_signo).unwrap_or(0);
-            if crate::supervise::forwardable(number) {
-                let _ = signal::send(command, number); // it may just have ended
-            }
-        }
-        while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
-            if pid == command {
-                return match status.terminating_signal() {
-                    Some(signal) => Outcome::Signal(signal),
-                    None => {
-                        let code = status.exit_status().unwrap_or_default();
-                        Outcome::Code(u8::try_from(code).unwrap_or(u8::MAX))
-                    }
-                };
-            }
-        }
     }
 }

@@ -201,5 +201,5 @@ fn on_overlay(path: &Path) -> bool {
     const OVERLAYFS_SUPER_MAGIC: i64 = 0x794c_7630;
     path.ancestors()
         .find_map(|path| rustix::fs::statfs(path).ok())
-        .is_some_and(|stat| i64::try_from(stat.f_type) == Ok(OVERLAYFS_SUPER_MAGIC))
+        .is_some_and(|stat| stat.f_type == OVERLAYFS_SUPER_MAGIC)
 }

@@ -226,7 +226,7 @@ impl Options {
     fn add_copy_up(&mut self, list: &[String]) -> Result<(), BadOption> {
         for word in list {
             let path = PathBuf::from(word);
-            if !path.is_absolute() || path == PathBuf::from("/") || path.starts_with("/tmp") {
+            if !path.is_absolute() || path == *"/" || path.starts_with("/tmp") {
                 let reason = format!("{word} cannot be copied up");
                 return Err(bad("--copy-up", reason));
             }

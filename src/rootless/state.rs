@@ -123,6 +123,13 @@ impl StateDir {
     }
 }
 
+/// Removes a directory that was made for one run.
+pub fn remove(path: &Path) {
+    // Tolerated: what somebody put there is not ours to remove.
+    let _ = fs::remove_file(path.join("lock"));
+    let _ = fs::remove_dir(path);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -54,19 +54,16 @@ impl<T> Request<T> {
 /// `TUNSETIFF` of linux/if_tun.h, whose type in the C libraries differs.
 const TUNSETIFF: u32 = 0x4004_54ca;
 
-/// One ioctl on a structure that the kernel reads, and may write.
+/// One ioctl on a structure that the kernel reads, and may write. By number, since the C libraries
+/// do not agree about the type of the request.
 ///
 /// # Safety
 /// `T` must be at least as large as the structure of `request`, and valid for any bits that the
 /// kernel writes to it.
 unsafe fn ioctl<T>(fd: impl AsFd, request: libc::c_ulong, argument: &mut T) -> io::Result<()> {
     let fd = fd.as_fd().as_raw_fd();
-    // The type of the request differs between C libraries; no value of ours exceeds 32 bits.
-    let request = request
-        .try_into()
-        .map_err(|_| io::ErrorKind::InvalidInput)?;
     // SAFETY: the descriptor is open, and the caller promises that the argument fits.
-    match unsafe { libc::ioctl(fd, request, std::ptr::from_mut(argument)) } {
+    match unsafe { libc::syscall(libc::SYS_ioctl, fd, request, std::ptr::from_mut(argument)) } {
         -1 => Err(io::Error::last_os_error()),
         _ => Ok(()),
     }
