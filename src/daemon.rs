@@ -8,14 +8,16 @@ use std::time::{Duration, Instant};
 use time::OffsetDateTime;
 
 use crate::apply::listen::HeldSockets;
-use crate::apply::{self, certificate};
+use crate::apply::{self, certificate, file};
 use crate::cli::config::{CommandForm, Config, Identity};
 use crate::cli::environment::Environment;
 use crate::explain::Failure;
 use crate::forwarder::Sockets;
 use crate::host::daemon_json::{self, DaemonFile};
 use crate::host::listen::ListenFacts;
+use crate::host::stale::Places;
 use crate::host::{Facts, certs};
+use crate::plan::client;
 use crate::plan::host::{self, DaemonCommand, HostPlan, RUNTIME_DIR};
 use crate::plan::host_refusal::HostRefusal;
 use crate::plan::listen::{self, ListenPlan, PlannedSocket};
@@ -25,10 +27,10 @@ use crate::program::{self, ProgramError};
 use crate::rootless::facts::RootlessFacts;
 use crate::rootless::options::Options;
 use crate::rootless::parent::{Job, Parent};
-use crate::rootless::places::{self, Places};
+use crate::rootless::places;
 use crate::rootless::plan::RootlessPlan;
 use crate::rootless::state::StateDir;
-use crate::rootless::{self, enter};
+use crate::rootless::{self, enter, preflight};
 use crate::supervise::machine::Rules;
 use crate::supervise::names::NameForwarder;
 use crate::supervise::notify::{NotifySocket, Outer};
@@ -97,7 +99,7 @@ pub struct Wishes {
     /// The certificates, where they are our business.
     pub tls: Option<tls::Wish>,
     /// What is wanted of a rootless daemon's namespaces, when we are not root.
-    pub rootless: Option<(Options, Places)>,
+    pub rootless: Option<(Options, places::Places)>,
 }
 
 /// Reads the few things that the `ListenPlan` needs, and makes it.
@@ -134,7 +136,7 @@ pub fn wishes(
 }
 
 /// The wishes for namespaces, when we are not root.
-fn rootless(env: &Environment) -> Result<Option<(Options, Places)>, Failure> {
+fn rootless(env: &Environment) -> Result<Option<(Options, places::Places)>, Failure> {
     if Caller::identity().uid == 0 {
         return Ok(None);
     }
@@ -172,10 +174,10 @@ pub fn decide(wishes: &Wishes, now: OffsetDateTime) -> Result<Decision, Failure>
         None => None,
         Some((options, places)) => {
             let known = RootlessFacts::probe(&wishes.config.env, options, &places.data);
-            Some(
-                rootless::plan::plan(options.clone(), places, &known, &facts.uplink)
-                    .map_err(HostRefusal::Rootless)?,
-            )
+            let mut plan = rootless::plan::plan(options.clone(), places, &known, &facts.uplink)
+                .map_err(HostRefusal::Rootless)?;
+            plan.warnings.extend(preflight::warnings(&known, &plan.net));
+            Some(plan)
         }
     };
     let plan = host::plan(
@@ -224,6 +226,10 @@ pub fn run(form: CommandForm, arguments: &[OsString], caller: &Caller) -> Result
             .chain(arguments.to_vec())
             .collect();
         return Err(program::replace(&words, &caller.env, caller.mask).into());
+    }
+    if wishes.rootless.is_some() {
+        // Before a socket in it makes it with another mode.
+        file::create_directory(&wishes.config.runtime_dir(), 0o700)?;
     }
     let mut sockets = HeldSockets::bind(&wishes.listen)?;
     timeline.mark("sockets");
@@ -346,7 +352,7 @@ fn supervise(
     timeline: Timeline,
     started: Started,
 ) -> u8 {
-    let ping_path = wishes.listen.first_unix().map(PathBuf::from);
+    let ping_path = wishes.listen.first_unix();
     let status = Status {
         state: "starting".into(),
         pid: std::process::id(),
@@ -356,6 +362,7 @@ fn supervise(
         },
         socket: ping_path.clone(),
         endpoints: endpoints(&wishes.listen),
+        client: client::variables(&wishes.config, &wishes.listen),
         warnings: started.warnings,
         phases: Vec::new(),
     };
@@ -371,6 +378,7 @@ fn supervise(
             stop_timeout: stop_timeout(&wishes.config),
             can_ping: ping_path.is_some(),
         },
+        places: Places::of(&wishes.config),
         ping_path,
         names: started.names,
         rootless: started.rootless,
@@ -403,9 +411,8 @@ fn name_forwarder(wanted: Option<Forwarder>) -> Result<Option<NameForwarder>, Fa
 /// # Errors
 /// There is no status file, or it is not ours.
 pub fn read_status(env: &Environment) -> std::io::Result<Status> {
-    let own = enter::places(env.clone()).map(|places| places::own(&places.runtime));
     let mut dirs = vec![PathBuf::from(RUNTIME_DIR)];
-    dirs.extend(own);
+    dirs.extend(enter::runtime_dirs(env).iter().map(|dir| places::own(dir)));
     let files: Vec<_> = dirs.iter().map(|dir| dir.join("status.json")).collect();
     let found = files
         .iter()
@@ -428,7 +435,7 @@ fn endpoints(listen: &ListenPlan) -> Vec<String> {
         PlannedSocket::Unix { path, .. } => format!("unix://{}", path.display()),
         PlannedSocket::Tcp {
             address, security, ..
-        } => format!("tcp://{address} ({security:?})"),
+        } => format!("tcp://{address} ({security})"),
         PlannedSocket::Inherited { fd, name } => format!("fd://{fd} ({name})"),
     });
     held.chain(listen.left_to_dockerd.iter().cloned()).collect()

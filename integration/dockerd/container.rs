@@ -168,6 +168,12 @@ impl Container {
         self.lab.docker(["start", &self.id]).ok();
     }
 
+    /// Waits until a script that runs first is over: before that there are no sockets of ours.
+    #[track_caller]
+    pub(crate) fn until_ours(&self) {
+        self.sh("until [ \"$(readlink /proc/1/exe)\" = /usr/local/bin/dind-init ]; do :; done");
+    }
+
     /// `docker exec`.
     #[track_caller]
     pub(crate) fn exec<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Output {
@@ -195,12 +201,21 @@ impl Container {
         self.lab.docker_reading(tar.into(), words).ok();
     }
 
-    /// The command line of the process that a pid file below /run names.
+    /// Asserts how dockerd was called: what we pass, and what the user gave. Between them there may
+    /// be flags that the machine asks for, about anything but addresses and TLS.
     #[track_caller]
-    pub(crate) fn argv(&self, pid_file: &str) -> String {
-        self.sh(&format!(
-            "tr '\\0' ' ' </proc/$(cat /run/{pid_file})/cmdline | sed 's/ $//'"
-        ))
+    pub(crate) fn dockerd_runs_as(&self, ours: &str, users: &str) {
+        let argv = self.sh("tr '\\0' ' ' </proc/$(cat /run/docker.pid)/cmdline");
+        let argv = argv.trim_end();
+        let middle = argv
+            .strip_prefix(ours)
+            .and_then(|rest| rest.strip_suffix(users));
+        let added = |word: &str| {
+            let flag = word.starts_with("--") && word.contains('=');
+            flag && !word.starts_with("--host") && !word.starts_with("--tls")
+        };
+        let only_added = middle.is_some_and(|middle| middle.split_whitespace().all(added));
+        assert!(only_added, "{argv:?} is not {ours:?} … {users:?}");
     }
 
     /// Waits until it has said something.

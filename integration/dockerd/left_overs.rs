@@ -23,6 +23,7 @@ fn pid_files_that_name_a_living_stranger_do_not_stop_the_start() {
         .args(["--pidfile", "/data/mine.pid"])
         .before(strangers)
         .start();
+    dind.until_ours();
     dind.docker(["version"]);
     let stranger = dind.sh("cat /run/stranger");
     dind.sh(&format!("kill -0 {stranger}"));
@@ -52,6 +53,7 @@ fn dead_sockets_are_replaced() {
         dead /run/dind-init/notify.sock"
     );
     let dind = lab.dind().before(&script).start();
+    dind.until_ours();
     dind.docker(["version"]);
     dind.sh("[ ! -e /run/containerd/containerd.sock ]");
     assert_eq!(dind.stop(), "0");
@@ -64,6 +66,7 @@ fn task_directories_of_a_dead_containerd_are_removed() {
     let tasks = "/run/docker/containerd/daemon/io.containerd.runtime.v2.task/moby";
     let script = format!("mkdir -p {tasks}/feed; echo 4194304 >{tasks}/feed/init.pid");
     let dind = lab.dind().before(&script).start();
+    dind.until_ours();
     dind.docker(["version"]);
     dind.sh(&format!("[ ! -e {tasks}/feed ]"));
     assert_eq!(dind.stop(), "0");

@@ -73,7 +73,7 @@ fn the_clients_variables_in_the_services_environment_change_nothing() {
         client.import_nested();
         workload::run(&client);
         dind.sh("DOCKER_HOST=unix:///var/run/docker.sock DOCKER_TLS_VERIFY= docker version");
-        assert_eq!(dind.argv("docker.pid"), "dockerd --host=fd://", "{suite}");
+        dind.dockerd_runs_as("dockerd --host=fd://", "");
         assert_eq!(dind.stop(), "0", "{suite}");
     }
 }

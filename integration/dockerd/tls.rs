@@ -11,6 +11,9 @@ const CLIENT: [&str; 3] = [
     "DOCKER_CERT_PATH=/certs/client",
 ];
 
+/// What is said of every port that serves without client certificates.
+const WARNING: &str = "whoever reaches it is root here";
+
 fn daemon(lab: &'static Lab, network: &Network, certificates: &Volume) -> Create {
     let create = lab
         .dind()
@@ -84,16 +87,23 @@ fn compose_brings_services_up_over_unix_and_tls() {
     workload::compose(&pair.client);
 }
 
+/// The handshake waits, too, while dockerd is late.
 #[test]
-fn clients_of_all_generations_speak_tls_with_us() {
+fn clients_of_all_generations_speak_tls_with_a_late_dockerd() {
     let Some(lab) = Lab::find() else { return };
     let (network, certificates) = (lab.network(), lab.volume());
-    let _dind = daemon(lab, &network, &certificates).start();
-    for suite in ["bookworm", "trixie", "forky"] {
-        let client = client(lab, suite, &network, &certificates);
-        client.import_nested();
-        workload::run(&client);
-    }
+    let daemon = daemon(lab, &network, &certificates);
+    let _dind = daemon.before_dockerd("sleep 5").start();
+    std::thread::scope(|scope| {
+        for suite in ["bookworm", "trixie", "forky"] {
+            scope.spawn(|| {
+                let client = client(lab, suite, &network, &certificates);
+                client.import_nested();
+                workload::run(&client);
+                workload::build(&client, Builder::BuildKit);
+            });
+        }
+    });
 }
 
 /// GitLab hands a job's variables to its services as well.
@@ -125,6 +135,7 @@ fn nobody_gets_in_without_a_certificate() {
     refused(&["curl", "-sSf", "--insecure", "https://docker:2376/_ping"]);
     refused(&["curl", "-sSf", "http://docker:2375/_ping"]);
     refused(&["sh", "-c", "DOCKER_TLS_VERIFY= docker version"]);
+    assert!(!pair.dind.log().stderr.contains(WARNING));
 }
 
 /// openssl is the judge: chain, names, and what each certificate may be used for.
@@ -176,11 +187,11 @@ fn dockerd_binds_with_the_official_arguments_when_it_is_asked_to() {
         .start();
     let client = client(lab, "forky", &network, &certificates);
     client.sh("until docker version; do :; done");
-    assert_eq!(
-        dind.argv("docker.pid"),
+    dind.dockerd_runs_as(
         "dockerd --host=unix:///var/run/docker.sock --host=tcp://0.0.0.0:2376 --tlsverify \
          --tlscacert /certs/server/ca.pem --tlscert /certs/server/cert.pem \
-         --tlskey /certs/server/key.pem"
+         --tlskey /certs/server/key.pem",
+        "",
     );
 }
 
@@ -195,19 +206,20 @@ fn the_dockerd_form_makes_no_certificates() {
         .start();
     dind.docker(["version"]);
     dind.left_alone("/certs");
-    assert_eq!(dind.argv("docker.pid"), "dockerd --host=fd://");
+    dind.dockerd_runs_as("dockerd --host=fd://", "");
 }
 
 /// S29: never a fall back to plain TCP.
 #[test]
-fn certificates_that_cannot_be_written_end_the_start() {
+fn certificates_that_cannot_be_made_are_refused_and_nothing_is_left() {
     let Some(lab) = Lab::find() else { return };
-    let tmpfs = ["--tmpfs", "/certs:ro"];
-    let create = lab.dind().env("DOCKER_TLS_CERTDIR=/certs").options(tmpfs);
-    let (container, output) = create.run_to_end();
-    assert!(
-        [71, 78].contains(&output.code) && output.stderr.contains("/certs"),
-        "{output}"
-    );
-    container.is_tidy();
+    let certificates = || lab.dind().env("DOCKER_TLS_CERTDIR=/certs");
+    let read_only = certificates().options(["--tmpfs", "/certs:ro"]);
+    let bad_name = certificates().env("DOCKER_TLS_SAN=good,b@d");
+    for (create, what) in [(read_only, "/certs"), (bad_name, "b@d")] {
+        let (container, output) = create.run_to_end();
+        output.refused(what);
+        container.left_alone("/run");
+        container.left_alone("/certs");
+    }
 }

@@ -141,6 +141,8 @@ pub struct Config {
     pub tmp: Switch,
     /// DIND_DNS.
     pub dns: Switch,
+    /// DIND_MTU.
+    pub mtu: Switch,
     /// DOCKER_IPTABLES_LEGACY.
     pub iptables: IptablesWish,
     /// DIND_STOP_TIMEOUT.
@@ -213,6 +215,13 @@ impl Config {
                 san: text(&env, "DOCKER_TLS_SAN").unwrap_or_default(),
             },
         };
+        // What it means is decided before anything else (rootless/enter.rs).
+        word(
+            &env,
+            "DIND_ROOTLESS",
+            (),
+            &[("1", ()), ("true", ()), ("0", ()), ("false", ())],
+        )?;
         let misspelt = env.pairs().iter().filter_map(|(name, _)| {
             let name = name.to_str()?;
             Some((name.to_owned(), settings::misspelt(name)?))
@@ -253,6 +262,7 @@ impl Config {
             cgroup: switch(&env, "DIND_CGROUP")?,
             tmp: switch(&env, "DIND_TMP")?,
             dns: switch(&env, "DIND_DNS")?,
+            mtu: switch(&env, "DIND_MTU")?,
             iptables: match env.get("DOCKER_IPTABLES_LEGACY") {
                 None => IptablesWish::Auto,
                 Some(value) if value.is_empty() => IptablesWish::Default,

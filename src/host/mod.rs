@@ -131,8 +131,14 @@ impl Programs {
             id(path).is_some() && id(path) == id(Path::new("/proc/self/exe"))
         };
         let foreign = ["dind", "docker-init"].iter().filter_map(|name| find(name));
+        // dockerd-rootless.sh has a variable for it.
+        let named = config
+            .env
+            .non_empty("DOCKERD")
+            .and_then(|name| name.to_str());
+        let named = named.filter(|_| config.identity.uid != 0);
         Self {
-            dockerd: find("dockerd"),
+            dockerd: find(named.unwrap_or("dockerd")),
             foreign: foreign.filter(|path| !ours(path)).collect(),
         }
     }

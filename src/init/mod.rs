@@ -7,6 +7,7 @@ mod failure;
 mod message;
 pub mod names;
 pub mod options;
+mod pace;
 mod text;
 
 use std::ffi::{OsStr, OsString};
@@ -19,6 +20,7 @@ use rustix::stdio::{stderr, stdout};
 pub use self::failure::{Finding, StartError};
 use self::message::{Level, Log, Patience};
 use self::options::{Options, Reaped, Receiver, Request, Subreaper, UsageError};
+use self::pace::{NAP, Pace, Rest};
 use crate::explain::{self, Explain, exit};
 use crate::sys::process::{self, Target};
 use crate::sys::signal::{self, OriginalMask, Received};
@@ -39,7 +41,11 @@ pub fn run(argv: &[OsString], env: &[(OsString, OsString)], mask: OriginalMask) 
                 patience: Patience::Block,
             };
             return match start(&options, env, mask, log) {
-                Ok(child) => supervise(child, &options),
+                Ok(child) => {
+                    // The program runs already; the loop needs a small part of what we loaded.
+                    crate::sys::memory::forget_code();
+                    supervise(child, &options)
+                }
                 Err(error) => refuse(log, &error),
             };
         }
@@ -143,13 +149,6 @@ fn variable((name, value): &(OsString, OsString)) -> OsString {
 /// How many orphans are reaped before a signal gets its turn: a storm of them delays no TERM.
 const BATCH: usize = 256;
 
-/// How long the dead may lie in a storm of orphans, so that one wake-up reaps several. No longer
-/// than a scheduler may keep any process waiting; signals are passed on meanwhile.
-const NAP: Duration = Duration::from_millis(2);
-
-/// Rounds of reaping that follow each other faster than this are a storm.
-const STORM: Duration = Duration::from_millis(4);
-
 /// Passes signals and reaps until the child is gone; returns the exit code.
 fn supervise(child: Pid, options: &Options) -> u8 {
     let log = Log {
@@ -161,7 +160,7 @@ fn supervise(child: Pid, options: &Options) -> u8 {
         Receiver::Child => Target::Process(child),
         Receiver::Group => Target::Group(child),
     };
-    let mut reaped_at: Option<Instant> = None;
+    let mut pace = Pace::default();
     loop {
         let round = reap(child, options.reaped, log);
         if let Some(status) = round.child {
@@ -169,19 +168,14 @@ fn supervise(child: Pid, options: &Options) -> u8 {
             return exit_code(status, options);
         }
         // A SIGCHLD that comes while we reap, or nap, stays pending: no death goes unseen.
-        let received = match round.orphans {
-            0 => signal::wait().map(Some),
-            BATCH.. => signal::wait_but_for_children(Duration::ZERO),
-            _ => {
-                let now = Instant::now();
-                let storm = reaped_at.is_some_and(|before| now.duration_since(before) < STORM);
-                reaped_at = Some(now);
-                if storm {
-                    signal::wait_but_for_children(NAP)
-                } else {
-                    signal::wait().map(Some)
-                }
-            }
+        let rest = match round.orphans {
+            0 => pace.quiet(),
+            orphans => pace.after(orphans, Instant::now()),
+        };
+        let received = match rest {
+            _ if round.orphans == BATCH => signal::wait_but_for_children(Duration::ZERO),
+            Rest::Nap => signal::wait_but_for_children(NAP),
+            Rest::Sleep => signal::wait().map(Some),
         };
         match received {
             Ok(Some(received)) => pass_on(received, own, receiver, log),

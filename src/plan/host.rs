@@ -327,6 +327,15 @@ impl fmt::Display for HostPlan {
         if let Some(rootless) = &self.rootless {
             write!(f, "{rootless}")?;
         }
+        if let Some(Forwarder { address, upstream }) = &self.forwarder {
+            writeln!(
+                f,
+                "   start  forwarder for names on {address}, which asks {upstream:?}"
+            )?;
+        }
+        for flag in &self.flags {
+            writeln!(f, "   flag   --{}={}: {}", flag.name, flag.value, flag.why)?;
+        }
         let argv: Vec<_> = self
             .daemon
             .argv

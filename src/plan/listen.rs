@@ -173,6 +173,14 @@ pub fn plan(
     let addresses = addresses(config, file)?;
     let mut plan = ListenPlan::default();
     if addresses.is_empty() {
+        let hosts = file
+            .get("hosts")
+            .and_then(serde_json::Value::as_array)
+            .into_iter()
+            .flatten();
+        plan.left_to_dockerd = hosts
+            .filter_map(|host| Some(host.as_str()?.to_owned()))
+            .collect();
         let path = file.path.display();
         plan.notes.push(format!(
             "{path} has a key \"hosts\": dockerd listens there and nowhere else"
@@ -357,13 +365,19 @@ impl ListenPlan {
         })
     }
 
-    /// The first unix socket: the one that we ping ourselves.
+    /// The first unix socket, whoever binds it: the one that we ping ourselves.
     #[must_use]
-    pub fn first_unix(&self) -> Option<&Path> {
-        self.sockets.iter().find_map(|socket| match socket {
-            PlannedSocket::Unix { path, .. } => Some(path.as_path()),
+    pub fn first_unix(&self) -> Option<PathBuf> {
+        let held = self.sockets.iter().find_map(|socket| match socket {
+            PlannedSocket::Unix { path, .. } => Some(path.clone()),
             PlannedSocket::Tcp { .. } | PlannedSocket::Inherited { .. } => None,
-        })
+        });
+        let left = || {
+            self.left_to_dockerd
+                .iter()
+                .find_map(|host| host.strip_prefix("unix://"))
+        };
+        held.or_else(|| left().map(PathBuf::from))
     }
 }
 
@@ -396,12 +410,7 @@ impl fmt::Display for ListenPlan {
                     ..
                 } => {
                     let both = if *dual_stack { ", IPv4 and IPv6" } else { "" };
-                    let tls = match security {
-                        TcpSecurity::Plain => "plain HTTP",
-                        TcpSecurity::Encrypted => "TLS without client certificates",
-                        TcpSecurity::Verified => "TLS with client certificates",
-                    };
-                    writeln!(f, "   bind   tcp://{address} ({tls}{both})")?;
+                    writeln!(f, "   bind   tcp://{address} ({security}{both})")?;
                 }
                 PlannedSocket::Inherited { fd, name } => {
                     writeln!(f, "   keep   fd://{fd} ({name})")?;

@@ -2,6 +2,7 @@
 //! call; the same inputs give the same plan, so a dry run is the plan printed.
 
 pub mod address;
+pub mod client;
 pub mod dockerd;
 pub mod host;
 pub mod host_refusal;

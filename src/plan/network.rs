@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use serde::Serialize;
 
 use super::dockerd::{AddedFlag, user_set};
-use crate::cli::config::{Config, Switch};
+use crate::cli::config::{Config, SocketHolder, Switch};
 use crate::host::daemon_json::DaemonFile;
 use crate::host::net4::Net4;
 use crate::host::uplink::{UplinkFacts, only_loopback};
@@ -32,7 +32,7 @@ pub struct Forwarder {
     pub upstream: Vec<IpAddr>,
 }
 
-/// Decides. `version` is dockerd's major version where it is known.
+/// Decides, except where dockerd was to get exactly the official arguments. `version` is dockerd's major version where it is known.
 #[must_use]
 pub fn plan(
     config: &Config,
@@ -40,6 +40,9 @@ pub fn plan(
     facts: &UplinkFacts,
     version: Option<u32>,
 ) -> NetworkPlan {
+    if config.holder == SocketHolder::Dockerd {
+        return NetworkPlan::default();
+    }
     let mut plan = NetworkPlan {
         flags: mtu(config, file, facts, version),
         forwarder: None,
@@ -104,7 +107,8 @@ fn mtu(
     facts: &UplinkFacts,
     version: Option<u32>,
 ) -> Vec<AddedFlag> {
-    let Some(mtu) = facts.mtu().filter(|mtu| *mtu != DEFAULT_MTU) else {
+    let differs = |mtu: &u32| *mtu != DEFAULT_MTU && config.mtu == Switch::Auto;
+    let Some(mtu) = facts.mtu().filter(differs) else {
         return Vec::new();
     };
     let why = format!(

@@ -1,5 +1,7 @@
 //! What protects dockerd's TCP sockets, from its flags and its file.
 
+use std::fmt;
+
 use serde::Serialize;
 
 use crate::cli::config::{CommandForm, Config, TlsWish};
@@ -16,6 +18,16 @@ pub enum TcpSecurity {
     Encrypted,
     /// TLS with client certificates.
     Verified,
+}
+
+impl fmt::Display for TcpSecurity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Plain => "plain HTTP",
+            Self::Encrypted => "TLS without client certificates",
+            Self::Verified => "TLS with client certificates",
+        })
+    }
 }
 
 /// The TLS flags that the official entrypoint adds, with their paths below the directory.

@@ -23,7 +23,7 @@ use crate::sys::userns;
 #[must_use]
 pub fn wanted(env: &Environment) -> bool {
     let value = env.non_empty("DIND_ROOTLESS");
-    value.is_some_and(|value| ["1", "true", "yes", "on"].iter().any(|yes| value == *yes))
+    value.is_some_and(|value| value == "1" || value == "true")
 }
 
 /// Becomes the user of the image, if we are root and that was asked for.
@@ -185,6 +185,26 @@ pub fn places(env: Environment) -> Result<Places, NotWritable> {
     let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
     let home = places::passwd(&passwd, uid).map(|(_, _, home)| home);
     places::decide(env, uid, home, writable)
+}
+
+/// Where the runtime directory of a running daemon may be: ours, and, for root, that of the user
+/// that a daemon became.
+#[must_use]
+pub fn runtime_dirs(env: &Environment) -> Vec<PathBuf> {
+    let mut dirs: Vec<PathBuf> = places(env.clone())
+        .map(|places| places.runtime)
+        .into_iter()
+        .collect();
+    if rustix::process::geteuid().is_root() && wanted(env) {
+        let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+        let asked = env.non_empty("DIND_ROOTLESS_USER");
+        let asked = asked.map(|user| user.to_string_lossy().into_owned());
+        if let Some(user) = find_user(&passwd, asked.as_deref()) {
+            dirs.push(format!("/run/user/{}", user.uid).into());
+            dirs.push(user.home.join(".docker/run"));
+        }
+    }
+    dirs
 }
 
 /// Whether a directory can be written, or the first one above it that exists.

@@ -36,6 +36,9 @@ use crate::sys::spawn::{self, ProcessGroup};
 /// namespaces), and scripts ask before they use it.
 const LEVEL: [(&str, &str); 3] = [("major", "1"), ("minor", "1"), ("patch", "1")];
 
+const USAGE: &str = "usage: rootlesskit [flags] COMMAND [arguments]\n\
+                     The flags are those of rootlesskit; dind-init makes the namespaces.\n";
+
 /// Runs the command and returns its exit code.
 ///
 /// # Errors
@@ -45,9 +48,13 @@ pub fn run(words: &[OsString], caller: &Caller) -> Result<u8, Failure> {
     let words_text: Vec<String> = words.iter().map(text).collect();
     let (flags, rest) = Flags::parse(&words_text).map_err(BadOption::from)?;
     let command = words.get(words.len() - rest.len()..).unwrap_or_default();
-    if let Some(text) = printed(&flags, command) {
+    if let Some(text) = printed(&flags) {
         log::stdout(&text);
         return Ok(0);
+    }
+    if command.is_empty() {
+        log::stderr(USAGE);
+        return Ok(exit::USAGE);
     }
     let options = Options::for_persona(&flags)?;
     let env = enter::become_user(caller.env.clone())?;
@@ -83,32 +90,33 @@ pub fn run(words: &[OsString], caller: &Caller) -> Result<u8, Failure> {
         let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
     }
     job_env = plan.environment(job_env);
-    let mut parent = parent::launch(
-        &plan,
-        StateDir::take(&plan.state)?,
-        Job {
-            program,
-            argv: command.to_vec(),
-            env: job_env,
-            mask: caller.mask,
-            group: ProcessGroup::Foreground,
-            sockets: &mut sockets,
-            notify: None,
-            dockerd: false,
-        },
-    )?;
-    sockets.close();
-    crate::sys::memory::forget_code();
-    let outcome = follow::follow(parent.child, &signals, &mut parent);
-    parent.stop();
+    let state = StateDir::take(&plan.state)?;
+    let job = Job {
+        program,
+        argv: command.to_vec(),
+        env: job_env,
+        mask: caller.mask,
+        group: ProcessGroup::Foreground,
+        sockets: &mut sockets,
+        notify: None,
+        dockerd: false,
+    };
+    let launched = parent::launch(&plan, state, job);
+    let outcome = launched.map(|mut parent| {
+        sockets.close();
+        crate::sys::memory::forget_code();
+        let outcome = follow::follow(parent.child, &signals, &mut parent);
+        parent.stop();
+        outcome
+    });
     if !flags.has("state-dir") {
         state::remove(&plan.state);
     }
-    Ok(outcome.exit_code())
+    Ok(outcome?.exit_code())
 }
 
 /// What is printed instead of running a command.
-fn printed(flags: &Flags, command: &[OsString]) -> Option<String> {
+fn printed(flags: &Flags) -> Option<String> {
     if flags.switch("version") == Some(true) {
         return Some(format!(
             "rootlesskit version {}+dind-init\n",
@@ -119,9 +127,7 @@ fn printed(flags: &Flags, command: &[OsString]) -> Option<String> {
         let number = LEVEL.iter().find(|(name, _)| *name == part)?.1;
         return Some(format!("{number}\n"));
     }
-    let usage = "usage: rootlesskit [flags] COMMAND [arguments]\n\
-                 The flags are those of rootlesskit; dind-init makes the namespaces.\n";
-    (flags.switch("help") == Some(true) || command.is_empty()).then(|| usage.to_owned())
+    (flags.switch("help") == Some(true)).then(|| USAGE.to_owned())
 }
 
 fn decide(options: Options, env: &Environment) -> Result<plan::RootlessPlan, Failure> {

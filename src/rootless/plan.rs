@@ -59,7 +59,6 @@ pub fn plan(
     warnings.extend(places.notes.iter().cloned());
     warnings.extend(maps.notes.iter().cloned());
     warnings.extend(net.notes.iter().cloned());
-    warnings.extend(preflight::warnings(facts, &net));
     let driver = facts.driver(net.driver).cloned();
     let state = options.state_dir.clone();
     Ok(RootlessPlan {

@@ -173,9 +173,9 @@ fn tap(step: &str, errno: i32) -> RootlessRefusal {
     }
 }
 
-/// What works, but not as well as it could.
+/// What works for dockerd, but not as well as it could.
 #[must_use]
-pub(super) fn warnings(facts: &RootlessFacts, net: &NetPlan) -> Vec<String> {
+pub fn warnings(facts: &RootlessFacts, net: &NetPlan) -> Vec<String> {
     let mut found = Vec::new();
     if let crate::sys::trial::Tried::Unknown(why) = &facts.trial {
         found.push(format!("the trial of namespaces has no answer: {why}"));

@@ -126,6 +126,9 @@ impl StateDir {
 /// Removes a directory that was made for one run.
 pub fn remove(path: &Path) {
     // Tolerated: what somebody put there is not ours to remove.
+    for name in LEFT {
+        let _ = fs::remove_file(path.join(name));
+    }
     let _ = fs::remove_file(path.join("lock"));
     let _ = fs::remove_dir(path);
 }

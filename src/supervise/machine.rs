@@ -13,7 +13,10 @@ pub const PING_PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     /// It runs and has not said `READY=1`.
-    Starting,
+    Starting {
+        /// Signals that would kill it now.
+        held: Held,
+    },
     /// It said so; our `/_ping` is under way.
     Confirming {
         /// When we stop waiting for the answer.
@@ -37,6 +40,32 @@ pub enum State {
         /// Our exit code.
         code: u8,
     },
+}
+
+/// SIGHUP and SIGUSR1 that came before `READY=1`. dockerd reloads and dumps its stacks on them,
+/// but only once its handlers are set; until then their default action ends it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Held {
+    hup: bool,
+    usr1: bool,
+}
+
+impl Held {
+    /// The signals that are held at all.
+    const SIGNALS: [i32; 2] = [libc::SIGHUP, libc::SIGUSR1];
+
+    fn with(self, signal: i32) -> Self {
+        Self {
+            hup: self.hup || signal == libc::SIGHUP,
+            usr1: self.usr1 || signal == libc::SIGUSR1,
+        }
+    }
+
+    fn forward(self) -> impl Iterator<Item = Action> {
+        let [hup, usr1] = Self::SIGNALS.map(Action::Forward);
+        let hup = self.hup.then_some(hup);
+        hup.into_iter().chain(self.usr1.then_some(usr1))
+    }
 }
 
 /// How a process ended.
@@ -130,9 +159,11 @@ pub struct Rules {
 pub fn deadline(state: State) -> Option<Millis> {
     match state {
         State::Confirming { until } | State::Stopping { until, .. } => Some(until),
-        State::Starting | State::Ready | State::Reloading | State::Killed | State::Ended { .. } => {
-            None
-        }
+        State::Starting { .. }
+        | State::Ready
+        | State::Reloading
+        | State::Killed
+        | State::Ended { .. } => None,
     }
 }
 
@@ -181,6 +212,10 @@ pub fn step(rules: Rules, state: State, event: Event, now: Millis) -> (State, Ve
             let actions = vec![AnnounceStopping, CloseListeners, Forward(libc::SIGTERM)];
             (State::Stopping { until, asked: 1 }, actions)
         }
+        (State::Starting { held }, Event::Signal(signal)) if Held::SIGNALS.contains(&signal) => {
+            let held = held.with(signal);
+            (State::Starting { held }, vec![])
+        }
         (_, Event::Signal(signal)) => (state, vec![Forward(signal)]),
 
         (State::Stopping { .. }, Event::Deadline) => (State::Killed, vec![ReportKill, Kill]),
@@ -191,22 +226,27 @@ pub fn step(rules: Rules, state: State, event: Event, now: Millis) -> (State, Ve
             (State::Ready, vec![AnnounceReady { confirmed: true }])
         }
 
-        (State::Starting, Event::Notice(Notice::Ready)) if rules.can_ping => (
-            State::Confirming {
-                until: after(now, PING_PATIENCE),
-            },
-            vec![Ping],
-        ),
-        (State::Starting | State::Reloading, Event::Notice(Notice::Ready)) => {
+        (State::Starting { held }, Event::Notice(Notice::Ready)) if rules.can_ping => {
+            let until = after(now, PING_PATIENCE);
+            let actions = [Ping].into_iter().chain(held.forward()).collect();
+            (State::Confirming { until }, actions)
+        }
+        (State::Starting { held }, Event::Notice(Notice::Ready)) => {
+            let ready = AnnounceReady { confirmed: false };
+            let actions = [ready].into_iter().chain(held.forward()).collect();
+            (State::Ready, actions)
+        }
+        (State::Reloading, Event::Notice(Notice::Ready)) => {
             (State::Ready, vec![AnnounceReady { confirmed: false }])
         }
         (State::Ready, Event::Notice(Notice::Reloading)) => {
             (State::Reloading, vec![AnnounceReloading])
         }
         // It stops by itself: its exit code will be ours.
-        (State::Starting | State::Ready | State::Reloading, Event::Notice(Notice::Stopping)) => {
-            (state, vec![AnnounceStopping])
-        }
+        (
+            State::Starting { .. } | State::Ready | State::Reloading,
+            Event::Notice(Notice::Stopping),
+        ) => (state, vec![AnnounceStopping]),
 
         // Repeated or late notices and answers say nothing new.
         (_, Event::Notice(_) | Event::PingAnswered | Event::PingFailed | Event::Deadline) => {
@@ -226,13 +266,15 @@ mod tests {
     };
 
     fn run(events: &[Event]) -> (State, Vec<Action>) {
-        events
-            .iter()
-            .fold((State::Starting, vec![]), |(state, mut actions), event| {
+        let held = Held::default();
+        events.iter().fold(
+            (State::Starting { held }, vec![]),
+            |(state, mut actions), event| {
                 let (state, more) = step(RULES, state, *event, 0);
                 actions.extend(more);
                 (state, actions)
-            })
+            },
+        )
     }
 
     #[test]
@@ -297,17 +339,25 @@ mod tests {
     }
 
     #[test]
-    fn hup_and_usr1_reach_dockerd_in_every_living_state() {
+    fn signals_reach_dockerd_in_every_living_state() {
         for signal in [libc::SIGHUP, libc::SIGUSR1, libc::SIGQUIT, libc::SIGWINCH] {
-            for before in [
-                &[][..],
-                &[Event::Notice(Notice::Ready)],
-                &[Event::Signal(libc::SIGTERM)],
-            ] {
-                let (_, actions) = run(&[before, &[Event::Signal(signal)]].concat());
+            for before in [Event::Notice(Notice::Ready), Event::Signal(libc::SIGTERM)] {
+                let (_, actions) = run(&[before, Event::Signal(signal)]);
                 assert_eq!(actions.last(), Some(&Action::Forward(signal)));
             }
         }
+        let (_, actions) = run(&[Event::Signal(libc::SIGWINCH)]);
+        assert_eq!(actions, [Action::Forward(libc::SIGWINCH)]);
+    }
+
+    #[test]
+    fn hup_and_usr1_are_held_until_dockerd_is_ready() {
+        let early = [libc::SIGUSR1, libc::SIGHUP, libc::SIGUSR1].map(Event::Signal);
+        let (state, actions) = run(&early);
+        assert!(matches!(state, State::Starting { .. }) && actions.is_empty());
+        let (_, actions) = run(&[&early[..], &[Event::Notice(Notice::Ready)]].concat());
+        let expected = [libc::SIGHUP, libc::SIGUSR1].map(Action::Forward);
+        assert_eq!(actions, [&[Action::Ping], &expected[..]].concat());
     }
 
     fn any_event() -> impl Strategy<Value = Event> {

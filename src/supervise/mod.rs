@@ -3,6 +3,7 @@
 //! The border: nothing below may end the process but the machine's own decision. Failures are
 //! logged, and the loop goes on.
 
+mod greeting;
 pub mod machine;
 pub mod names;
 pub mod notify;
@@ -18,13 +19,15 @@ use nix::sys::signalfd::SignalFd;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, WaitOptions};
 
-use self::machine::{Action, Event, Outcome, Rules, State};
+use self::greeting::greeting;
+use self::machine::{Action, Event, Held, Outcome, Rules, State};
 use self::names::NameForwarder;
 use self::notify::{NotifySocket, Outer};
 use self::ping::Ping;
 use self::status::StatusFile;
 use self::timeline::Timeline;
-use crate::apply::listen::HeldSockets;
+use crate::apply::{file, listen::HeldSockets};
+use crate::host::stale::{self, Places};
 use crate::rootless::parent::Parent;
 
 /// Everything that lives while dockerd runs.
@@ -50,12 +53,16 @@ pub struct Supervisor {
     pub timeline: Timeline,
     /// The machine's rules.
     pub rules: Rules,
+    /// Where a killed dockerd leaves its pid file.
+    pub places: Places,
 }
 
 impl Supervisor {
     /// Runs until dockerd is gone; returns our exit code.
     pub fn run(mut self, signals: &SignalFd) -> u8 {
-        let mut state = State::Starting;
+        let mut state = State::Starting {
+            held: Held::default(),
+        };
         let mut ping = None;
         loop {
             for event in self.wait(state, signals, &mut ping) {
@@ -180,15 +187,12 @@ impl Supervisor {
                 self.timeline.mark("ready");
                 self.outer.send("READY=1");
                 self.status.write("ready", &self.timeline);
-                let after = self.timeline.start().elapsed();
-                if confirmed || self.ping_path.is_none() {
-                    tracing::info!("ready after {:.2} s", after.as_secs_f64());
-                } else {
-                    tracing::warn!(
-                        "dockerd says that it is ready after {:.2} s, but /_ping has no answer",
-                        after.as_secs_f64()
-                    );
+                tracing::info!("{}", greeting(&self.status.status));
+                if !confirmed && self.ping_path.is_some() {
+                    tracing::warn!("dockerd says that it is ready, but /_ping has no answer");
                 }
+                // What the start needed is not needed any more.
+                crate::sys::memory::forget_code();
             }
             Action::AnnounceReloading => {
                 self.outer.send("RELOADING=1");
@@ -225,6 +229,14 @@ impl Supervisor {
 
     fn clean_up(&mut self, code: u8) {
         self.sockets.unlink();
+        // A TERM that comes before dockerd has set its handlers kills it: nobody else removes its
+        // pid file then. After a clean end nothing is found. Trees are left to the next start,
+        // which looks again.
+        for left in stale::find(&self.places).iter().filter(|left| !left.tree) {
+            if let Err(error) = file::remove(&left.path) {
+                tracing::warn!("{}", crate::explain::one_line(&error));
+            }
+        }
         if let Some(names) = &mut self.names {
             names.stop();
         }

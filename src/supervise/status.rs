@@ -17,7 +17,7 @@ pub struct Phase {
 }
 
 /// What is known about the daemon.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     /// `starting`, `ready`, `reloading`, `stopping`, `ended`.
     pub state: String,
@@ -29,6 +29,9 @@ pub struct Status {
     pub socket: Option<PathBuf>,
     /// Where the API is served.
     pub endpoints: Vec<String>,
+    /// What a client sets to get there.
+    #[serde(default)]
+    pub client: String,
     /// What the user should know.
     pub warnings: Vec<String>,
     /// The start.
@@ -74,6 +77,9 @@ impl Status {
         ));
         for endpoint in &self.endpoints {
             text.push_str(&format!("endpoint   {endpoint}\n"));
+        }
+        if !self.client.is_empty() {
+            text.push_str(&format!("clients    {}\n", self.client));
         }
         for warning in &self.warnings {
             text.push_str(&format!("warning    {warning}\n"));
@@ -127,17 +133,12 @@ mod tests {
             at_ms,
         };
         let status = Status {
-            state: "ready".into(),
-            pid: 1,
-            dockerd: 7,
-            socket: None,
-            endpoints: vec![],
-            warnings: vec![],
             phases: vec![
                 phase("sockets", 1.0),
                 phase("exec", 5.0),
                 phase("ready", 10.0),
             ],
+            ..Status::default()
         };
         expect_test::expect![[r#"
             sockets                1.0 ms  +     1.0  █████
