@@ -18,25 +18,21 @@ use crate::host::listen::ListenFacts;
 use crate::host::stale::Places;
 use crate::host::{Facts, certs};
 use crate::plan::client;
-use crate::plan::host::{self, DaemonCommand, HostPlan, RUNTIME_DIR};
-use crate::plan::host_refusal::HostRefusal;
+use crate::plan::host::{self, DaemonCommand, HostPlan};
 use crate::plan::listen::{self, ListenPlan, PlannedSocket};
 use crate::plan::network::Forwarder;
 use crate::plan::tls_mode;
 use crate::program::{self, ProgramError};
-use crate::rootless::facts::RootlessFacts;
-use crate::rootless::options::Options;
-use crate::rootless::parent::{Job, Parent};
-use crate::rootless::places;
+use crate::rootless::daemon::RootlessWishes;
+use crate::rootless::parent::Parent;
 use crate::rootless::plan::RootlessPlan;
-use crate::rootless::state::StateDir;
-use crate::rootless::{self, enter, preflight};
+use crate::rootless::{self, enter};
+use crate::supervise::Supervisor;
 use crate::supervise::machine::Rules;
 use crate::supervise::names::NameForwarder;
 use crate::supervise::notify::{NotifySocket, Outer};
 use crate::supervise::status::{Status, StatusFile};
 use crate::supervise::timeline::Timeline;
-use crate::supervise::{Supervisor, status};
 use crate::sys::signal::{self, OriginalMask};
 use crate::sys::spawn::{self, ProcessGroup, Spawn};
 use crate::tls::{self, Names};
@@ -99,7 +95,7 @@ pub struct Wishes {
     /// The certificates, where they are our business.
     pub tls: Option<tls::Wish>,
     /// What is wanted of a rootless daemon's namespaces, when we are not root.
-    pub rootless: Option<(Options, places::Places)>,
+    pub rootless: Option<RootlessWishes>,
 }
 
 /// Reads the few things that the `ListenPlan` needs, and makes it.
@@ -111,14 +107,14 @@ pub fn wishes(
     arguments: &[OsString],
     env: Environment,
 ) -> Result<Wishes, Failure> {
-    let rootless = rootless(&env)?;
+    let rootless = rootless::daemon::wishes(&env)?;
     let env = rootless
         .as_ref()
-        .map_or(env, |(_, places)| places.env.clone());
+        .map_or(env, |wishes| wishes.places.env.clone());
     let config = Config::new(form, arguments, env, Caller::identity())?;
     let path = match (config.daemon.value("config-file"), &rootless) {
         (Some(path), _) => PathBuf::from(path),
-        (None, Some((_, places))) => places.config.join("daemon.json"),
+        (None, Some(wishes)) => wishes.places.config.join("daemon.json"),
         (None, None) => PathBuf::from(daemon_json::DEFAULT_PATH),
     };
     let file = DaemonFile::read(&path);
@@ -133,15 +129,6 @@ pub fn wishes(
         tls,
         rootless,
     })
-}
-
-/// The wishes for namespaces, when we are not root.
-fn rootless(env: &Environment) -> Result<Option<(Options, places::Places)>, Failure> {
-    if Caller::identity().uid == 0 {
-        return Ok(None);
-    }
-    let options = Options::for_dockerd(env)?;
-    Ok(Some((options, enter::places(env.clone())?)))
 }
 
 /// What was decided about the machine.
@@ -170,16 +157,11 @@ pub fn decide(wishes: &Wishes, now: OffsetDateTime) -> Result<Decision, Failure>
         )?),
     };
     let lines = certificates.map(|plan| plan.lines());
-    let rootless = match &wishes.rootless {
-        None => None,
-        Some((options, places)) => {
-            let known = RootlessFacts::probe(&wishes.config.env, options, &places.data);
-            let mut plan = rootless::plan::plan(options.clone(), places, &known, &facts.uplink)
-                .map_err(HostRefusal::Rootless)?;
-            plan.warnings.extend(preflight::warnings(&known, &plan.net));
-            Some(plan)
-        }
-    };
+    let rootless = wishes
+        .rootless
+        .as_ref()
+        .map(|wishes| rootless::daemon::decide(wishes, &facts.uplink))
+        .transpose()?;
     let plan = host::plan(
         &wishes.config,
         &wishes.file,
@@ -311,21 +293,7 @@ fn begin(
     sockets: &mut HeldSockets,
 ) -> Result<(rustix::process::Pid, Option<Parent>), Failure> {
     if let Some(plan) = rootless {
-        let state = StateDir::take(&plan.state)?;
-        let parent = rootless::parent::launch(
-            plan,
-            state,
-            Job {
-                program: daemon.program,
-                argv: daemon.argv,
-                env: daemon.env,
-                mask: caller.mask,
-                group: ProcessGroup::Own,
-                sockets,
-                notify: Some(daemon.notify_socket),
-                dockerd: true,
-            },
-        )?;
+        let parent = rootless::daemon::begin(plan, daemon, caller.mask, sockets)?;
         return Ok((parent.child, Some(parent)));
     }
     let spawned = spawn::spawn(&Spawn {
@@ -404,22 +372,6 @@ fn name_forwarder(wanted: Option<Forwarder>) -> Result<Option<NameForwarder>, Fa
         )
     })?;
     Ok(Some(NameForwarder::new(sockets, upstream)))
-}
-
-/// The status of the running daemon: root's, else that of the user that we are.
-///
-/// # Errors
-/// There is no status file, or it is not ours.
-pub fn read_status(env: &Environment) -> std::io::Result<Status> {
-    let mut dirs = vec![PathBuf::from(RUNTIME_DIR)];
-    dirs.extend(enter::runtime_dirs(env).iter().map(|dir| places::own(dir)));
-    let files: Vec<_> = dirs.iter().map(|dir| dir.join("status.json")).collect();
-    let found = files
-        .iter()
-        .find(|path| path.exists())
-        .or_else(|| files.last());
-    let bytes = std::fs::read(found.cloned().unwrap_or_default())?;
-    Ok(serde_json::from_slice::<status::Status>(&bytes)?)
 }
 
 /// One second less than `docker stop` grants; two less than a pod's grace period.

@@ -16,6 +16,7 @@ use crate::host::Facts;
 use crate::host::network::NetworkFacts;
 use crate::plan::host;
 use crate::rootless::enter;
+use crate::supervise::status;
 use crate::{apply, init, log, program, rootless};
 
 /// Runs what argv names; the exit code is the result of either kind.
@@ -84,7 +85,7 @@ fn command(command: Command, caller: &Caller) -> Result<u8, Failure> {
         }
         Command::Wait(args) => return wait::run(&args, &caller.env, caller.mask, &mut log::Stderr),
         Command::Probe(args) => {
-            let running = daemon::read_status(&caller.env)
+            let running = status::read(&caller.env)
                 .ok()
                 .and_then(|status| status.socket);
             let guess = || probe::own_socket(&caller.env, Caller::identity().uid);
@@ -96,7 +97,7 @@ fn command(command: Command, caller: &Caller) -> Result<u8, Failure> {
             let lines = shell::lines(&wait::endpoint_now(&args, &caller.env)?)?;
             log::stdout_bytes(lines.as_encoded_bytes());
         }
-        Command::Status { json, timeline } => return Ok(status(json, timeline, caller)),
+        Command::Status { json, timeline } => return Ok(show_status(json, timeline, caller)),
         // For the help text only: `run` deals with the word before clap reads it.
         Command::Init { words } => return Ok(init::run(&words, caller.env.pairs(), caller.mask)),
         Command::ForwardNames { upstream } => {
@@ -176,8 +177,8 @@ fn plan(words: &[OsString], json: bool, caller: &Caller) -> Result<u8, Failure> 
     }
 }
 
-fn status(json: bool, timeline: bool, caller: &Caller) -> u8 {
-    match daemon::read_status(&caller.env) {
+fn show_status(json: bool, timeline: bool, caller: &Caller) -> u8 {
+    match status::read(&caller.env) {
         Ok(status) if json => print_json(&status),
         Ok(status) if timeline => log::stdout(&status.chart()),
         Ok(status) => log::stdout(&status.text()),

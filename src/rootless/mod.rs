@@ -16,6 +16,7 @@
 mod api;
 pub mod channel;
 mod child;
+pub mod daemon;
 pub mod driver;
 pub mod enter;
 pub mod error;
@@ -37,6 +38,7 @@ pub mod preflight;
 pub mod refusal;
 pub mod state;
 pub mod trial;
+mod wishes;
 
 use std::ffi::OsString;
 use std::fs::File;

@@ -1,0 +1,77 @@
+//! The rootless half of the main job ([`crate::daemon`]): wishes, decision, start.
+
+use super::enter;
+use super::facts::RootlessFacts;
+use super::options::Options;
+use super::parent::{self, Job, Parent};
+use super::places::Places;
+use super::plan::{self, RootlessPlan};
+use super::preflight;
+use super::state::StateDir;
+use crate::apply::listen::HeldSockets;
+use crate::cli::environment::Environment;
+use crate::explain::Failure;
+use crate::host::uplink::UplinkFacts;
+use crate::plan::host::DaemonCommand;
+use crate::plan::host_refusal::HostRefusal;
+use crate::sys::signal::OriginalMask;
+use crate::sys::spawn::ProcessGroup;
+
+/// What is wanted of the namespaces.
+#[derive(Debug)]
+pub struct RootlessWishes {
+    /// Flags and variables.
+    pub options: Options,
+    /// Where things are.
+    pub places: Places,
+}
+
+/// The wishes, when we are not root.
+///
+/// # Errors
+/// A wish that cannot be honoured, or directories that cannot be written.
+pub fn wishes(env: &Environment) -> Result<Option<RootlessWishes>, Failure> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(None);
+    }
+    Ok(Some(RootlessWishes {
+        options: Options::for_dockerd(env)?,
+        places: enter::places(env.clone())?,
+    }))
+}
+
+/// Looks at the machine and decides.
+///
+/// # Errors
+/// There is nothing to plan with; see [`plan::plan`].
+pub fn decide(wishes: &RootlessWishes, uplink: &UplinkFacts) -> Result<RootlessPlan, HostRefusal> {
+    let RootlessWishes { options, places } = wishes;
+    let facts = RootlessFacts::probe(&places.env, options, &places.data);
+    let mut plan = plan::plan(options.clone(), places, &facts, uplink)?;
+    plan.warnings.extend(preflight::warnings(&facts, &plan.net));
+    Ok(plan)
+}
+
+/// Starts dockerd in its namespaces.
+///
+/// # Errors
+/// Another run has the state directory, or a step that failed.
+pub fn begin(
+    plan: &RootlessPlan,
+    daemon: DaemonCommand,
+    mask: OriginalMask,
+    sockets: &mut HeldSockets,
+) -> Result<Parent, Failure> {
+    let state = StateDir::take(&plan.state)?;
+    let job = Job {
+        program: daemon.program,
+        argv: daemon.argv,
+        env: daemon.env,
+        mask,
+        group: ProcessGroup::Own,
+        sockets,
+        notify: Some(daemon.notify_socket),
+        dockerd: true,
+    };
+    Ok(parent::launch(plan, state, job)?)
+}
