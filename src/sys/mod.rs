@@ -4,6 +4,7 @@
 //! wraps 0, 1 or 2, and never a descriptor that somebody else owns.
 
 pub mod confine;
+pub mod datagram;
 pub mod entry;
 pub mod memory;
 pub mod net;
