@@ -2,5 +2,6 @@
 //! dockerd says by a REST API which.
 
 pub mod address;
+pub mod api;
 pub mod spec;
 pub mod table;
