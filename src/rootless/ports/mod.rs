@@ -3,5 +3,6 @@
 
 pub mod address;
 pub mod api;
+pub mod bind;
 pub mod spec;
 pub mod table;
