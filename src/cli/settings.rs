@@ -136,6 +136,14 @@ pub const SETTINGS: &[Setting] = &[
         official: false,
     },
     Setting {
+        name: "DIND_ROOTLESS_PORTS",
+        values: "auto, tap, loopback",
+        default: "auto: loopback when the container has an address of the IPv6 internet, else tap",
+        doc: "Where dockerd maps published ports to: tap is faster and keeps client addresses; \
+              loopback can publish on IPv6 alone.",
+        official: false,
+    },
+    Setting {
         name: "DIND_ROOTLESS_SINGLE_ID",
         values: "1, or nothing",
         default: "nothing: subordinate ids are needed",

@@ -22,8 +22,10 @@ use super::follow::{self, Beside};
 use super::netplan::Tap;
 use super::parent::{Job, Order, Report};
 use super::plan::{RootlessPlan, has_network};
+use super::ports::bind::BindClient;
+use super::published::Published;
 use super::state::StateDir;
-use super::{api, mounts, names};
+use super::{mounts, names, rules};
 use crate::explain::{Explain as _, exit};
 use crate::sys::spawn::{self, Bound, Spawn};
 use crate::sys::{net, signal, tap, userns};
@@ -34,13 +36,13 @@ pub(super) fn run(
     state: &StateDir,
     job: &mut Job<'_>,
     channel: &Channel,
+    binds: Option<BindClient>,
     parent: Pid,
 ) -> u8 {
-    match start(plan, state, job, channel, parent) {
-        Ok((command, relay, signals)) => {
+    match start(plan, state, job, channel, binds, parent) {
+        Ok((mut beside, signals)) => {
             crate::sys::memory::forget_code();
-            let mut beside = Standing { command, relay };
-            follow::follow(command, &signals, &mut beside).exit_code()
+            follow::follow(beside.command, &signals, &mut beside).exit_code()
         }
         Err(error) => {
             let code = error.exit_code();
@@ -52,13 +54,14 @@ pub(super) fn run(
     }
 }
 
-type Started = (Pid, Option<NotifyRelay>, SignalFd);
+type Started = (Standing, SignalFd);
 
 fn start(
     plan: &RootlessPlan,
     state: &StateDir,
     job: &mut Job<'_>,
     channel: &Channel,
+    binds: Option<BindClient>,
     parent: Pid,
 ) -> Result<Started, LaunchError> {
     let failed = |what: &'static str| move |error: io::Error| LaunchError::new(what, &error);
@@ -90,15 +93,14 @@ fn start(
         let path = state.join("notify.sock");
         job.env = job.env.clone().with("NOTIFY_SOCKET", path);
     }
-    // dockerd does not start without it, whoever starts dockerd.
-    if has_network(&plan.net) {
-        let listener = api::listen(&state.join("api.sock"))?;
-        let child = std::process::id();
-        spawn::aside(|| {
-            let _ = die_with(rustix::process::getpid(), true);
-            api::serve(&listener, plan, child);
-        });
-    }
+    // dockerd does not start without its API, whoever starts dockerd.
+    let published = match binds.filter(|_| has_network(&plan.net)) {
+        Some(binds) => {
+            let source = rules::apply(plan, &job.env);
+            Some(Published::start(plan, state, binds, source)?)
+        }
+        None => None,
+    };
     let signals = signal::signal_fd().map_err(failed("could not make a signalfd"))?;
     wait_for(channel, &Order::Connected)?;
 
@@ -131,7 +133,12 @@ fn start(
     channel
         .send(&Report::Running(pid))
         .map_err(failed("could not speak to the parent"))?;
-    Ok((command, relay, signals))
+    let beside = Standing {
+        command,
+        relay,
+        published,
+    };
+    Ok((beside, signals))
 }
 
 fn wait_for(channel: &Channel, wanted: &Order) -> Result<(), LaunchError> {
@@ -266,6 +273,7 @@ impl NotifyRelay {
 struct Standing {
     command: Pid,
     relay: Option<NotifyRelay>,
+    published: Option<Published>,
 }
 
 impl Beside for Standing {
@@ -273,14 +281,21 @@ impl Beside for Standing {
         self.relay.iter().map(AsFd::as_fd).collect()
     }
     fn deadline(&self) -> Option<Instant> {
-        None
+        self.published.as_ref().and_then(Published::deadline)
     }
     fn work(&mut self) {
+        if let Some(published) = &mut self.published {
+            published.work();
+        }
         if let Some(relay) = &self.relay {
             relay.hand_on(self.command);
         }
     }
-    fn reaped(&mut self, _pid: Pid, _status: WaitStatus) {}
+    fn reaped(&mut self, pid: Pid, _status: WaitStatus) {
+        if let Some(published) = &mut self.published {
+            published.reaped(pid);
+        }
+    }
 }
 
 impl AsFd for NotifyRelay {

@@ -1,5 +1,6 @@
 //! What this machine lets a user do: ids, programs, sysctls, and a trial of the namespaces.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::idmap::{self, IdFacts, Range};
 use super::options::{NetDriver, Options, SubidSource};
 use super::places;
+use super::ports::rules::Filter;
 use super::trial::{self, NamespaceTrial};
 use crate::cli::environment::Environment;
 use crate::sys::spawn::find_program;
@@ -44,6 +46,10 @@ pub struct RootlessFacts {
     pub data_on_overlay: bool,
     /// Whether fuse-overlayfs can work: the program and /dev/fuse.
     pub fuse_overlayfs: bool,
+    /// The packet filter that can keep client addresses of published ports.
+    pub filter: Option<Filter>,
+    /// Whether the outer namespace has an address of the IPv6 internet.
+    pub global_ipv6: bool,
     /// The trial.
     pub trial: Tried<NamespaceTrial>,
 }
@@ -131,6 +137,12 @@ impl RootlessFacts {
             data_on_overlay: on_overlay(data),
             fuse_overlayfs: find("fuse-overlayfs").is_some()
                 && rustix::fs::access("/dev/fuse", rustix::fs::Access::READ_OK).is_ok(),
+            filter: find("ip").and_then(|_| {
+                let filters = [("nft", Filter::Nft), ("iptables", Filter::Iptables)];
+                let found = filters.into_iter().find(|(name, _)| find(name).is_some())?;
+                Some(found.1)
+            }),
+            global_ipv6: crate::sys::netdev::addresses().iter().any(of_internet6),
             trial: trials.collect().take(ticket),
         }
     }
@@ -189,6 +201,11 @@ fn map_helper(name: &str, path: Option<PathBuf>) -> MapHelper {
         nosuid: path.as_deref().is_some_and(nosuid),
         path,
     }
+}
+
+/// 2000::/3, all that is routed.
+fn of_internet6(address: &IpAddr) -> bool {
+    matches!(address, IpAddr::V6(ip) if ip.octets().first().is_some_and(|byte| byte >> 5 == 1))
 }
 
 fn status_field(status: &str, name: &str) -> Option<u32> {

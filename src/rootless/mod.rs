@@ -13,7 +13,6 @@
 //! ([`options`], [`idmap`], [`netplan`], [`preflight`], [`plan`]) is pure; [`facts`] reads and
 //! tries; [`parent`] and [`child`] act.
 
-mod api;
 pub mod channel;
 mod child;
 pub mod daemon;
@@ -34,8 +33,11 @@ pub mod parent;
 pub mod persona;
 pub mod places;
 pub mod plan;
+pub mod ports;
 pub mod preflight;
+mod published;
 pub mod refusal;
+mod rules;
 pub mod state;
 pub mod trial;
 mod wishes;

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use super::flags::{BadFlag, Flags};
+use super::ports::api::info::ChildSide;
+use super::ports::spec::PortSpec;
 use super::wishes::{PREFIX, Wishes, env_all, text};
 use crate::cli::environment::Environment;
 use crate::explain::{Explain, exit};
@@ -111,7 +113,9 @@ pub struct Options {
     /// Who serves published ports.
     pub port_driver: PortDriver,
     /// `-p`.
-    pub publish: Vec<String>,
+    pub publish: Vec<PortSpec>,
+    /// Where dockerd is to map ports to; nothing when it is ours to choose.
+    pub child_side: Option<ChildSide>,
     /// Whether clients of published ports keep their address.
     pub source_address: bool,
     /// Directories that become writable copies.

@@ -60,7 +60,8 @@ fn flags_win_over_variables() {
     assert_eq!(options.net, Some(NetDriver::Pasta));
     assert!(options.host_loopback);
     assert_eq!(options.cidr, "10.9.0.0/16".parse().ok());
-    assert_eq!(options.publish, [":80:80/tcp"]);
+    let publish: Vec<_> = options.publish.iter().map(ToString::to_string).collect();
+    assert_eq!(publish, [":80:80/tcp"]);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::time::Instant;
 
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{DumpableBehavior, Pid, Signal, WaitOptions, WaitStatus};
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +15,7 @@ use super::child;
 use super::error::LaunchError;
 use super::keeper::Keeper;
 use super::plan::{RootlessPlan, has_network};
+use super::ports::bind::{self, Asker, BindService};
 use super::state::StateDir;
 use super::{maps, options};
 use crate::apply::listen::HeldSockets;
@@ -72,6 +74,7 @@ pub struct Parent {
     pub command: u32,
     state: StateDir,
     keeper: Option<Keeper>,
+    service: Option<BindService>,
     _channel: Channel,
 }
 
@@ -89,6 +92,7 @@ pub fn launch(
     // of ids, and for an executable with file capabilities or without read permission.
     let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable);
     let (ours, theirs) = Channel::pair().map_err(failed("could not make a socket pair"))?;
+    let (service, client) = bind::pair().map_err(failed("could not make a socket pair"))?;
     let parent = rustix::process::getpid();
     let made = userns::fork_into(namespaces(plan)).map_err(|error| {
         LaunchError::new(
@@ -98,12 +102,13 @@ pub fn launch(
     })?;
     let child = match made {
         Side::Child => {
-            drop(ours);
-            userns::leave(child::run(plan, &state, &mut job, &theirs, parent))
+            drop((ours, service));
+            let binds = Some(client);
+            userns::leave(child::run(plan, &state, &mut job, &theirs, binds, parent))
         }
         Side::Parent(child) => Guard(Some(child)),
     };
-    drop(theirs);
+    drop((theirs, client));
     let pid = child.pid();
     let env = helper_environment(&job.env);
     maps::write(pid, &plan.maps, &env, job.env.get("PATH"))?;
@@ -114,7 +119,7 @@ pub fn launch(
 
     let mut keeper = None;
     if has_network(&plan.net) {
-        expect(&ours, pid, &Report::Network)?;
+        expect(&ours, &service, pid, &Report::Network)?;
         if let Some(program) = &plan.driver {
             let mut started = Keeper::new(
                 plan.options.clone(),
@@ -134,7 +139,7 @@ pub fn launch(
         .map_err(failed("could not write child_pid"))?;
     ours.send(&Order::Connected)
         .map_err(failed("could not speak to the child"))?;
-    let command = match report(&ours, pid)? {
+    let command = match report(&ours, &service, pid)? {
         Report::Running(command) => command,
         other => return Err(unexpected(&other)),
     };
@@ -144,6 +149,7 @@ pub fn launch(
         command,
         state,
         keeper,
+        service: Some(service),
         _channel: ours,
     })
 }
@@ -213,7 +219,24 @@ fn unexpected(report: &Report) -> LaunchError {
     }
 }
 
-fn report(channel: &Channel, child: Pid) -> Result<Report, LaunchError> {
+/// Waits for the child's next word, and binds what its port driver asks for meanwhile.
+fn report(channel: &Channel, service: &BindService, child: Pid) -> Result<Report, LaunchError> {
+    loop {
+        let fds = [channel.as_fd(), service.as_fd()];
+        let mut fds = fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+        let _ = poll(&mut fds, None);
+        let [word, question] = fds.map(|fd| !fd.revents().is_empty());
+        if question {
+            // What the port driver does not hear, it tells.
+            let _ = service.answer();
+        }
+        if word {
+            return next_report(channel, child);
+        }
+    }
+}
+
+fn next_report(channel: &Channel, child: Pid) -> Result<Report, LaunchError> {
     match channel.receive::<Report>() {
         Ok(Some((report, _))) => Ok(report),
         Ok(None) => {
@@ -238,8 +261,13 @@ fn report(channel: &Channel, child: Pid) -> Result<Report, LaunchError> {
     }
 }
 
-fn expect(channel: &Channel, child: Pid, wanted: &Report) -> Result<(), LaunchError> {
-    let report = report(channel, child)?;
+fn expect(
+    channel: &Channel,
+    service: &BindService,
+    child: Pid,
+    wanted: &Report,
+) -> Result<(), LaunchError> {
+    let report = report(channel, service, child)?;
     if report == *wanted {
         Ok(())
     } else {
@@ -251,7 +279,7 @@ impl Parent {
     /// Descriptors that [`Parent::work`] wants to be polled for.
     #[must_use]
     pub fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
-        Vec::new()
+        self.service.iter().map(AsFd::as_fd).collect()
     }
 
     /// When [`Parent::work`] wants to be called at the latest.
@@ -262,6 +290,11 @@ impl Parent {
 
     /// Does what is due.
     pub fn work(&mut self) {
+        // The child keeps its end as long as it lives: nobody else can be gone.
+        let gone = |service: &BindService| !matches!(service.answer(), Ok(Asker::There));
+        if self.service.as_ref().is_some_and(gone) {
+            self.service = None;
+        }
         if let Some(keeper) = &mut self.keeper {
             keeper.work();
         }
@@ -283,11 +316,5 @@ impl Parent {
             keeper.stop();
         }
         self.state.clear();
-    }
-}
-
-impl AsFd for Parent {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self._channel.as_fd()
     }
 }

@@ -8,8 +8,11 @@ use serde::Serialize;
 use super::facts::RootlessFacts;
 use super::idmap::{self, MapPlan, Writer};
 use super::netplan::{self, NetPlan};
-use super::options::{NetDriver, Options};
+use super::options::{NetDriver, Options, PortDriver};
 use super::places::{self, Places};
+use super::ports::api::info::ChildSide;
+use super::ports::rules::Filter;
+use super::ports::spec::PortSpec;
 use super::preflight;
 use super::refusal::RootlessRefusal;
 use crate::cli::environment::Environment;
@@ -28,6 +31,12 @@ pub struct RootlessPlan {
     pub driver: Option<PathBuf>,
     /// The state directory.
     pub state: PathBuf,
+    /// Ports that are published from the start.
+    pub publish: Vec<PortSpec>,
+    /// Where dockerd is to map ports to; nothing without a port driver of ours.
+    pub child_side: Option<ChildSide>,
+    /// The packet filter that keeps client addresses; nothing where they are not kept.
+    pub source_filter: Option<Filter>,
     /// Our ids outside.
     pub ids: (u32, u32),
     /// Our host name, for /etc/hosts inside.
@@ -60,17 +69,38 @@ pub fn plan(
     warnings.extend(maps.notes.iter().cloned());
     warnings.extend(net.notes.iter().cloned());
     let driver = facts.driver(net.driver).cloned();
+    let child_side = child_side(&options, &net, facts);
+    let source_filter = facts
+        .filter
+        .filter(|_| child_side.is_some() && options.source_address && net.tap.is_some());
     let state = options.state_dir.clone();
     Ok(RootlessPlan {
         state: state.unwrap_or_else(|| places::default_state(&places.runtime)),
         ids: (facts.ids.uid, facts.ids.gid),
         host: facts.host.clone(),
+        publish: options.publish.clone(),
+        child_side,
+        source_filter,
         refusals: preflight::refusals(facts, &maps),
         options,
         maps,
         net,
         driver,
         warnings,
+    })
+}
+
+/// On the tap device's address dockerd's own rule takes connections to the container; IPv6 can be
+/// published by itself only on loopback.
+fn child_side(options: &Options, net: &NetPlan, facts: &RootlessFacts) -> Option<ChildSide> {
+    if net.port_driver != PortDriver::Builtin {
+        return None;
+    }
+    Some(match options.child_side {
+        _ if net.tap.is_none() => ChildSide::Loopback,
+        Some(side) => side,
+        None if facts.global_ipv6 => ChildSide::Loopback,
+        None => ChildSide::Tap,
     })
 }
 
@@ -107,6 +137,17 @@ impl fmt::Display for RootlessPlan {
             )?,
             None => writeln!(f, "   net    {}", self.net.driver.name())?,
         }
+        let ports = match self.child_side {
+            Some(ChildSide::Tap) => "relayed to the tap device's address",
+            Some(ChildSide::Loopback) => "relayed to loopback",
+            None => "not relayed by us",
+        };
+        let source = match self.source_filter {
+            Some(Filter::Nft) => ", with client addresses (nft)",
+            Some(Filter::Iptables) => ", with client addresses (iptables)",
+            None => "",
+        };
+        writeln!(f, "   ports  {ports}{source}")?;
         writeln!(f, "   state  {}", self.state.display())
     }
 }

@@ -51,6 +51,8 @@ fn good() -> RootlessFacts {
             .to_vec(),
         data_on_overlay: false,
         fuse_overlayfs: false,
+        filter: None,
+        global_ipv6: false,
         trial: Tried::Known(NamespaceTrial {
             sysfs: Sysfs::Writable,
             ..NamespaceTrial::default()

@@ -6,6 +6,8 @@ use super::flags::Flags;
 use super::options::{
     BadOption, Layer, MoreNamespaces, NetDriver, Options, PortDriver, Propagation, SubidSource, bad,
 };
+use super::ports::api::info::ChildSide;
+use super::ports::spec::PortSpec;
 use crate::cli::environment::Environment;
 use crate::host::net4::Net4;
 
@@ -123,7 +125,8 @@ impl Wishes<'_> {
             ipv6: switch("ipv6"),
             host_loopback: false,
             port_driver,
-            publish: flags.list("publish").to_vec(),
+            publish: self.publish()?,
+            child_side: self.child_side()?,
             source_address: flags.switch("source-ip-transparent").unwrap_or(true),
             copy_up: Vec::new(),
             propagation: self
@@ -213,6 +216,28 @@ impl Wishes<'_> {
             _ => Err(bad(
                 origin,
                 format!("{value:?} is not supported: builtin, implicit and none are"),
+            )),
+        }
+    }
+
+    fn publish(&self) -> Result<Vec<PortSpec>, BadOption> {
+        let mut specs = Vec::new();
+        for text in self.flags.list("publish") {
+            let list = PortSpec::parse_list(text);
+            specs.extend(list.map_err(|error| bad("--publish", error.to_string()))?);
+        }
+        Ok(specs)
+    }
+
+    fn child_side(&self) -> Result<Option<ChildSide>, BadOption> {
+        const NAME: &str = "DIND_ROOTLESS_PORTS";
+        match text(env_all(self.env), NAME).as_deref() {
+            None | Some("auto") => Ok(None),
+            Some("tap") => Ok(Some(ChildSide::Tap)),
+            Some("loopback") => Ok(Some(ChildSide::Loopback)),
+            Some(other) => Err(bad(
+                NAME,
+                format!("{other:?} is none of auto, tap, loopback"),
             )),
         }
     }

@@ -4,12 +4,14 @@
 //! wraps 0, 1 or 2, and never a descriptor that somebody else owns.
 
 pub mod confine;
+pub mod datagram;
 pub mod entry;
 pub mod helper;
 pub mod memory;
 pub mod net;
 pub mod netdev;
 pub mod process;
+pub mod service;
 pub mod signal;
 pub mod spawn;
 pub mod tap;

@@ -1,0 +1,58 @@
+//! Where in the child namespaces a port leads. Pure.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::spec::PortSpec;
+
+/// The address that the relay connects to: the child address; else the outer one if that is a
+/// loopback address (127.0.0.2 outside is 127.0.0.2 inside); else loopback.
+///
+/// rootlesskit takes any outer address but the first over. The child cannot have it as its own, so
+/// the relay would dial out through the network helper, and itself.
+#[must_use]
+pub fn target(spec: &PortSpec) -> SocketAddr {
+    let parent = spec.parent_ip.as_ref().map(super::spec::Address::ip);
+    let child = spec.child_ip.as_ref().map(super::spec::Address::ip);
+    let ip = match (child, parent) {
+        (Some(ip), _) if !ip.is_unspecified() => ip,
+        (Some(ip), _) => loopback(ip),
+        (None, Some(ip)) if ip.is_loopback() => ip,
+        (None, Some(ip)) if ip.is_unspecified() => loopback(ip),
+        (None, _) => Ipv4Addr::LOCALHOST.into(),
+    };
+    SocketAddr::new(ip, spec.child_port.get())
+}
+
+/// The loopback address of the same family.
+fn loopback(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn child_address_then_loopback_parent_then_loopback() {
+        for (spec, want) in [
+            (":8080:80/tcp", "127.0.0.1:80"),
+            ("0.0.0.0:8080:80/tcp", "127.0.0.1:80"),
+            ("[::]:8080:80/tcp6", "[::1]:80"),
+            ("127.0.0.2:8080:80/tcp", "127.0.0.2:80"),
+            ("[::1]:8080:80/tcp", "[::1]:80"),
+            ("192.0.2.7:8080:80/tcp", "127.0.0.1:80"),
+            ("[2001:db8::7]:8080:80/tcp", "127.0.0.1:80"),
+            ("127.0.0.2:8080:10.0.2.100:80/tcp", "10.0.2.100:80"),
+            ("[::1]:8080:10.0.2.100:80/tcp", "10.0.2.100:80"),
+            (":8080:[::2]:80/udp", "[::2]:80"),
+            (":8080:0.0.0.0:80/udp", "127.0.0.1:80"),
+            (":8080:[::ffff:10.0.2.100]:80/tcp4", "10.0.2.100:80"),
+        ] {
+            let spec: PortSpec = spec.parse().unwrap();
+            assert_eq!(target(&spec), want.parse().unwrap(), "{spec}");
+        }
+    }
+}
