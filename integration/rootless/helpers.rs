@@ -27,8 +27,8 @@ fn survives(driver: &str) {
         .start();
     dind.import_nested();
     reaches_out(&dind);
-    let routes = inside(&dind, "ip route; ip -4 addr show tap0");
-    assert!(routes.contains("default via 10.0.2.2 dev tap0"), "{routes}");
+    let routes = inside(&dind, "ip route show dev tap0; ip -4 addr show tap0");
+    assert!(routes.contains("default via 10.0.2.2"), "{routes}");
     for _ in 0..2 {
         let old = dind.sh(&format!("pgrep -o {driver}"));
         dind.sh(&format!("kill -9 {old}"));
@@ -36,7 +36,10 @@ fn survives(driver: &str) {
             let new = dind.exec(["pgrep", "-o", driver]).stdout;
             (!new.is_empty() && new.trim() != old).then_some(())
         });
-        assert_eq!(inside(&dind, "ip route; ip -4 addr show tap0"), routes);
+        assert_eq!(
+            inside(&dind, "ip route show dev tap0; ip -4 addr show tap0"),
+            routes
+        );
         reaches_out(&dind);
     }
     assert_eq!(dind.stop(), "0");

@@ -67,9 +67,8 @@ fn a_stop_ends_nested_containers_and_leaves_nothing() {
     let Some(lab) = Lab::find() else { return };
     let dind = unprivileged(lab).start();
     dind.import_nested();
-    dind.docker([
-        "run", "--detach", "--name", "sleeper", NESTED, "sleep", "infinity",
-    ]);
+    let heeds = "trap 'exit 0' TERM; while :; do sleep 1; done";
+    dind.docker(["run", "--detach", NESTED, "sh", "-c", heeds]);
     dind.signal("TERM");
     assert_eq!(dind.wait(), "0");
     dind.is_tidy();

@@ -64,7 +64,8 @@ fn a_command_is_root_of_its_own_network() {
 fn debians_script_starts_a_daemon() {
     let Some(lab) = Lab::find() else { return };
     let container = idle(lab);
-    container.sh("mkdir -p -m 0700 $XDG_RUNTIME_DIR
+    container.sh("export XDG_RUNTIME_DIR=/run/user/1000
+         mkdir -p -m 0700 $XDG_RUNTIME_DIR
          sh /usr/share/docker.io/contrib/dockerd-rootless.sh >/tmp/log 2>&1 &
          echo $! >/tmp/script");
     until("the socket", || {

@@ -25,7 +25,7 @@ use super::plan::{RootlessPlan, has_network};
 use super::ports::bind::BindClient;
 use super::published::Published;
 use super::state::StateDir;
-use super::{mounts, names, rules};
+use super::{mounts, names};
 use crate::explain::{Explain as _, exit};
 use crate::sys::spawn::{self, Bound, Spawn};
 use crate::sys::{net, signal, tap, userns};
@@ -95,10 +95,7 @@ fn start(
     }
     // dockerd does not start without its API, whoever starts dockerd.
     let published = match binds.filter(|_| has_network(&plan.net)) {
-        Some(binds) => {
-            let source = rules::apply(plan, &job.env);
-            Some(Published::start(plan, state, binds, source)?)
-        }
+        Some(binds) => Some(Published::start(plan, state, binds, &job.env)?),
         None => None,
     };
     let signals = signal::signal_fd().map_err(failed("could not make a signalfd"))?;

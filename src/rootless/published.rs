@@ -12,9 +12,12 @@ use super::error::LaunchError;
 use super::plan::RootlessPlan;
 use super::ports::api::info::{Info, NetworkDriver};
 use super::ports::bind::BindClient;
+use super::ports::rules::Filter;
 use super::ports::spec::PortSpec;
 use super::ports::{self, PortsError, Setup, SourceAddresses};
+use super::rules;
 use super::state::StateDir;
+use crate::cli::environment::Environment;
 use crate::explain::{self, Explain as _};
 use crate::sys::service;
 
@@ -24,6 +27,28 @@ const SOON: Duration = Duration::from_secs(1);
 /// The pause after such a failure.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// What keeps client addresses. The first process applies it, before it gives its rights up: that
+/// takes as long as a few programs do, and dockerd need not wait for it.
+#[derive(Debug, Clone)]
+enum Rules {
+    /// Client addresses are not kept.
+    None,
+    /// To be applied.
+    Due(Filter, Environment),
+    /// Applied by a process before. Where that failed, the relay finds out by itself.
+    Applied,
+}
+
+impl Rules {
+    fn apply(self) -> SourceAddresses {
+        match self {
+            Self::None => SourceAddresses::Hidden,
+            Self::Due(filter, env) => rules::apply(filter, &env),
+            Self::Applied => SourceAddresses::Kept,
+        }
+    }
+}
+
 /// Everything that the process is made from; our copies outlive it.
 #[derive(Debug)]
 pub(super) struct Published {
@@ -31,14 +56,14 @@ pub(super) struct Published {
     api: OwnedFd,
     binds: BindClient,
     publish: Vec<PortSpec>,
-    source: SourceAddresses,
+    rules: Rules,
     process: Option<(Pid, Instant)>,
     again: Option<Instant>,
 }
 
 impl Published {
-    /// Makes the API's socket and starts the process; returns when every port of the command line
-    /// is published.
+    /// Makes the API's socket and starts the process. Where the command line publishes ports, it
+    /// returns when that is done; else dockerd's first question waits in the socket.
     ///
     /// # Errors
     /// What could not be made, or published.
@@ -46,7 +71,7 @@ impl Published {
         plan: &RootlessPlan,
         state: &StateDir,
         binds: BindClient,
-        source: SourceAddresses,
+        env: &Environment,
     ) -> Result<Self, LaunchError> {
         let tap = plan.net.tap.as_ref();
         let driver = NetworkDriver {
@@ -63,13 +88,18 @@ impl Published {
             api: ports::listen_api(&state.join("api.sock")).map_err(|e| told(&e))?,
             binds,
             publish: plan.publish.clone(),
-            source,
+            rules: match plan.source_filter {
+                Some(filter) => Rules::Due(filter, env.clone()),
+                None => Rules::None,
+            },
             process: None,
             again: None,
         };
         let failed = |error: io::Error| LaunchError::new("could not start the port driver", &error);
         let ready = published.spawn().map_err(failed)?;
-        published.wait_until(&ready)?;
+        if !published.publish.is_empty() {
+            published.wait_until(&ready)?;
+        }
         Ok(published)
     }
 
@@ -81,15 +111,20 @@ impl Published {
         let (api, binds) = (copy(self.api.as_fd())?, self.binds.try_clone()?);
         let kept = [ready.as_fd(), report.as_fd(), api.as_fd(), binds.as_fd()];
         let kept = kept.map(|fd| fd.as_raw_fd());
-        let setup = Setup {
-            info: self.info.clone(),
-            api,
-            binds,
-            publish: self.publish.clone(),
-            source_addresses: self.source,
-            ready,
-        };
+        let (info, publish) = (self.info.clone(), self.publish.clone());
+        let rules = self.rules.clone();
+        if matches!(rules, Rules::Due(..)) {
+            self.rules = Rules::Applied;
+        }
         let pid = service::fork(&kept, move || {
+            let setup = Setup {
+                info,
+                api,
+                binds,
+                publish,
+                source_addresses: rules.apply(),
+                ready,
+            };
             crate::sys::memory::forget_code();
             match ports::run(setup) {
                 Ok(()) => 0,

@@ -7,18 +7,14 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::plan::RootlessPlan;
 use super::ports::SourceAddresses;
-use super::ports::rules::{Rule, rules};
+use super::ports::rules::{Filter, Rule, rules};
 use crate::cli::environment::Environment;
 use crate::sys::spawn::find_program;
 
 /// Applies the rules in this fresh network namespace. What fails costs the addresses and one
 /// warning: the first connection would be slow otherwise.
-pub(super) fn apply(plan: &RootlessPlan, env: &Environment) -> SourceAddresses {
-    let Some(filter) = plan.source_filter else {
-        return SourceAddresses::Hidden;
-    };
+pub(super) fn apply(filter: Filter, env: &Environment) -> SourceAddresses {
     for rule in rules(filter) {
         let (done, text) = match &rule {
             Rule::Run(words) | Rule::RunV6(words) => (run(words, env), words.join(" ")),
