@@ -3,12 +3,12 @@
 use std::io;
 use std::os::fd::RawFd;
 
-use rustix::process::Pid;
+use rustix::process::{Pid, Signal};
 
 use super::userns;
 
 /// Forks. The child keeps the standard streams and the named descriptors, does the work, and ends
-/// with its code; what the work owns must be among them, or be no descriptor.
+/// with its code, or when we do; what the work owns must be among them, or be no descriptor.
 ///
 /// # Errors
 /// What `fork(2)` says.
@@ -19,6 +19,9 @@ pub fn fork(kept: &[RawFd], work: impl FnOnce() -> u8) -> io::Result<Pid> {
         -1 => Err(io::Error::last_os_error()),
         0 => {
             close_others(kept);
+            // Until it gives its rights up, which sets it again. A parent that is gone already
+            // has closed whatever the work would wait for.
+            let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
             userns::leave(work())
         }
         pid => Pid::from_raw(pid).ok_or_else(|| io::Error::other("an impossible pid")),
