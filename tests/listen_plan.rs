@@ -263,8 +263,10 @@ fn plain_tcp_is_warned_of_narrowed_or_refused() {
         .env("DIND_TCP", "refuse")
         .env("DOCKER_TLS_CERTDIR", "/c");
     assert_eq!(tls.plan().expect("a plan").exposure(), None);
-    let unverified = explicit_form(&["--tls", "-H", "tcp://0.0.0.0:1"]);
+    let unverified = explicit_form(&["--tls", "--tlsverify=false", "-H", "tcp://0.0.0.0:1"]);
     assert!(unverified.plan().expect("a plan").exposure().is_some());
+    let verified = explicit_form(&["--tls", "-H", "tcp://0.0.0.0:1"]);
+    assert_eq!(verified.plan().expect("a plan").exposure(), None);
 }
 
 #[test]

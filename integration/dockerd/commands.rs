@@ -21,7 +21,7 @@ fn version_and_help_are_dockerds_own_without_privileges() {
             "{words:?}: {output}"
         );
         assert_eq!(output.stderr, "", "{words:?}");
-        container.left_alone("/run");
+        container.assert_untouched("/run");
     }
 }
 
@@ -40,7 +40,7 @@ fn validate_is_dockerds_own_verdict_without_privileges() {
         good.code == 0 && good.stderr.contains("configuration OK"),
         "{good}"
     );
-    container.left_alone("/run");
+    container.assert_untouched("/run");
     let (_, bad) = validate(r#"{"no-such-key": true}"#);
     assert!(bad.code == 1 && bad.stderr.contains("no-such-key"), "{bad}");
 }
@@ -55,7 +55,7 @@ fn another_command_is_executed_and_nothing_else_is_printed() {
         (output.code, &*output.stdout, &*output.stderr),
         (9, "x\n", "y\n")
     );
-    container.left_alone("/run");
+    container.assert_untouched("/run");
 }
 
 /// Mounts, cgroups, sockets, processes' cgroups and every file that a start would touch.
@@ -106,10 +106,10 @@ fn a_plan_is_printed_and_changes_nothing() {
                 .as_array()
                 .is_some_and(|steps| !steps.is_empty())
         );
-        container.left_alone("/run/new");
-        container.left_alone("/run/docker");
-        container.left_alone("/run/dind-init");
-        container.left_alone("/certs");
+        container.assert_untouched("/run/new");
+        container.assert_untouched("/run/docker");
+        container.assert_untouched("/run/dind-init");
+        container.assert_untouched("/certs");
     }
 }
 
@@ -124,6 +124,6 @@ fn a_plan_that_refuses_ends_as_the_start_would() {
             .run_to_end()
             .1
     };
-    plan(&[]).refused("permission denied");
-    plan(&["--host=udp://x:1"]).refused("udp://x:1");
+    plan(&[]).assert_refused("permission denied");
+    plan(&["--host=udp://x:1"]).assert_refused("udp://x:1");
 }

@@ -269,14 +269,14 @@ impl Container {
 
     /// Asserts that it changed nothing below a directory.
     #[track_caller]
-    pub(crate) fn left_alone(&self, directory: &str) {
+    pub(crate) fn assert_untouched(&self, directory: &str) {
         let changed = self.changed(directory);
         assert!(changed.is_empty(), "changed: {changed:?}");
     }
 
     /// Asserts that nothing is left which the next start, or a client, could stumble over.
     #[track_caller]
-    pub(crate) fn is_tidy(&self) {
+    pub(crate) fn assert_tidy(&self) {
         let mut left = self.changed("/");
         left.retain(|path| {
             let name = path.rsplit('/').next().unwrap_or_default();

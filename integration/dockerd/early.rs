@@ -100,7 +100,7 @@ fn a_stop_before_dockerd_can_handle_it_ends_with_0_and_leaves_no_pid_file() {
         "/run/docker.sock",
         "/run/dind-init/notify.sock",
     ] {
-        dind.left_alone(path);
+        dind.assert_untouched(path);
     }
     dind.start();
     dind.until_ours();
@@ -116,7 +116,7 @@ fn a_stop_while_dockerd_is_late_ends_with_0_and_the_next_start_works() {
         .start();
     dind.sh("until [ -e /tried ]; do :; done; [ -S /run/docker.sock ]");
     assert_eq!(dind.stop(), "0");
-    dind.is_tidy();
+    dind.assert_tidy();
     dind.start();
     dind.docker(["version"]);
 }

@@ -197,7 +197,7 @@ impl Output {
 
     /// Asserts a refusal by a plan: exit code 78, and one frame with what, why and fix.
     #[track_caller]
-    pub(crate) fn refused(&self, what: &str) {
+    pub(crate) fn assert_refused(&self, what: &str) {
         assert_eq!(self.code, 78, "{self}");
         assert_eq!(self.stdout, "", "{self}");
         for part in ["error: ", "\n  why    ", "\n  fix    "] {

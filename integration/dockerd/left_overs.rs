@@ -59,43 +59,40 @@ fn dead_sockets_are_replaced() {
     assert_eq!(dind.stop(), "0");
 }
 
-/// containerd would take the directories of tasks for tasks, and wait for their shims.
+/// containerd takes its own directories for tasks and waits for their shims; runc refuses to make
+/// a container whose directory it has already.
 #[test]
-fn task_directories_of_a_dead_containerd_are_removed() {
+fn directories_of_tasks_of_a_dead_containerd_are_removed() {
     let Some(lab) = Lab::find() else { return };
-    let tasks = "/run/docker/containerd/daemon/io.containerd.runtime.v2.task/moby";
-    let script = format!("mkdir -p {tasks}/feed; echo 4194304 >{tasks}/feed/init.pid");
+    let tasks = "/run/docker/containerd/daemon/io.containerd.runtime.v2.task/moby/feed";
+    let state = "/run/docker/runtime-runc/moby/feed";
+    let script = format!("mkdir -p {tasks} {state}; echo 4194304 >{tasks}/init.pid");
     let dind = lab.dind().before(&script).start();
     dind.until_ours();
     dind.docker(["version"]);
-    dind.sh(&format!("[ ! -e {tasks}/feed ]"));
+    dind.sh(&format!("[ ! -e {tasks} ] && [ ! -e {state} ]"));
     assert_eq!(dind.stop(), "0");
 }
 
+/// S15: whatever is in them.
 #[test]
-fn a_pid_file_of_garbage_does_not_stop_the_start() {
+fn pid_files_of_garbage_are_removed() {
     let Some(lab) = Lab::find() else { return };
-    for garbage in [
-        "",
-        "\n",
-        "0",
-        "-1",
-        "garbage",
-        "99999999999999999999",
-        "1\n2\n",
-    ] {
-        let dind = lab.dind().file("/run/docker.pid", 0o644, garbage).start();
-        dind.docker(["version"]);
-        let pid = dind.sh("cat /run/docker.pid");
-        assert_eq!(
-            dind.sh(&format!("cat /proc/{pid}/comm")),
-            "dockerd",
-            "after {garbage:?}"
-        );
+    let mut create = lab.dind().file("/run/docker.pid", 0o644, "garbage");
+    for (index, text) in ["", "\n", "0", "-1", "99999999999999999999", "1\n2\n"]
+        .iter()
+        .enumerate()
+    {
+        create = create.file(&format!("/run/docker-{index}.pid"), 0o644, text);
     }
+    let dind = create.start();
+    dind.docker(["version"]);
+    assert_eq!(dind.sh("ls /run | grep pid"), "docker.pid");
+    let pid = dind.sh("cat /run/docker.pid");
+    assert_eq!(dind.sh(&format!("cat /proc/{pid}/comm")), "dockerd");
 }
 
-/// A thread of dockerd has the number by now: dockerd itself takes any /proc/N for a process.
+/// Every container has a process of that number.
 #[test]
 fn a_pid_file_that_names_pid_1_does_not_stop_the_start() {
     let Some(lab) = Lab::find() else { return };

@@ -6,9 +6,9 @@ use crate::lab::Lab;
 #[track_caller]
 fn refused(create: Create, what: &str) {
     let (container, output) = create.run_to_end();
-    output.refused(what);
-    container.left_alone("/run");
-    container.left_alone("/certs");
+    output.assert_refused(what);
+    container.assert_untouched("/run");
+    container.assert_untouched("/certs");
 }
 
 #[test]
@@ -59,8 +59,8 @@ fn a_broken_or_contradicting_file_is_refused_and_leaves_nothing() {
     let with = |json| lab.dind().file("/etc/docker/daemon.json", 0o644, json);
     let refused = |create: Create, what| {
         let (container, output) = create.run_to_end();
-        output.refused(what);
-        container.is_tidy();
+        output.assert_refused(what);
+        container.assert_tidy();
     };
     refused(with("{"), "/etc/docker/daemon.json");
     refused(with(r#"{"mtu": 1400}"#).args(["--mtu=1300"]), "mtu");
@@ -106,9 +106,9 @@ fn a_flag_that_dockerd_refuses_ends_with_its_code_and_its_words() {
         output.stderr.contains("unknown flag: --no-such-flag"),
         "{output}"
     );
-    container.is_tidy();
+    container.assert_tidy();
     let (container, output) = lab.dind().args(["--storage-driver=no-such"]).run_to_end();
     assert_eq!(output.code, 1, "{output}");
     assert!(output.stderr.contains("no-such"), "{output}");
-    container.is_tidy();
+    container.assert_tidy();
 }

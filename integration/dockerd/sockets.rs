@@ -39,7 +39,7 @@ fn owner_mode_and_more_paths_are_settings_and_all_paths_go_away() {
         dind.docker(["--host", &format!("unix://{path}"), "version"]);
     }
     assert_eq!(dind.stop(), "0");
-    dind.is_tidy();
+    dind.assert_tidy();
 }
 
 /// The outer daemon's socket, mounted by mistake or on purpose, serves its clients on.
@@ -61,9 +61,9 @@ fn a_live_socket_that_is_mounted_is_refused_and_serves_its_owner_on() {
         .volume(&shared, "/shared")
         .before(mount)
         .run_to_end();
-    output.refused("/var/run/docker.sock is in use");
+    output.assert_refused("/var/run/docker.sock is in use");
     assert!(output.stderr.contains("mounted from outside"), "{output}");
-    second.left_alone("/run/dind-init");
+    second.assert_untouched("/run/dind-init");
 
     assert_eq!(owner.sh("stat -c %i /shared/docker.sock"), inode);
     owner.docker(["--host", "unix:///shared/docker.sock", "version"]);
@@ -81,7 +81,7 @@ fn a_live_socket_of_another_daemon_is_refused_and_a_dead_one_is_replaced() {
     let first = create().start();
     first.docker(["--host", "unix:///shared/docker.sock", "version"]);
     let (_second, output) = create().run_to_end();
-    output.refused("/shared/docker.sock is in use");
+    output.assert_refused("/shared/docker.sock is in use");
     first.docker(["--host", "unix:///shared/docker.sock", "version"]);
 
     first.signal("KILL");
@@ -101,7 +101,7 @@ fn an_empty_directory_makes_room_and_one_with_content_is_refused() {
         .dind()
         .file("/run/docker.sock/mine", 0o644, "mine")
         .run_to_end();
-    output.refused("/var/run/docker.sock is a directory");
+    output.assert_refused("/var/run/docker.sock is a directory");
     let copy = lab.docker(["cp", &format!("{}:/run/docker.sock/mine", dind.id), "-"]);
     assert!(copy.stdout.contains("mine"), "{copy}");
 }
@@ -113,7 +113,7 @@ fn a_file_at_the_sockets_path_is_refused_and_kept() {
         .dind()
         .file("/run/docker.sock", 0o644, "precious")
         .run_to_end();
-    output.refused("/var/run/docker.sock exists");
+    output.assert_refused("/var/run/docker.sock exists");
     let copy = lab.docker(["cp", &format!("{}:/run/docker.sock", dind.id), "-"]);
     assert!(copy.stdout.contains("precious"), "{copy}");
 }

@@ -138,6 +138,30 @@ fn nobody_gets_in_without_a_certificate() {
     assert!(!pair.dind.log().stderr.contains(WARNING));
 }
 
+/// `--tls` alone asks for client certificates, and only `--tlsverify=false` does not.
+#[test]
+fn the_warning_of_an_open_port_is_given_when_dockerd_lets_everybody_in() {
+    let Some(lab) = Lab::find() else { return };
+    let files = [
+        "--tlscacert=/certs/server/ca.pem",
+        "--tlscert=/certs/server/cert.pem",
+        "--tlskey=/certs/server/key.pem",
+    ];
+    for (flag, open) in [("--tls", false), ("--tlsverify=false", true)] {
+        let dind = lab
+            .dind()
+            .env("DOCKER_TLS_CERTDIR=/certs")
+            .args(["dockerd", "--host=tcp://0.0.0.0:2376", flag])
+            .args(files)
+            .before("dind-init certs issue")
+            .start();
+        dind.until_ours();
+        let ping = dind.exec(["curl", "-sS", "--insecure", "https://localhost:2376/_ping"]);
+        assert_eq!(ping.stdout == "OK", open, "{flag}: {ping}");
+        assert_eq!(dind.log().stderr.contains(WARNING), open, "{flag}");
+    }
+}
+
 /// openssl is the judge: chain, names, and what each certificate may be used for.
 #[test]
 fn openssl_finds_the_certificates_in_order() {
@@ -205,7 +229,7 @@ fn the_dockerd_form_makes_no_certificates() {
         .args(["dockerd"])
         .start();
     dind.docker(["version"]);
-    dind.left_alone("/certs");
+    dind.assert_untouched("/certs");
     dind.dockerd_runs_as("dockerd --host=fd://", "");
 }
 
@@ -218,8 +242,8 @@ fn certificates_that_cannot_be_made_are_refused_and_nothing_is_left() {
     let bad_name = certificates().env("DOCKER_TLS_SAN=good,b@d");
     for (create, what) in [(read_only, "/certs"), (bad_name, "b@d")] {
         let (container, output) = create.run_to_end();
-        output.refused(what);
-        container.left_alone("/run");
-        container.left_alone("/certs");
+        output.assert_refused(what);
+        container.assert_untouched("/run");
+        container.assert_untouched("/certs");
     }
 }

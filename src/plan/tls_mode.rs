@@ -65,8 +65,8 @@ pub fn certificates(config: &Config, file: &DaemonFile) -> Result<Option<Wish>, 
     }
 }
 
-/// Judges as dockerd does: `--tlsverify` in any form turns TLS on, only its true value asks for
-/// client certificates.
+/// Judges as dockerd does (moby `newAPIServerTLSConfig`): `--tlsverify` in any form turns TLS on,
+/// and TLS asks for client certificates unless its value is false.
 #[must_use]
 pub fn security(config: &Config, file: &DaemonFile) -> TcpSecurity {
     let key = |name: &str| file.get(name).and_then(serde_json::Value::as_bool);
@@ -78,7 +78,7 @@ pub fn security(config: &Config, file: &DaemonFile) -> TcpSecurity {
         (_, Some(true)) | (true, None) => TcpSecurity::Verified,
         (_, Some(false)) => TcpSecurity::Encrypted,
         (false, None) => match config.daemon.switch("tls").or_else(|| key("tls")) {
-            Some(true) => TcpSecurity::Encrypted,
+            Some(true) => TcpSecurity::Verified,
             Some(false) | None => TcpSecurity::Plain,
         },
     }
