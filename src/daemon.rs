@@ -160,7 +160,7 @@ pub fn decide(wishes: &Wishes, now: OffsetDateTime) -> Result<Decision, Failure>
     let rootless = wishes
         .rootless
         .as_ref()
-        .map(|wishes| rootless::daemon::decide(wishes, &facts.uplink))
+        .map(|wanted| rootless::daemon::decide(wanted, &wishes.listen, &facts.uplink))
         .transpose()?;
     let plan = host::plan(
         &wishes.config,

@@ -285,7 +285,8 @@ fn summary(config: &Config, listen: &ListenPlan, facts: &Facts) -> String {
     let user = if config.identity.uid == 0 {
         "root"
     } else {
-        "rootless"
+        // dockerd gives limits up without systemd (`cgroupDriver` in moby's daemon_unix.go).
+        "rootless without limits for nested containers"
     };
     let cgroup = match facts.cgroup.mode {
         CgroupMode::None => "no cgroups",

@@ -68,7 +68,7 @@ fn start(
     // A group of its own: Ctrl-C on the terminal is for the parent, who asks us to stop.
     let _ = rustix::process::setpgid(None, None);
     let outer = job.notify.as_deref().map(connect).transpose()?;
-    wait_for(channel, &Order::Mapped)?;
+    let pid = mapped(channel)?;
     userns::become_inner_root().map_err(failed("could not become root of the user namespace"))?;
     die_with(parent, plan.options.more.pid)?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
@@ -86,6 +86,11 @@ fn start(
     }
     // The parent starts the network driver meanwhile.
     prepare_mounts(plan, state, job.dockerd)?;
+    for (path, gid) in &plan.socket_groups {
+        if let Err(error) = std::os::unix::fs::chown(path, None, Some(*gid)) {
+            tracing::warn!("{} keeps its group: {error}", path.display());
+        }
+    }
     let relay = outer
         .map(|outer| NotifyRelay::bind(state, outer))
         .transpose()?;
@@ -95,11 +100,11 @@ fn start(
     }
     // dockerd does not start without its API, whoever starts dockerd.
     let published = match binds.filter(|_| has_network(&plan.net)) {
-        Some(binds) => Some(Published::start(plan, state, binds, &job.env)?),
+        Some(binds) => Some(Published::start(plan, state, pid, binds, &job.env)?),
         None => None,
     };
     let signals = signal::signal_fd().map_err(failed("could not make a signalfd"))?;
-    wait_for(channel, &Order::Connected)?;
+    connected(channel)?;
 
     let command = spawn::spawn(&Spawn {
         program: &job.program,
@@ -126,9 +131,13 @@ fn start(
     })?;
     // A socket that we kept would queue clients whom nobody serves.
     job.sockets.close();
-    let pid = command.as_raw_nonzero().get().unsigned_abs();
+    // From outside, a process id of another process table means nothing.
+    let seen = match plan.options.more.pid {
+        true => 0,
+        false => command.as_raw_nonzero().get().unsigned_abs(),
+    };
     channel
-        .send(&Report::Running(pid))
+        .send(&Report::Running(seen))
         .map_err(failed("could not speak to the parent"))?;
     let beside = Standing {
         command,
@@ -138,12 +147,28 @@ fn start(
     Ok((beside, signals))
 }
 
-fn wait_for(channel: &Channel, wanted: &Order) -> Result<(), LaunchError> {
+/// Waits for the maps; our process id outside comes with them.
+fn mapped(channel: &Channel) -> Result<u32, LaunchError> {
+    match order(channel)? {
+        Order::Mapped(pid) => Ok(pid),
+        other @ Order::Connected => Err(out_of_step(&other)),
+    }
+}
+
+fn connected(channel: &Channel) -> Result<(), LaunchError> {
+    match order(channel)? {
+        Order::Connected => Ok(()),
+        other @ Order::Mapped(_) => Err(out_of_step(&other)),
+    }
+}
+
+fn out_of_step(order: &Order) -> LaunchError {
+    LaunchError::plain(format!("the parent is out of step: {order:?}"))
+}
+
+fn order(channel: &Channel) -> Result<Order, LaunchError> {
     match channel.receive::<Order>() {
-        Ok(Some((order, _))) if order == *wanted => Ok(()),
-        Ok(Some((order, _))) => Err(LaunchError::plain(format!(
-            "the parent is out of step: {order:?}"
-        ))),
+        Ok(Some((order, _))) => Ok(order),
         Ok(None) => Err(LaunchError::plain("the parent is gone")),
         Err(error) => Err(LaunchError::new("could not hear the parent", &error)),
     }

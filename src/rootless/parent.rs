@@ -27,8 +27,8 @@ use crate::sys::userns::{self, Namespaces, Side};
 /// What the parent tells the child.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Order {
-    /// Your ids are mapped.
-    Mapped,
+    /// Your ids are mapped, and this is your process id outside.
+    Mapped(u32),
     /// Your network works.
     Connected,
 }
@@ -114,7 +114,8 @@ pub fn launch(
     maps::write(pid, &plan.maps, &env, job.env.get("PATH"))?;
     // The child has what it needs; from here on nobody who gets hold of its user may trace us.
     userns::drop_capabilities().map_err(failed("could not give up capabilities"))?;
-    ours.send(&Order::Mapped)
+    let number = pid.as_raw_nonzero().get().unsigned_abs();
+    ours.send(&Order::Mapped(number))
         .map_err(failed("could not speak to the child"))?;
 
     let mut keeper = None;
@@ -126,16 +127,15 @@ pub fn launch(
                 plan.net.clone(),
                 program.clone(),
                 env,
-                pid.as_raw_nonzero().get().unsigned_abs(),
+                number,
                 state.join("driver.pid"),
             );
             started.start()?;
             keeper = Some(started);
         }
     }
-    let text = pid.as_raw_nonzero().to_string();
     state
-        .write("child_pid", &text)
+        .write("child_pid", &number.to_string())
         .map_err(failed("could not write child_pid"))?;
     ours.send(&Order::Connected)
         .map_err(failed("could not speak to the child"))?;

@@ -33,6 +33,8 @@ pub struct RootlessPlan {
     pub state: PathBuf,
     /// Ports that are published from the start.
     pub publish: Vec<PortSpec>,
+    /// Unix sockets, and the groups that they get inside.
+    pub socket_groups: Vec<(PathBuf, u32)>,
     /// Where dockerd is to map ports to; nothing without a port driver of ours.
     pub child_side: Option<ChildSide>,
     /// The packet filter that keeps client addresses; nothing where they are not kept.
@@ -79,6 +81,7 @@ pub fn plan(
         ids: (facts.ids.uid, facts.ids.gid),
         host: facts.host.clone(),
         publish: options.publish.clone(),
+        socket_groups: Vec::new(),
         child_side,
         source_filter,
         refusals: preflight::refusals(facts, &maps),

@@ -70,6 +70,7 @@ impl Published {
     pub(super) fn start(
         plan: &RootlessPlan,
         state: &StateDir,
+        child: u32,
         binds: BindClient,
         env: &Environment,
     ) -> Result<Self, LaunchError> {
@@ -84,7 +85,7 @@ impl Published {
         let side = plan.child_side;
         let path = state.path().to_owned();
         let mut published = Self {
-            info: Info::new(path, std::process::id(), driver, side),
+            info: Info::new(path, child, driver, side),
             api: ports::listen_api(&state.join("api.sock")).map_err(|e| told(&e))?,
             binds,
             publish: plan.publish.clone(),
