@@ -27,5 +27,7 @@ mod lives;
 mod outer;
 #[path = "rootless/persona.rs"]
 mod persona;
+#[path = "rootless/published.rs"]
+mod published;
 #[path = "rootless/rights.rs"]
 mod rights;

@@ -17,7 +17,7 @@ fn nested_containers_run_in_a_privileged_container() {
     let version = dind.docker(["version"]);
     assert!(version.contains("rootlesskit:"), "{version}");
     assert_eq!(dind.stop(), "0");
-    dind.is_tidy();
+    dind.assert_tidy();
 }
 
 /// T3.
@@ -32,7 +32,7 @@ fn nested_containers_run_in_an_unprivileged_container() {
     let told = "`docker run --privileged` will not work inside";
     assert!(dind.log().stderr.contains(told), "{}", dind.log());
     assert_eq!(dind.stop(), "0");
-    dind.is_tidy();
+    dind.assert_tidy();
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn a_stop_ends_nested_containers_and_leaves_nothing() {
     dind.docker(["run", "--detach", NESTED, "sh", "-c", heeds]);
     dind.signal("TERM");
     assert_eq!(dind.wait(), "0");
-    dind.is_tidy();
+    dind.assert_tidy();
 }
 
 /// T7, the child's half; the parent is PID 1, whose end is the container's.

@@ -98,7 +98,7 @@ fn inside_a_user_namespace_the_ids_that_exist_are_used() {
             .entrypoint("sh");
         create.args(["-ec", &script(ids)]).run_to_end().1
     };
-    run("rootless:100000:65536").refused("do not exist in this container");
+    run("rootless:100000:65536").assert_refused("do not exist in this container");
     let map = run("rootless:1001:64535").ok();
     let words: Vec<&str> = map.split_whitespace().collect();
     assert_eq!(words, ["0", "1000", "1", "1", "1001", "64535"]);
@@ -159,7 +159,7 @@ fn what_is_missing_is_refused_with_its_remedy() {
         ),
     ] {
         let (container, output) = bare(lab).options(options.iter().copied()).run_to_end();
-        output.refused(what);
-        container.is_tidy();
+        output.assert_refused(what);
+        container.assert_tidy();
     }
 }
