@@ -44,5 +44,9 @@ lint:
 bench: $(BINARY)
 	integration/with-lab integration/bench/bench $(BINARY) $(OFFICIAL)
 
+# ROUNDS=N, SEED=N: starts, random work and ends at random moments on the same volumes
+soak: $(BINARY)
+	integration/with-lab integration/soak/run $(BINARY) $(or $(ROUNDS),100) $(SEED)
+
 clean:
 	rm -rf build target

@@ -22,6 +22,8 @@ mod commands;
 mod early;
 #[path = "dockerd/left_overs.rs"]
 mod left_overs;
+#[path = "dockerd/netfilter.rs"]
+mod netfilter;
 #[path = "dockerd/plain.rs"]
 mod plain;
 #[path = "dockerd/processes.rs"]
@@ -30,7 +32,11 @@ mod processes;
 mod refusals;
 #[path = "dockerd/restart.rs"]
 mod restart;
+#[path = "dockerd/shutdown.rs"]
+mod shutdown;
 #[path = "dockerd/sockets.rs"]
 mod sockets;
+#[path = "dockerd/storage.rs"]
+mod storage;
 #[path = "dockerd/tls.rs"]
 mod tls;

@@ -1,9 +1,11 @@
 //! The main job: from words to a supervised dockerd. This file is the paragraph list; every
 //! decision is in [`crate::plan`], every effect in [`crate::apply`] and [`crate::supervise`].
 
+pub mod service;
+
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use time::OffsetDateTime;
 
@@ -15,26 +17,23 @@ use crate::explain::Failure;
 use crate::forwarder::Sockets;
 use crate::host::daemon_json::{self, DaemonFile};
 use crate::host::listen::ListenFacts;
-use crate::host::stale::Places;
 use crate::host::{Facts, certs};
-use crate::plan::client;
-use crate::plan::host::{self, DaemonCommand, HostPlan};
-use crate::plan::listen::{self, ListenPlan, PlannedSocket};
+use crate::plan::dockerd::AddedFlag;
+use crate::plan::host::{self, HostPlan};
+use crate::plan::listen::{self, ListenPlan};
 use crate::plan::network::Forwarder;
 use crate::plan::tls_mode;
 use crate::program::{self, ProgramError};
 use crate::rootless::daemon::RootlessWishes;
 use crate::rootless::parent::Parent;
-use crate::rootless::plan::RootlessPlan;
 use crate::rootless::{self, enter};
-use crate::supervise::Supervisor;
-use crate::supervise::machine::Rules;
+use crate::supervise::launch::Launch;
 use crate::supervise::names::NameForwarder;
-use crate::supervise::notify::{NotifySocket, Outer};
-use crate::supervise::status::{Status, StatusFile};
+use crate::supervise::notify::NotifySocket;
+use crate::supervise::output::Output;
 use crate::supervise::timeline::Timeline;
 use crate::sys::signal::{self, OriginalMask};
-use crate::sys::spawn::{self, ProcessGroup, Spawn};
+use crate::sys::spawn;
 use crate::tls::{self, Names};
 
 /// What the process was started with.
@@ -140,12 +139,21 @@ pub struct Decision {
     pub names: Names,
 }
 
+/// Whether a decision is carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Run {
+    /// It is only printed.
+    Dry,
+    /// It is.
+    Live,
+}
+
 /// Looks at the machine and decides.
 ///
 /// # Errors
 /// A refusal.
-pub fn decide(wishes: &Wishes, now: OffsetDateTime) -> Result<Decision, Failure> {
-    let facts = Facts::probe(&wishes.config);
+pub fn decide(wishes: &Wishes, now: OffsetDateTime, run: Run) -> Result<Decision, Failure> {
+    let mut facts = Facts::probe(&wishes.config, &wishes.file);
     let names = facts.network.certificate_names();
     let certificates = match &wishes.tls {
         None => None,
@@ -157,19 +165,27 @@ pub fn decide(wishes: &Wishes, now: OffsetDateTime) -> Result<Decision, Failure>
         )?),
     };
     let lines = certificates.map(|plan| plan.lines());
-    let rootless = wishes
-        .rootless
-        .as_ref()
-        .map(|wanted| rootless::daemon::decide(wanted, &wishes.listen, &facts.uplink))
-        .transpose()?;
-    let plan = host::plan(
-        &wishes.config,
-        &wishes.file,
-        &wishes.listen,
-        &facts,
-        lines,
-        rootless,
-    )?;
+    let (config, file) = (&wishes.config, &wishes.file);
+    if let Some(wanted) = &wishes.rootless {
+        let rootless = rootless::daemon::decide(wanted, &wishes.listen, &facts.uplink)?;
+        let plan = host::plan(config, file, &wishes.listen, &facts, lines, Some(rootless))?;
+        return Ok(Decision { plan, names });
+    }
+    let decide =
+        |facts: &Facts| host::plan(config, file, &wishes.listen, facts, lines.clone(), None);
+    let mut plan = decide(&facts)?;
+    while run == Run::Live
+        && let Some(modules) = plan.modules_first()
+    {
+        // The one step before the others: what it does, only another trial can tell.
+        tracing::info!(
+            "no packet filter works yet: asking for {}",
+            modules.join(" ")
+        );
+        apply::module::request(modules)?;
+        facts.probe_netfilter_again(config, file, modules);
+        plan = decide(&facts)?;
+    }
     Ok(Decision { plan, names })
 }
 
@@ -194,11 +210,17 @@ fn certificates(
     Ok(())
 }
 
-/// Starts dockerd and stays until it is gone.
+/// Starts dockerd and stays until it is gone; a command runs as soon as it is ready, and its end
+/// is the end of both.
 ///
 /// # Errors
 /// Every failure before the border; our sockets are gone again then.
-pub fn run(form: CommandForm, arguments: &[OsString], caller: &Caller) -> Result<u8, Failure> {
+pub fn run(
+    form: CommandForm,
+    arguments: &[OsString],
+    command: Option<Vec<OsString>>,
+    caller: &Caller,
+) -> Result<u8, Failure> {
     let mut timeline = Timeline::new(caller.start);
     let env = enter::become_user(caller.env.clone())?;
     let wishes = wishes(form, arguments, env)?;
@@ -216,7 +238,16 @@ pub fn run(form: CommandForm, arguments: &[OsString], caller: &Caller) -> Result
     let mut sockets = HeldSockets::bind(&wishes.listen)?;
     timeline.mark("sockets");
     match start(&wishes, caller, &mut sockets, &mut timeline) {
-        Ok(started) => Ok(supervise(wishes, caller, sockets, timeline, started)),
+        Ok(started) => {
+            let service = service::Service {
+                wishes,
+                sockets,
+                timeline,
+                started,
+                command,
+            };
+            Ok(service.run(caller))
+        }
         Err(failure) => {
             sockets.unlink();
             Err(failure)
@@ -227,11 +258,14 @@ pub fn run(form: CommandForm, arguments: &[OsString], caller: &Caller) -> Result
 /// dockerd and what it takes to follow it.
 struct Started {
     dockerd: rustix::process::Pid,
+    launch: Launch,
+    output: Option<Output>,
     notify: NotifySocket,
     signals: nix::sys::signalfd::SignalFd,
     names: Option<NameForwarder>,
     rootless: Option<Parent>,
     warnings: Vec<String>,
+    choices: Vec<String>,
 }
 
 fn start(
@@ -243,7 +277,7 @@ fn start(
     let Decision {
         plan,
         names: certificate_names,
-    } = decide(wishes, caller.now)?;
+    } = decide(wishes, caller.now, Run::Live)?;
     timeline.mark("plan");
     let mut warnings = wishes.listen.notes.clone();
     warnings.extend(wishes.listen.exposure());
@@ -252,6 +286,9 @@ fn start(
         tracing::warn!("{warning}");
     }
     tracing::info!("{}", plan.summary);
+    for choice in plan.choices() {
+        tracing::info!("{choice}");
+    }
     apply::steps(&plan.steps, &mut || {
         certificates(wishes.tls.as_ref(), &certificate_names, caller.now)
     })?;
@@ -265,7 +302,16 @@ fn start(
     let notify = NotifySocket::bind(&plan.daemon.notify_socket)?;
     let signals = signal::signal_fd()
         .map_err(|e| apply::ApplyError::new("make a signalfd in", Path::new("/proc/self"), e))?;
-    let begun = begin(plan.daemon, plan.rootless.as_ref(), caller, sockets);
+    let launch = Launch {
+        daemon: plan.daemon,
+        mask: caller.mask,
+    };
+    let output = Output::new(crate::log::never_wait());
+    let begun = match &plan.rootless {
+        Some(plan) => rootless::daemon::begin(plan, &launch, sockets, output.as_ref())
+            .map(|parent| (parent.child, Some(parent))),
+        None => begin(&launch, sockets, output.as_ref()).map(|dockerd| (dockerd, None)),
+    };
     let (dockerd, rootless) = begun.inspect_err(|_| notify.remove())?;
     timeline.mark("exec");
     let names = names.map(|mut forwarder| {
@@ -274,89 +320,31 @@ fn start(
         }
         forwarder
     });
+    let choice = |flag: &AddedFlag| format!("{}={} ({})", flag.name, flag.value, flag.why);
     Ok(Started {
         dockerd,
+        launch,
+        output,
         notify,
         signals,
         names,
         rootless,
         warnings,
+        choices: plan.flags.iter().map(choice).collect(),
     })
 }
 
-/// Starts dockerd, in namespaces of its own where it is rootless; the process that stands for it
-/// gets its signals and ends with its code.
+/// Starts dockerd itself.
 fn begin(
-    daemon: DaemonCommand,
-    rootless: Option<&RootlessPlan>,
-    caller: &Caller,
-    sockets: &mut HeldSockets,
-) -> Result<(rustix::process::Pid, Option<Parent>), Failure> {
-    if let Some(plan) = rootless {
-        let parent = rootless::daemon::begin(plan, daemon, caller.mask, sockets)?;
-        return Ok((parent.child, Some(parent)));
-    }
-    let spawned = spawn::spawn(&Spawn {
-        program: &daemon.program,
-        argv: &daemon.argv,
-        env: &daemon.env.words(),
-        mask: caller.mask,
-        group: ProcessGroup::Own,
-        listeners: &sockets.sockets(),
-        listener_names: sockets.names(),
-        bound: spawn::Bound::No,
-    });
-    let dockerd = spawned.map_err(|source| ProgramError::Exec {
-        name: daemon.program.into_os_string(),
-        source,
-    })?;
-    Ok((dockerd, None))
-}
-
-fn supervise(
-    wishes: Wishes,
-    caller: &Caller,
-    sockets: HeldSockets,
-    timeline: Timeline,
-    started: Started,
-) -> u8 {
-    let ping_path = wishes.listen.first_unix();
-    let status = Status {
-        state: "starting".into(),
-        pid: std::process::id(),
-        dockerd: match &started.rootless {
-            Some(parent) => parent.command,
-            None => started.dockerd.as_raw_nonzero().get().unsigned_abs(),
-        },
-        socket: ping_path.clone(),
-        endpoints: endpoints(&wishes.listen),
-        client: client::variables(&wishes.config, &wishes.listen),
-        warnings: started.warnings,
-        phases: Vec::new(),
-    };
-    let mut status = StatusFile {
-        path: host::runtime_dir(&wishes.config).join("status.json"),
-        status,
-    };
-    status.write("starting", &timeline);
-    let supervisor = Supervisor {
-        dockerd: started.dockerd,
-        sockets,
-        rules: Rules {
-            stop_timeout: stop_timeout(&wishes.config),
-            can_ping: ping_path.is_some(),
-        },
-        places: Places::of(&wishes.config),
-        ping_path,
-        names: started.names,
-        rootless: started.rootless,
-        notify: started.notify,
-        outer: Outer::new(caller.env.get("NOTIFY_SOCKET")),
-        status,
-        timeline,
-    };
-    crate::sys::memory::forget_code();
-    supervisor.run(&started.signals)
+    launch: &Launch,
+    sockets: &HeldSockets,
+    output: Option<&Output>,
+) -> Result<rustix::process::Pid, Failure> {
+    let started = launch.start(sockets, output);
+    started.map_err(|source| {
+        let name = launch.daemon.program.clone().into_os_string();
+        ProgramError::Exec { name, source }.into()
+    })
 }
 
 /// Binds the forwarder's sockets; its process starts beside dockerd.
@@ -372,25 +360,6 @@ fn name_forwarder(wanted: Option<Forwarder>) -> Result<Option<NameForwarder>, Fa
         )
     })?;
     Ok(Some(NameForwarder::new(sockets, upstream)))
-}
-
-/// One second less than `docker stop` grants; two less than a pod's grace period.
-fn stop_timeout(config: &Config) -> Duration {
-    config.stop_timeout.unwrap_or_else(|| {
-        let kubernetes = config.env.get("KUBERNETES_SERVICE_HOST").is_some();
-        Duration::from_secs(if kubernetes { 28 } else { 9 })
-    })
-}
-
-fn endpoints(listen: &ListenPlan) -> Vec<String> {
-    let held = listen.sockets.iter().map(|socket| match socket {
-        PlannedSocket::Unix { path, .. } => format!("unix://{}", path.display()),
-        PlannedSocket::Tcp {
-            address, security, ..
-        } => format!("tcp://{address} ({security})"),
-        PlannedSocket::Inherited { fd, name } => format!("fd://{fd} ({name})"),
-    });
-    held.chain(listen.left_to_dockerd.iter().cloned()).collect()
 }
 
 #[cfg(test)]

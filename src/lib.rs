@@ -26,6 +26,7 @@ mod persona;
 pub mod plan;
 pub mod program;
 pub mod rootless;
+pub mod sink;
 pub mod supervise;
 #[expect(
     unsafe_code,

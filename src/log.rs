@@ -3,6 +3,7 @@
 
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
+use std::sync::OnceLock;
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -13,6 +14,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::cli::environment::Environment;
+use crate::sink::Sink;
 
 /// Form of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +77,9 @@ where
     }
 }
 
+/// The way to standard error, once [`never_wait`] was called.
+static QUEUE: OnceLock<Sink> = OnceLock::new();
+
 /// A standard error that never fails: a full or closed one must not end PID 1.
 #[derive(Debug, Clone, Copy)]
 pub struct Stderr;
@@ -95,7 +100,10 @@ impl std::io::Write for Stdout {
 
 impl std::io::Write for Stderr {
     fn write(&mut self, buffer: &[u8]) -> std::io::Result<usize> {
-        write_all(rustix::stdio::stderr(), buffer);
+        match QUEUE.get() {
+            Some(queue) => queue.put(buffer),
+            None => write_all(rustix::stdio::stderr(), buffer),
+        }
         Ok(buffer.len())
     }
     fn flush(&mut self) -> std::io::Result<()> {
@@ -112,6 +120,16 @@ fn write_all(stream: impl std::os::fd::AsFd, mut buffer: &[u8]) {
             Err(_) => break,
         }
     }
+}
+
+/// From now on lines go through a queue: a reader that stopped reading must not stop PID 1.
+pub fn never_wait() -> &'static Sink {
+    QUEUE.get_or_init(Sink::open)
+}
+
+/// The queue, if there is one.
+pub fn queue() -> Option<&'static Sink> {
+    QUEUE.get()
 }
 
 /// Prints to standard error; what cannot be written is dropped.

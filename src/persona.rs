@@ -10,13 +10,13 @@ use crate::cli::command::{Command, CommandLine};
 use crate::cli::config::{CommandForm, Config};
 use crate::client::endpoint::shell;
 use crate::client::{probe, wait};
-use crate::daemon::{self, Caller, Words};
+use crate::daemon::{self, Caller, Words, service};
 use crate::explain::{self, Failure, exit};
 use crate::host::Facts;
+use crate::host::daemon_json::{self, DaemonFile};
 use crate::host::network::NetworkFacts;
 use crate::plan::host;
 use crate::rootless::enter;
-use crate::supervise::status;
 use crate::{apply, init, log, program, rootless};
 
 /// Runs what argv names; the exit code is the result of either kind.
@@ -55,7 +55,10 @@ pub(crate) fn run(argv: &[OsString], caller: &Caller) -> Result<u8, Failure> {
 
 fn command(command: Command, caller: &Caller) -> Result<u8, Failure> {
     match command {
-        Command::Run { words } => return entrypoint(&words, caller),
+        Command::Run { words } => return run_with_command(&words, caller),
+        Command::ExecWhenReady { words } => {
+            return daemon::run(CommandForm::Default, &[], Some(words), caller);
+        }
         Command::Setup { words } => return set_up(&words, caller),
         Command::Plan { json, words } => return plan(&words, json, caller),
         Command::Facts { json: _ } => {
@@ -65,7 +68,8 @@ fn command(command: Command, caller: &Caller) -> Result<u8, Failure> {
                 caller.env.clone(),
                 Caller::identity(),
             )?;
-            print_json(&Facts::probe(&config));
+            let file = DaemonFile::read(Path::new(daemon_json::DEFAULT_PATH));
+            print_json(&Facts::probe(&config, &file));
         }
         Command::Certs(args) => {
             let text = |name: &str| caller.env.non_empty(name).map(OsStr::to_os_string);
@@ -85,7 +89,7 @@ fn command(command: Command, caller: &Caller) -> Result<u8, Failure> {
         }
         Command::Wait(args) => return wait::run(&args, &caller.env, caller.mask, &mut log::Stderr),
         Command::Probe(args) => {
-            let running = status::read(&caller.env)
+            let running = service::read_status(&caller.env)
                 .ok()
                 .and_then(|status| status.socket);
             let guess = || probe::own_socket(&caller.env, Caller::identity().uid);
@@ -111,10 +115,33 @@ fn command(command: Command, caller: &Caller) -> Result<u8, Failure> {
     Ok(0)
 }
 
+/// `run`: what follows `--exec --` is a command that lives as long as the container.
+fn run_with_command(words: &[OsString], caller: &Caller) -> Result<u8, Failure> {
+    let Some(place) = words.iter().position(|word| word == "--exec") else {
+        return entrypoint(words, caller);
+    };
+    let (before, after) = words.split_at(place);
+    let command: Vec<OsString> = after
+        .iter()
+        .skip(1)
+        .skip_while(|word| *word == "--")
+        .cloned()
+        .collect();
+    match daemon::dispatch(before) {
+        Words::Daemon(form, arguments) if !command.is_empty() => {
+            daemon::run(form, &arguments, Some(command), caller)
+        }
+        _ => {
+            log::stderr("usage: dind-init run [dockerd] [FLAGS] --exec -- COMMAND [ARGUMENTS]\n");
+            Ok(exit::USAGE)
+        }
+    }
+}
+
 /// `dockerd-entrypoint.sh`.
 fn entrypoint(words: &[OsString], caller: &Caller) -> Result<u8, Failure> {
     match daemon::dispatch(words) {
-        Words::Daemon(form, arguments) => daemon::run(form, &arguments, caller),
+        Words::Daemon(form, arguments) => daemon::run(form, &arguments, None, caller),
         Words::Other => {
             let name = OsString::from("docker-entrypoint.sh");
             let argv: Vec<_> = [name].into_iter().chain(words.to_vec()).collect();
@@ -136,7 +163,7 @@ fn set_up(words: &[OsString], caller: &Caller) -> Result<u8, Failure> {
         caller.env.clone(),
         Caller::identity(),
     )?;
-    let facts = Facts::probe(&config);
+    let facts = Facts::of_container(&config);
     let mut warnings = Vec::new();
     let steps = host::set_up(&config, &facts, &mut warnings);
     for warning in warnings {
@@ -158,8 +185,12 @@ fn plan(words: &[OsString], json: bool, caller: &Caller) -> Result<u8, Failure> 
         return Ok(0);
     };
     let env = enter::become_user(caller.env.clone())?;
-    let decided = daemon::wishes(form, &arguments, env)
-        .and_then(|wishes| Ok((daemon::decide(&wishes, caller.now)?.plan, wishes)));
+    let decided = daemon::wishes(form, &arguments, env).and_then(|wishes| {
+        Ok((
+            daemon::decide(&wishes, caller.now, daemon::Run::Dry)?.plan,
+            wishes,
+        ))
+    });
     match decided {
         Ok((plan, wishes)) if json => {
             print_json(&serde_json::json!({ "listen": wishes.listen, "host": plan }));
@@ -178,7 +209,7 @@ fn plan(words: &[OsString], json: bool, caller: &Caller) -> Result<u8, Failure> 
 }
 
 fn show_status(json: bool, timeline: bool, caller: &Caller) -> u8 {
-    match status::read(&caller.env) {
+    match service::read_status(&caller.env) {
         Ok(status) if json => print_json(&status),
         Ok(status) if timeline => log::stdout(&status.chart()),
         Ok(status) => log::stdout(&status.text()),

@@ -4,7 +4,7 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::ApplyError;
 
@@ -59,6 +59,23 @@ pub fn create_directory(path: &Path, mode: u32) -> Result<(), ApplyError> {
     made.map_err(|e| ApplyError::new("mkdir", path, e))
 }
 
+/// Makes a directory of links; links that are right stay, wrong ones are made anew.
+///
+/// # Errors
+/// What the kernel says.
+pub fn link_all(dir: &Path, links: &[(String, PathBuf)]) -> Result<(), ApplyError> {
+    create_directory(dir, 0o755)?;
+    for (name, target) in links {
+        let path = dir.join(name);
+        if fs::read_link(&path).is_ok_and(|found| found == *target) {
+            continue;
+        }
+        remove(&path)?;
+        std::os::unix::fs::symlink(target, &path).map_err(|e| ApplyError::new("link", &path, e))?;
+    }
+    Ok(())
+}
+
 /// Writes a file anew in one step: readers see the old or the new content, never a part.
 ///
 /// # Errors
@@ -86,6 +103,20 @@ mod tests {
         remove_tree(&tree).unwrap();
         remove(&tree).unwrap();
         assert!(kept.exists() && !tree.exists());
+    }
+
+    #[test]
+    fn links_are_made_once_and_mended() {
+        let dir = tempfile::tempdir().unwrap();
+        let farm = dir.path().join("run/farm");
+        let link = |target: &str| [("iptables".to_owned(), PathBuf::from(target))];
+        link_all(&farm, &link("/old")).unwrap();
+        link_all(&farm, &link("/new")).unwrap();
+        link_all(&farm, &link("/new")).unwrap();
+        assert_eq!(
+            fs::read_link(farm.join("iptables")).unwrap(),
+            Path::new("/new")
+        );
     }
 
     #[test]

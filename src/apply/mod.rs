@@ -9,6 +9,8 @@ pub mod certificate;
 pub mod cgroup;
 pub mod file;
 pub mod listen;
+pub mod lock;
+pub mod module;
 pub mod mount;
 
 use std::io;
@@ -188,6 +190,11 @@ fn carry_out(action: &Action, certificates: Certificates<'_>) -> Result<(), Fail
             leaf,
             controllers,
         } => Ok(cgroup::delegate(root, leaf, controllers)?),
+        Action::LinkTools { dir, links } => Ok(file::link_all(dir, links)?),
+        Action::LoadModules { names } => Ok(module::request(names)?),
+        Action::WriteSetting { path, value } => Ok(module::write_setting(path, value)?),
+        Action::LockDataRoot { path, owner } => Ok(lock::hold(path, owner)?),
+        Action::RecordStorage { path, marker } => Ok(lock::record(path, marker)?),
         Action::Certificates { .. } => certificates(),
     }
 }

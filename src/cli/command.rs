@@ -22,8 +22,16 @@ pub enum Command {
     /// Start dockerd and stay: what dockerd-entrypoint.sh does, with the same arguments
     #[command(disable_help_flag = true)]
     Run {
-        /// Nothing, flags for dockerd, `dockerd FLAGS`, or another command
+        /// Nothing, flags for dockerd, `dockerd FLAGS`, or another command; `--exec -- COMMAND` at
+        /// the end runs a command as soon as dockerd is ready, and ends with it
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<OsString>,
+    },
+    /// Start dockerd, run a command as soon as it is ready, and end with the command's exit code
+    #[command(disable_help_flag = true)]
+    ExecWhenReady {
+        /// The command
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         words: Vec<OsString>,
     },
     /// Print what `run` would do, and do nothing

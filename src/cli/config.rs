@@ -2,10 +2,10 @@
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use super::daemon_args::DaemonArgs;
 use super::environment::Environment;
+use super::lifetime::{self, Lifetime};
 use super::settings;
 use crate::explain::{Explain, exit};
 
@@ -54,6 +54,26 @@ pub enum Switch {
     Auto,
     /// Never done.
     Skip,
+}
+
+/// What happens where only a storage driver works that copies every layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoragePolicy {
+    /// It is used, with a warning.
+    Auto,
+    /// We do not start.
+    Strict,
+}
+
+/// Who programs the packet filter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FirewallWish {
+    /// Left to dockerd.
+    Auto,
+    /// iptables.
+    Iptables,
+    /// nftables, which engine 29 brought.
+    Nftables,
 }
 
 /// Which iptables backend the user asked for (S32).
@@ -145,8 +165,12 @@ pub struct Config {
     pub mtu: Switch,
     /// DOCKER_IPTABLES_LEGACY.
     pub iptables: IptablesWish,
-    /// DIND_STOP_TIMEOUT.
-    pub stop_timeout: Option<Duration>,
+    /// What ends the daemon, and how.
+    pub lifetime: Lifetime,
+    /// DIND_FIREWALL.
+    pub firewall: FirewallWish,
+    /// DIND_STORAGE.
+    pub storage: StoragePolicy,
     /// The environment, for dockerd.
     pub env: Environment,
     /// Who we are.
@@ -268,7 +292,26 @@ impl Config {
                 Some(value) if value.is_empty() => IptablesWish::Default,
                 Some(_) => IptablesWish::Legacy,
             },
-            stop_timeout: stop_timeout(&env)?,
+            lifetime: Lifetime::read(&env, identity)?,
+            firewall: word(
+                &env,
+                "DIND_FIREWALL",
+                FirewallWish::Auto,
+                &[
+                    ("auto", FirewallWish::Auto),
+                    ("iptables", FirewallWish::Iptables),
+                    ("nftables", FirewallWish::Nftables),
+                ],
+            )?,
+            storage: word(
+                &env,
+                "DIND_STORAGE",
+                StoragePolicy::Auto,
+                &[
+                    ("auto", StoragePolicy::Auto),
+                    ("strict", StoragePolicy::Strict),
+                ],
+            )?,
             misspelt: misspelt.collect(),
             env,
             identity,
@@ -292,18 +335,17 @@ impl Config {
     /// `$XDG_RUNTIME_DIR`, or where it is by convention (S4).
     #[must_use]
     pub fn runtime_dir(&self) -> PathBuf {
-        let set = self.env.non_empty("XDG_RUNTIME_DIR").map(PathBuf::from);
-        set.unwrap_or_else(|| PathBuf::from(format!("/run/user/{}", self.identity.uid)))
+        lifetime::runtime_dir(&self.env, self.identity.uid)
     }
 }
 
 /// A variable's text, when it holds something.
-fn text(env: &Environment, name: &str) -> Option<String> {
+pub(super) fn text(env: &Environment, name: &str) -> Option<String> {
     env.non_empty(name)
         .map(|value| value.to_string_lossy().into_owned())
 }
 
-fn bad(name: &'static str, value: impl Into<String>) -> BadSetting {
+pub(super) fn bad(name: &'static str, value: impl Into<String>) -> BadSetting {
     BadSetting {
         name,
         value: value.into(),
@@ -365,32 +407,6 @@ fn socket_paths(env: &Environment) -> Result<Vec<PathBuf>, BadSetting> {
     }
 }
 
-fn stop_timeout(env: &Environment) -> Result<Option<Duration>, BadSetting> {
-    const NAME: &str = "DIND_STOP_TIMEOUT";
-    let Some(value) = text(env, NAME) else {
-        return Ok(None);
-    };
-    duration(&value).map(Some).ok_or_else(|| bad(NAME, value))
-}
-
-/// Reads `500ms`, `9s`, `2m`, `1h` or plain seconds.
-#[must_use]
-pub fn duration(text: &str) -> Option<Duration> {
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at_checked(digits)?;
-    let number: u64 = number.parse().ok()?;
-    let seconds = |factor: u64| number.checked_mul(factor).map(Duration::from_secs);
-    match unit {
-        "ms" => Some(Duration::from_millis(number)),
-        "" | "s" => seconds(1),
-        "m" => seconds(60),
-        "h" => seconds(3600),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -424,6 +440,8 @@ mod tests {
             ("DIND_PREFLIGHT", "ignore"),
             ("DIND_CGROUP", "no"),
             ("DIND_TMP", "1"),
+            ("DIND_FIREWALL", "nft"),
+            ("DIND_STORAGE", "overlay2"),
             ("DIND_STOP_TIMEOUT", "soon"),
         ] {
             let error = config(&[(name, value)]).expect_err(name);
@@ -448,14 +466,5 @@ mod tests {
             config(&[("DOCKER_TLS_CERTDIR", "")]).unwrap().tls,
             TlsWish::Off
         );
-    }
-
-    #[test]
-    fn durations_have_units() {
-        assert_eq!(duration("90"), Some(Duration::from_secs(90)));
-        assert_eq!(duration("500ms"), Some(Duration::from_millis(500)));
-        assert_eq!(duration("2m"), Some(Duration::from_secs(120)));
-        assert_eq!(duration("-1s"), None);
-        assert_eq!(duration("99999999999999999999s"), None);
     }
 }

@@ -6,4 +6,5 @@ pub mod command;
 pub mod config;
 pub mod daemon_args;
 pub mod environment;
+pub mod lifetime;
 pub mod settings;

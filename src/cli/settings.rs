@@ -215,10 +215,66 @@ pub const SETTINGS: &[Setting] = &[
         official: false,
     },
     Setting {
+        name: "DOCKER_DRIVER",
+        values: "a storage driver's name",
+        default: "unset: decided by trying",
+        doc: "Read by dockerd, too. --storage-driver wins over it; it wins over daemon.json; the \
+              name may be that of either image store.",
+        official: true,
+    },
+    Setting {
+        name: "DIND_STORAGE",
+        values: "auto, strict",
+        default: "auto",
+        doc: "strict: refuse to start where only a storage driver works that copies every layer \
+              (vfs, native); auto: start with a warning.",
+        official: false,
+    },
+    Setting {
+        name: "DIND_FIREWALL",
+        values: "auto, iptables, nftables",
+        default: "auto",
+        doc: "nftables: engine 29 or newer programs nftables by itself, without iptables; auto: \
+              iptables, with the backend that works here.",
+        official: false,
+    },
+    Setting {
         name: "DIND_STOP_TIMEOUT",
         values: "duration: 9s, 500ms, 2m, or seconds",
         default: "9s (28s inside Kubernetes)",
         doc: "How long an asked stop may take before dockerd is killed.",
+        official: false,
+    },
+    Setting {
+        name: "DIND_DRAIN",
+        values: "now, or a list of idle, file:PATH, max:DURATION",
+        default: "now",
+        doc: "What an asked stop waits for, dockerd serving as before: no running container or \
+              build, or a file. Not part of DIND_STOP_TIMEOUT; a second TERM or INT ends the wait.",
+        official: false,
+    },
+    Setting {
+        name: "DIND_RESTART",
+        values: "never, on-failure, on-failure:N",
+        default: "never (N: 5)",
+        doc: "on-failure: a dockerd that was ready and died is started again, N times in 10 \
+              minutes; clients wait meanwhile.",
+        official: false,
+    },
+    Setting {
+        name: "DIND_READY_FILE",
+        values: "absolute path",
+        default: "/run/dind-init/ready; rootless: $XDG_RUNTIME_DIR/dind-init/ready",
+        doc: "This file exists while the API answers.",
+        official: false,
+    },
+    Setting {
+        name: "DIND_EXIT_WHEN",
+        values: "list of file:PATH, process:NAME, idle:DURATION, parent",
+        default: "none",
+        doc: "Stop with exit code 0 when the file appears, the last process of that name or the \
+              parent is gone, or no container ran and no client was connected for so long. parent \
+              and process need a shared pid namespace.",
         official: false,
     },
     Setting {

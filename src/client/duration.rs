@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::cli::config;
+use crate::cli::lifetime;
 
 /// A time to wait, as every duration of ours is written, but not nothing. The message of the error
 /// is for a person.
@@ -10,7 +10,7 @@ use crate::cli::config;
 /// # Errors
 /// When the text is no duration, or zero: nothing is ready within no time.
 pub fn parse(text: &str) -> Result<Duration, String> {
-    match config::duration(text) {
+    match lifetime::duration(text) {
         Some(Duration::ZERO) => Err("use at least 1ms".into()),
         Some(duration) => Ok(duration),
         None => Err("write for example 500ms, 90s or 2m".into()),

@@ -1,4 +1,5 @@
-//! What the machine is: readers of /proc, /sys and /etc. They change nothing.
+//! What the machine is: readers of /proc, /sys and /etc, and trials in throw-away children. They
+//! change nothing.
 //!
 //! [`Facts`] is data: `dind-init facts` prints it, a bug report carries it, and a fixture replays
 //! it in a test of the plan.
@@ -6,12 +7,15 @@
 pub mod certs;
 pub mod cgroup;
 pub mod daemon_json;
+pub mod engine;
 pub mod listen;
 pub mod mountinfo;
 pub mod net4;
+pub mod netfilter;
 pub mod network;
 pub mod process;
 pub mod stale;
+pub mod storage;
 pub mod uplink;
 
 use std::path::{Path, PathBuf};
@@ -19,11 +23,17 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::cli::config::Config;
+use crate::plan;
+use crate::sys::trial::{Results, Trials};
 use cgroup::CgroupFacts;
+use daemon_json::DaemonFile;
+use engine::{EngineFacts, Generation};
 use mountinfo::Mount;
+use netfilter::NetfilterFacts;
 use network::NetworkFacts;
 use process::ProcessFacts;
 use stale::StaleFile;
+use storage::StorageFacts;
 use uplink::UplinkFacts;
 
 /// Everything that the `HostPlan` needs to know.
@@ -45,6 +55,13 @@ pub struct Facts {
     pub stale: Vec<StaleFile>,
     /// Programs found in PATH.
     pub programs: Programs,
+    /// Which dockerd it is.
+    #[serde(default)]
+    pub engine: EngineFacts,
+    /// Where images will live; nothing where no dockerd will be started.
+    pub storage: Option<StorageFacts>,
+    /// The packet filter; likewise.
+    pub netfilter: Option<NetfilterFacts>,
 }
 
 /// Mount points that matter.
@@ -82,28 +99,88 @@ pub struct Programs {
 }
 
 impl Facts {
-    /// Reads the machine.
+    /// Reads the machine, and tries what dockerd will do.
     #[must_use]
-    pub fn probe(config: &Config) -> Self {
+    pub fn probe(config: &Config, file: &DaemonFile) -> Self {
         let mounts = mountinfo::parse(&std::fs::read("/proc/self/mountinfo").unwrap_or_default());
+        if config.identity.uid != 0 {
+            // A rootless daemon works in namespaces of its own: crate::rootless::facts.
+            let mut facts = Self::read(config, &mounts);
+            let dockerd = facts.programs.dockerd.as_deref();
+            facts.engine = dockerd.map(EngineFacts::read).unwrap_or_default();
+            return facts;
+        }
+        // The trials run while we read.
+        let mut trials = Trials::new();
+        let question = plan::netfilter::question(config, file);
+        let netfilter = netfilter::Probing::start(config, question, Vec::new(), &mut trials);
+        let storage = storage::Probing::start(config, file, &mounts, &mut trials);
+        let mut facts = Self::read(config, &mounts);
+        let dockerd = facts.programs.dockerd.clone();
+        facts.engine = dockerd
+            .as_deref()
+            .map(EngineFacts::read)
+            .unwrap_or_default();
+        let mut results = collect(trials);
+        let storage = storage.finish(&mut results);
+        let unclear = facts.engine.generation == Generation::Unknown;
+        if unclear && plan::storage::depends_on_engine(config, file, &storage) {
+            let asked = dockerd.map(|dockerd| EngineFacts::ask(&dockerd, &config.env.words()));
+            facts.engine = asked.unwrap_or_default();
+        }
+        facts.storage = Some(storage);
+        facts.netfilter = Some(netfilter.finish(&mut results));
+        facts
+    }
+
+    /// Tries the packet filter again, after modules were asked for.
+    pub fn probe_netfilter_again(&mut self, config: &Config, file: &DaemonFile, asked: &[String]) {
+        let before = self.netfilter.take().map(|facts| facts.requested);
+        let requested = before.into_iter().flatten().chain(asked.iter().cloned());
+        let mut trials = Trials::new();
+        let question = plan::netfilter::question(config, file);
+        let probing = netfilter::Probing::start(config, question, requested.collect(), &mut trials);
+        self.netfilter = Some(probing.finish(&mut collect(trials)));
+    }
+
+    /// Reads what the container is, whether or not dockerd will run in it.
+    #[must_use]
+    pub fn of_container(config: &Config) -> Self {
+        let mounts = mountinfo::parse(&std::fs::read("/proc/self/mountinfo").unwrap_or_default());
+        Self::read(config, &mounts)
+    }
+
+    fn read(config: &Config, mounts: &[Mount]) -> Self {
         Self {
             kernel: rustix::system::uname()
                 .release()
                 .to_string_lossy()
                 .into_owned(),
             process: ProcessFacts::read(),
-            cgroup: CgroupFacts::read(&mounts),
+            cgroup: CgroupFacts::read(mounts),
             mounts: MountFacts {
-                root_shared: mountinfo::at(&mounts, Path::new("/")).is_some_and(|m| m.shared),
-                tmp: directory(&mounts, Path::new("/tmp")),
-                securityfs: directory(&mounts, Path::new("/sys/kernel/security")),
+                root_shared: mountinfo::at(mounts, Path::new("/")).is_some_and(|m| m.shared),
+                tmp: directory(mounts, Path::new("/tmp")),
+                securityfs: directory(mounts, Path::new("/sys/kernel/security")),
             },
             network: NetworkFacts::read(),
             uplink: UplinkFacts::read(),
             stale: stale::find(&stale::Places::of(config)),
             programs: Programs::find(config),
+            engine: EngineFacts::default(),
+            storage: None,
+            netfilter: None,
         }
     }
+}
+
+/// Waits for trials, and says how long they took.
+fn collect(trials: Trials) -> Results {
+    let results = trials.collect();
+    for (name, took) in results.times() {
+        tracing::debug!("trial {name}: {:.1} ms", took.as_secs_f64() * 1000.0);
+    }
+    results
 }
 
 fn directory(mounts: &[Mount], path: &Path) -> DirectoryState {

@@ -14,12 +14,10 @@ pub struct NetworkFacts {
     pub names: Vec<String>,
     /// Every address of every interface.
     pub addresses: Vec<IpAddr>,
-    /// Non-empty lists of legacy iptables tables (`/proc/net/*_tables_names`).
-    pub legacy_tables: Vec<String>,
 }
 
 impl NetworkFacts {
-    /// Reads names, addresses and table lists.
+    /// Reads names and addresses.
     #[must_use]
     pub fn read() -> Self {
         let text = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
@@ -30,15 +28,9 @@ impl NetworkFacts {
         let mut addresses = crate::sys::netdev::addresses();
         addresses.sort_unstable();
         addresses.dedup();
-        let tables = ["ip", "ip6", "arp"]
-            .iter()
-            .map(|family| format!("{family}_tables_names"));
         Self {
             names: names(&node, &text("/etc/hostname"), &text("/etc/hosts")),
             addresses,
-            legacy_tables: tables
-                .filter(|name| !text(&format!("/proc/net/{name}")).trim().is_empty())
-                .collect(),
         }
     }
 }

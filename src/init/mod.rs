@@ -119,6 +119,7 @@ fn start(
         listeners: &[],
         listener_names: &[],
         bound: spawn::Bound::No,
+        stderr: None,
     })
     .map_err(|error: SpawnError| StartError::from_spawn(name, error, path))?;
     log.say(Level::Info, || {

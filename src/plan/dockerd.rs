@@ -12,9 +12,6 @@ use crate::cli::config::{CommandForm, Config, SocketHolder, TlsWish};
 use crate::cli::environment::Environment;
 use crate::host::daemon_json::DaemonFile;
 
-/// Directory with the names of the legacy iptables tools, as the official image lays it out (S34).
-pub const IPTABLES_LEGACY_DIR: &str = "/usr/local/sbin/.iptables-legacy";
-
 /// A flag that we add because of what the machine is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AddedFlag {
@@ -24,6 +21,15 @@ pub struct AddedFlag {
     pub value: String,
     /// Why it is added.
     pub why: String,
+}
+
+impl AddedFlag {
+    /// What is said where dockerd gets exactly the official arguments.
+    #[must_use]
+    pub fn left_out(&self) -> String {
+        let Self { name, value, why } = self;
+        format!("DIND_SOCKETS=dockerd: --{name}={value} is left out, which is needed: {why}")
+    }
 }
 
 /// Whether the user has decided about a setting of dockerd's: by flag, or by key of the file.
@@ -122,9 +128,10 @@ fn tls_flags(config: &Config, file: &DaemonFile) -> Vec<OsString> {
     flags
 }
 
-/// dockerd's environment: ours, unchanged (S10) but for what the statements ask for.
+/// dockerd's environment: ours, unchanged (S10) but for what the statements ask for. `first` is a
+/// directory that comes first in its PATH (S34).
 #[must_use]
-pub fn environment(config: &Config, legacy_iptables: bool, notify: &Path) -> Environment {
+pub fn environment(config: &Config, first: Option<&Path>, notify: &Path) -> Environment {
     // What an outer service manager told *us* must not reach dockerd as if it were for it.
     let ours = [
         "NOTIFY_SOCKET",
@@ -141,8 +148,8 @@ pub fn environment(config: &Config, legacy_iptables: bool, notify: &Path) -> Env
     if config.identity.uid == 0 {
         env = env.with("container", "docker"); // S51
     }
-    if legacy_iptables {
-        let mut path = OsString::from(IPTABLES_LEGACY_DIR);
+    if let Some(dir) = first {
+        let mut path = dir.as_os_str().to_owned();
         if let Some(old) = config.env.get("PATH") {
             path.push(":");
             path.push(old);
@@ -352,11 +359,11 @@ mod tests {
         ];
         let config =
             Config::new(CommandForm::Default, &[], env.into_iter().collect(), ROOT).unwrap();
-        let words = environment(&config, true, Path::new("/run/n")).words();
+        let words = environment(&config, Some(Path::new("/legacy")), Path::new("/run/n")).words();
         assert_eq!(
             words,
             [
-                "PATH=/usr/local/sbin/.iptables-legacy:/bin",
+                "PATH=/legacy:/bin",
                 "DOCKER_DRIVER=overlay2",
                 "container=docker",
                 "NOTIFY_SOCKET=/run/n",

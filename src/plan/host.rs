@@ -9,13 +9,19 @@ use serde::Serialize;
 use super::dockerd::AddedFlag;
 use super::host_refusal::HostRefusal;
 use super::listen::ListenPlan;
+use super::netfilter::{self, NetfilterPlan};
 use super::network::{self, Forwarder};
 use super::step::{Action, OnFailure, Step};
+use super::storage::{self, StoragePlan};
 use super::{dockerd, tls_mode};
-use crate::cli::config::{Config, IptablesWish, Preflight, Switch, TlsWish};
+use crate::cli::config::{
+    Config, FirewallWish, IptablesWish, Preflight, SocketHolder, StoragePolicy, Switch, TlsWish,
+};
 use crate::cli::environment::Environment;
 use crate::host::cgroup::{self, CgroupFacts, CgroupMode};
 use crate::host::daemon_json::{Content, DaemonFile};
+use crate::host::netfilter::Question;
+use crate::host::netfilter::tools::LEGACY_FARM;
 use crate::host::{DirectoryState, Facts};
 use crate::rootless::places;
 use crate::rootless::plan::RootlessPlan;
@@ -61,6 +67,10 @@ pub struct HostPlan {
     pub forwarder: Option<Forwarder>,
     /// The namespaces of a rootless dockerd.
     pub rootless: Option<RootlessPlan>,
+    /// Where images will live.
+    pub storage: Option<StoragePlan>,
+    /// Who programs the packet filter.
+    pub netfilter: Option<NetfilterPlan>,
     /// One line about the machine.
     pub summary: String,
 }
@@ -79,7 +89,16 @@ pub fn plan(
     rootless: Option<RootlessPlan>,
 ) -> Result<HostPlan, HostRefusal> {
     let mut warnings = Vec::new();
-    for refusal in refusals(config, file, facts, rootless.as_ref()) {
+    let storage = facts.storage.as_ref();
+    let storage = storage.map(|found| storage::plan(config, file, found, &facts.engine));
+    let netfilter = facts.netfilter.as_ref();
+    let netfilter = netfilter.map(|found| netfilter::plan(config, file, found, &facts.engine));
+    let mut refusals = refusals(config, file, facts, rootless.as_ref());
+    let refused = storage.as_ref().and_then(|plan| plan.refusal.clone());
+    refusals.extend(refused.map(HostRefusal::Storage));
+    let refused = netfilter.as_ref().and_then(|plan| plan.refusal.clone());
+    refusals.extend(refused.map(HostRefusal::Netfilter));
+    for refusal in refusals {
         match config.preflight {
             Preflight::Refuse => return Err(refusal),
             Preflight::Warn => warnings.push(format!("DIND_PREFLIGHT=warn: {refusal}")),
@@ -98,8 +117,18 @@ pub fn plan(
         ));
     }
 
-    let mut steps = stale(facts);
     let runtime_dir = runtime_dir(config);
+    let mut steps = Vec::new();
+    if let Some(storage) = &storage {
+        steps.extend(storage.steps.iter().cloned());
+        warnings.extend(storage.warnings.iter().cloned());
+    }
+    steps.extend(stale(facts));
+    let path = config.lifetime.ready_file.clone();
+    steps.push(Step::must(
+        Action::RemoveFile { path },
+        "nothing is ready yet",
+    ));
     let runtime = Action::CreateDirectory {
         path: runtime_dir.clone(),
         mode: if rootless.is_some() { 0o700 } else { 0o755 },
@@ -114,19 +143,43 @@ pub fn plan(
     let network = match &rootless {
         None => {
             steps.extend(set_up(config, facts, &mut warnings));
-            network::plan(config, file, &facts.uplink, None)
+            network::plan(config, file, &facts.uplink, facts.engine.major())
         }
         // S43: the dind script has no part in rootless mode.
         Some(rootless) => {
             warnings.extend(rootless.warnings.iter().cloned());
+            warnings.extend(without_effect(config));
             let inside = rootless.net.inside(&facts.uplink);
-            network::plan(config, file, &inside, None)
+            network::plan(config, file, &inside, facts.engine.major())
         }
     };
-    let flags = network.flags;
-    let legacy = legacy_iptables(config, facts);
+    let mut flags = network.flags;
+    let mut asked = Vec::new();
+    asked.extend(storage.iter().flat_map(|plan| plan.flags.clone()));
+    // Inside the namespaces, dockerd is the first to look at the packet filter.
+    let legacy = rootless.is_some() && config.iptables == IptablesWish::Legacy;
+    let mut path = legacy.then_some(Path::new(LEGACY_FARM));
+    if let Some(netfilter) = &netfilter {
+        steps.extend(netfilter.steps.iter().cloned());
+        warnings.extend(netfilter.warnings.iter().cloned());
+        asked.extend(netfilter.flags.iter().cloned());
+        path = netfilter.path.as_deref();
+    }
+    match config.holder {
+        SocketHolder::Us => flags.extend(asked),
+        SocketHolder::Dockerd => warnings.extend(asked.iter().map(AddedFlag::left_out)),
+    }
     let notify_socket = runtime_dir.join("notify.sock");
-    let env = dockerd::environment(config, legacy, &notify_socket);
+    let mut env = dockerd::environment(config, path, &notify_socket);
+    let driver = storage
+        .as_ref()
+        .and_then(|plan| plan.driver_variable.clone());
+    if let Some(driver) = driver {
+        env = env.with("DOCKER_DRIVER", driver);
+    }
+    if let Some(rootless) = &rootless {
+        env = rootless.environment(env);
+    }
     Ok(HostPlan {
         steps,
         warnings,
@@ -134,16 +187,31 @@ pub fn plan(
         daemon: DaemonCommand {
             program,
             argv: dockerd::argv(config, file, listen, &flags),
-            env: match &rootless {
-                Some(rootless) => rootless.environment(env),
-                None => env,
-            },
+            env,
             notify_socket,
         },
         flags,
         forwarder: network.forwarder,
         rootless,
+        storage,
+        netfilter,
     })
+}
+
+/// Wishes that only a rootful daemon's trials could honour.
+fn without_effect(config: &Config) -> Vec<String> {
+    let strict = config.storage == StoragePolicy::Strict;
+    let firewall = config.firewall != FirewallWish::Auto;
+    let wishes = [
+        (strict, "DIND_STORAGE", "--storage-driver"),
+        (firewall, "DIND_FIREWALL", "--firewall-backend"),
+    ];
+    let wishes = wishes.into_iter().filter(|(wished, ..)| *wished);
+    wishes
+        .map(|(_, name, flag)| {
+            format!("{name} has no effect in rootless mode: give dockerd {flag} instead")
+        })
+        .collect()
 }
 
 /// What the `dind` persona does before it executes a command (S51–S60).
@@ -238,15 +306,6 @@ fn misspelt(config: &Config) -> impl Iterator<Item = String> {
     })
 }
 
-/// S32 and S33: the user's word, else tables that the legacy tools already made here.
-fn legacy_iptables(config: &Config, facts: &Facts) -> bool {
-    match config.iptables {
-        IptablesWish::Legacy => true,
-        IptablesWish::Default => false,
-        IptablesWish::Auto => !facts.network.legacy_tables.is_empty(),
-    }
-}
-
 /// Every certain failure ahead, worst first.
 fn refusals(
     config: &Config,
@@ -261,6 +320,12 @@ fn refusals(
     } else if !facts.process.may("CAP_SYS_ADMIN") {
         found.push(HostRefusal::NotPrivileged {
             missing: "CAP_SYS_ADMIN",
+        });
+    } else if netfilter::question(config, file) != Question::Nothing
+        && !facts.process.may("CAP_NET_ADMIN")
+    {
+        found.push(HostRefusal::NotPrivileged {
+            missing: "CAP_NET_ADMIN",
         });
     }
     let path = file.path.clone();
@@ -305,6 +370,23 @@ fn summary(config: &Config, listen: &ListenPlan, facts: &Facts) -> String {
     )
 }
 
+impl HostPlan {
+    /// Modules without which nothing could be decided, where there are any to be asked for.
+    #[must_use]
+    pub fn modules_first(&self) -> Option<&[String]> {
+        let netfilter = self.netfilter.as_ref()?;
+        (!netfilter.again.is_empty()).then_some(netfilter.again.as_slice())
+    }
+
+    /// What was chosen where the machine left a choice, and why.
+    #[must_use]
+    pub fn choices(&self) -> Vec<String> {
+        let storage = self.storage.iter().map(ToString::to_string);
+        let netfilter = self.netfilter.iter().map(ToString::to_string);
+        storage.chain(netfilter).collect()
+    }
+}
+
 impl fmt::Display for HostPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
@@ -343,6 +425,9 @@ impl fmt::Display for HostPlan {
             .iter()
             .map(|word| word.to_string_lossy())
             .collect();
+        self.choices()
+            .iter()
+            .try_for_each(|choice| writeln!(f, "   choice {choice}"))?;
         writeln!(f, "{:>2} exec   {}", self.steps.len() + 1, argv.join(" "))?;
         self.warnings
             .iter()
@@ -362,6 +447,8 @@ impl Serialize for HostPlan {
             forwarder: Option<&'a Forwarder>,
             #[serde(skip_serializing_if = "Option::is_none")]
             rootless: Option<&'a RootlessPlan>,
+            storage: Option<&'a StoragePlan>,
+            netfilter: Option<&'a NetfilterPlan>,
             warnings: &'a [String],
         }
         let argv = self
@@ -377,6 +464,8 @@ impl Serialize for HostPlan {
             flags: &self.flags,
             forwarder: self.forwarder.as_ref(),
             rootless: self.rootless.as_ref(),
+            storage: self.storage.as_ref(),
+            netfilter: self.netfilter.as_ref(),
             warnings: &self.warnings,
         }
         .serialize(serializer)

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::netfilter::refusal::NetfilterRefusal;
+use super::storage::refusal::StorageRefusal;
 use crate::explain::{Explain, exit};
 use crate::rootless::refusal::RootlessRefusal;
 
@@ -30,6 +32,12 @@ pub enum HostRefusal {
         /// What is wrong.
         reason: String,
     },
+    /// Images cannot be stored.
+    #[error(transparent)]
+    Storage(StorageRefusal),
+    /// The packet filter cannot be programmed.
+    #[error(transparent)]
+    Netfilter(NetfilterRefusal),
     /// dockerd would refuse.
     #[error("given both as flags and in {}: {}", path.display(), keys.join(", "))]
     FlagAndFile {
@@ -45,12 +53,14 @@ impl Explain for HostRefusal {
         match self {
             Self::Rootless(refusal) => refusal.why(),
             Self::NotPrivileged { .. } => {
-                "dockerd mounts file systems and makes namespaces, which the kernel allows only \
-                 with this capability"
+                "dockerd mounts file systems, makes namespaces and programs networks, which the \
+                 kernel allows only with capabilities such as this"
                     .into()
             }
             Self::NoDockerd => "dind-init starts the dockerd of the image that it is in".into(),
             Self::DaemonFile { .. } => "dockerd would end with the same complaint".into(),
+            Self::Storage(refusal) => refusal.why(),
+            Self::Netfilter(refusal) => refusal.why(),
             Self::FlagAndFile { .. } => {
                 "dockerd refuses a setting that is given in both places".into()
             }
@@ -70,6 +80,8 @@ impl Explain for HostRefusal {
             Self::DaemonFile { path, .. } => {
                 format!("mend {} (dockerd --validate checks it)", path.display())
             }
+            Self::Storage(refusal) => refusal.fix(),
+            Self::Netfilter(refusal) => refusal.fix(),
             Self::FlagAndFile { path, .. } => {
                 format!("remove the flags, or the keys of {}", path.display())
             }

@@ -8,6 +8,8 @@ pub mod host;
 pub mod host_refusal;
 pub mod listen;
 pub mod listen_refusal;
+pub mod netfilter;
 pub mod network;
 pub mod step;
+pub mod storage;
 pub mod tls_mode;

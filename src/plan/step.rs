@@ -5,6 +5,9 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::host::storage::content::Marker;
+use crate::host::storage::owner::Owner;
+
 /// What is done. There are no choices left in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "action")]
@@ -45,6 +48,39 @@ pub enum Action {
         leaf: PathBuf,
         /// What is handed down.
         controllers: Vec<String>,
+    },
+    /// Make a directory of links to programs under the names that dockerd looks for.
+    LinkTools {
+        /// The directory.
+        dir: PathBuf,
+        /// Each name with its program.
+        links: Vec<(String, PathBuf)>,
+    },
+    /// Ask the kernel for modules that it may have.
+    LoadModules {
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// Write a kernel setting.
+    WriteSetting {
+        /// Its file.
+        path: PathBuf,
+        /// Its value.
+        value: String,
+    },
+    /// Take the lock on a data root, and keep it for as long as this process lives.
+    LockDataRoot {
+        /// The lock file.
+        path: PathBuf,
+        /// Who we are; the time is added.
+        owner: Owner,
+    },
+    /// Write down which storage driver is used.
+    RecordStorage {
+        /// The marker file.
+        path: PathBuf,
+        /// What it says; the time is added.
+        marker: Marker,
     },
     /// Check the TLS material, and make what is missing.
     Certificates {
@@ -132,6 +168,15 @@ impl fmt::Display for Action {
                 f.write_str("certs  TLS material")?;
                 plan.iter()
                     .try_for_each(|line| write!(f, "\n          {line}"))
+            }
+            Self::LinkTools { dir, .. } => write!(f, "link   programs in {}", dir.display()),
+            Self::LoadModules { names } => write!(f, "module {}", names.join(" ")),
+            Self::WriteSetting { path, value } => {
+                write!(f, "set    {} to {value}", path.display())
+            }
+            Self::LockDataRoot { path, .. } => write!(f, "lock   {}", path.display()),
+            Self::RecordStorage { path, marker } => {
+                write!(f, "record {} in {}", marker.driver, path.display())
             }
         }
     }

@@ -15,6 +15,9 @@ use serde::de::DeserializeOwned;
 /// A record is a line of JSON; a failure with its remedies is the longest.
 const LONGEST: usize = 16 * 1024;
 
+/// As many API sockets can be handed over with one record.
+const MOST_DESCRIPTORS: usize = 32;
+
 /// One end.
 #[derive(Debug)]
 pub struct Channel(OwnedFd);
@@ -39,24 +42,23 @@ impl Channel {
     /// # Errors
     /// What `sendmsg(2)` says; `EPIPE` when the other side is gone.
     pub fn send(&self, record: &impl Serialize) -> io::Result<()> {
-        self.send_with(record, None)
+        self.send_with(record, &[])
     }
 
-    /// Sends a record with a descriptor.
+    /// Sends a record with descriptors.
     ///
     /// # Errors
-    /// As [`Channel::send`].
+    /// As [`Channel::send`]; `E2BIG` for too many descriptors.
     pub fn send_with(
         &self,
         record: &impl Serialize,
-        descriptor: Option<BorrowedFd<'_>>,
+        descriptors: &[BorrowedFd<'_>],
     ) -> io::Result<()> {
         let bytes = serde_json::to_vec(record)?;
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
         let mut control = SendAncillaryBuffer::new(&mut space);
-        let descriptors: Vec<_> = descriptor.into_iter().collect();
-        if !descriptors.is_empty() {
-            control.push(SendAncillaryMessage::ScmRights(&descriptors));
+        if !descriptors.is_empty() && !control.push(SendAncillaryMessage::ScmRights(descriptors)) {
+            return Err(io::ErrorKind::ArgumentListTooLong.into());
         }
         let parts = [IoSlice::new(&bytes)];
         // The receiver reads whole records; a part of one cannot be sent.
@@ -69,12 +71,24 @@ impl Channel {
     /// # Errors
     /// What `recvmsg(2)` says, or a record that is none of ours.
     pub fn receive<T: DeserializeOwned>(&self) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
+        self.take(RecvFlags::CMSG_CLOEXEC)
+    }
+
+    /// The next record, if it is there already.
+    ///
+    /// # Errors
+    /// As [`Channel::receive`]; `EAGAIN` when nothing has come.
+    pub fn look<T: DeserializeOwned>(&self) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
+        self.take(RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT)
+    }
+
+    fn take<T: DeserializeOwned>(&self, flags: RecvFlags) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
         let mut buffer = vec![0; LONGEST];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let received = loop {
             let mut parts = [IoSliceMut::new(&mut buffer)];
-            match rustix::net::recvmsg(&self.0, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC) {
+            match rustix::net::recvmsg(&self.0, &mut parts, &mut control, flags) {
                 Err(rustix::io::Errno::INTR) => {}
                 Err(rustix::io::Errno::CONNRESET) => return Ok(None),
                 other => break other?,
@@ -112,11 +126,14 @@ mod tests {
         let (one, other) = Channel::pair().unwrap();
         let file = tempfile::tempfile().unwrap();
         one.send(&("first", 1)).unwrap();
-        one.send_with(&("second", 2), Some(file.as_fd())).unwrap();
+        one.send_with(&("second", 2), &[file.as_fd(), file.as_fd()])
+            .unwrap();
         let (record, fds): ((String, u32), _) = other.receive().unwrap().unwrap();
         assert_eq!((record.0.as_str(), record.1, fds.len()), ("first", 1, 0));
         let (record, fds): ((String, u32), _) = other.receive().unwrap().unwrap();
-        assert_eq!((record.0.as_str(), record.1, fds.len()), ("second", 2, 1));
+        assert_eq!((record.0.as_str(), record.1, fds.len()), ("second", 2, 2));
+        let nothing = other.look::<()>().unwrap_err();
+        assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
         drop(one);
         assert!(other.receive::<()>().unwrap().is_none());
         assert!(other.send(&()).is_err());

@@ -5,20 +5,16 @@
     reason = "effects of the launch live in rootless/"
 )]
 
-use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::time::Instant;
 
 use nix::sys::signalfd::SignalFd;
-use rustix::process::{Pid, Signal, WaitStatus};
+use rustix::process::{Pid, Signal};
 
 use super::channel::Channel;
 use super::error::LaunchError;
-use super::follow::{self, Beside};
+use super::lives::{self, NotifyRelay, Standing};
 use super::netplan::Tap;
 use super::parent::{Job, Order, Report};
 use super::plan::{RootlessPlan, has_network};
@@ -27,8 +23,7 @@ use super::published::Published;
 use super::state::StateDir;
 use super::{mounts, names};
 use crate::explain::{Explain as _, exit};
-use crate::sys::spawn::{self, Bound, Spawn};
-use crate::sys::{net, signal, tap, userns};
+use crate::sys::{signal, tap, userns};
 
 /// Everything that happens in the child; returns its exit code.
 pub(super) fn run(
@@ -39,10 +34,13 @@ pub(super) fn run(
     binds: Option<BindClient>,
     parent: Pid,
 ) -> u8 {
+    if let Some(log) = crate::log::queue() {
+        log.forget(); // it is the parent's to write
+    }
     match start(plan, state, job, channel, binds, parent) {
-        Ok((mut beside, signals)) => {
+        Ok((mut standing, signals)) => {
             crate::sys::memory::forget_code();
-            follow::follow(beside.command, &signals, &mut beside).exit_code()
+            standing.live(job, &signals)
         }
         Err(error) => {
             let code = error.exit_code();
@@ -54,20 +52,20 @@ pub(super) fn run(
     }
 }
 
-type Started = (Standing, SignalFd);
+type Started<'a> = (Standing<'a>, SignalFd);
 
-fn start(
+fn start<'a>(
     plan: &RootlessPlan,
     state: &StateDir,
     job: &mut Job<'_>,
-    channel: &Channel,
+    channel: &'a Channel,
     binds: Option<BindClient>,
     parent: Pid,
-) -> Result<Started, LaunchError> {
+) -> Result<Started<'a>, LaunchError> {
     let failed = |what: &'static str| move |error: io::Error| LaunchError::new(what, &error);
     // A group of its own: Ctrl-C on the terminal is for the parent, who asks us to stop.
     let _ = rustix::process::setpgid(None, None);
-    let outer = job.notify.as_deref().map(connect).transpose()?;
+    let outer = job.notify.as_deref().map(lives::connect).transpose()?;
     let pid = mapped(channel)?;
     userns::become_inner_root().map_err(failed("could not become root of the user namespace"))?;
     die_with(parent, plan.options.more.pid)?;
@@ -106,59 +104,36 @@ fn start(
     let signals = signal::signal_fd().map_err(failed("could not make a signalfd"))?;
     connected(channel)?;
 
-    let command = spawn::spawn(&Spawn {
-        program: &job.program,
-        argv: &job.argv,
-        env: &job.env.words(),
-        mask: job.mask,
-        group: job.group,
-        listeners: &job.sockets.sockets(),
-        listener_names: job.sockets.names(),
-        bound: Bound::DiesWithUs,
-    })
-    .map_err(|error| {
-        let name = job
-            .argv
-            .first()
-            .map(OsString::as_os_str)
-            .unwrap_or_default();
-        LaunchError::new(format!("could not start {}", name.display()), &error)
-            .because(
-                "it is missing, not executable, or for another machine",
-                "check PATH and the program in the image",
-            )
-            .with_code(error.exit_code())
-    })?;
+    let command = lives::spawn(job, &job.sockets.sockets(), job.sockets.names())?;
     // A socket that we kept would queue clients whom nobody serves.
     job.sockets.close();
-    // From outside, a process id of another process table means nothing.
-    let seen = match plan.options.more.pid {
-        true => 0,
-        false => command.as_raw_nonzero().get().unsigned_abs(),
-    };
-    channel
-        .send(&Report::Running(seen))
-        .map_err(failed("could not speak to the parent"))?;
-    let beside = Standing {
-        command,
+    let mut standing = Standing {
+        channel,
+        command: Some(command),
+        own_process_table: plan.options.more.pid,
         relay,
         published,
+        again: None,
+        parent_is_gone: false,
     };
-    Ok((beside, signals))
+    standing
+        .announce()
+        .map_err(failed("could not speak to the parent"))?;
+    Ok((standing, signals))
 }
 
 /// Waits for the maps; our process id outside comes with them.
 fn mapped(channel: &Channel) -> Result<u32, LaunchError> {
     match order(channel)? {
         Order::Mapped(pid) => Ok(pid),
-        other @ Order::Connected => Err(out_of_step(&other)),
+        other => Err(out_of_step(&other)),
     }
 }
 
 fn connected(channel: &Channel) -> Result<(), LaunchError> {
     match order(channel)? {
         Order::Connected => Ok(()),
-        other @ Order::Mapped(_) => Err(out_of_step(&other)),
+        other => Err(out_of_step(&other)),
     }
 }
 
@@ -248,80 +223,4 @@ fn prepare_mounts(plan: &RootlessPlan, state: &StateDir, dockerd: bool) -> Resul
         }
     }
     Ok(())
-}
-
-fn connect(path: &Path) -> Result<UnixDatagram, LaunchError> {
-    let connected = UnixDatagram::unbound().and_then(|socket| {
-        socket.connect(path)?;
-        socket.set_nonblocking(true)?;
-        Ok(socket)
-    });
-    connected
-        .map_err(|error| LaunchError::new(format!("could not reach {}", path.display()), &error))
-}
-
-/// Hands on what the command says about its readiness. The parent hears us, not the command: it
-/// trusts its own child only.
-struct NotifyRelay {
-    inner: UnixDatagram,
-    outer: UnixDatagram,
-}
-
-impl NotifyRelay {
-    fn bind(state: &StateDir, outer: UnixDatagram) -> Result<Self, LaunchError> {
-        let path = state.join("notify.sock");
-        let failed = |error| LaunchError::new(format!("could not bind {}", path.display()), &error);
-        let inner = UnixDatagram::bind(&path).map_err(failed)?;
-        inner.set_nonblocking(true).map_err(failed)?;
-        net::pass_credentials(&inner).map_err(failed)?;
-        Ok(Self { inner, outer })
-    }
-
-    fn hand_on(&self, command: Pid) {
-        let command = command.as_raw_nonzero().get().unsigned_abs();
-        let mut buffer = [0; 4096];
-        while let Ok(datagram) = net::receive_with_sender(&self.inner, &mut buffer) {
-            if datagram.sender == Some(command) {
-                let text = buffer.get(..datagram.length).unwrap_or_default();
-                if let Err(error) = self.outer.send(text) {
-                    tracing::warn!("a notice of readiness is lost: {error}");
-                }
-            }
-        }
-    }
-}
-
-/// What the child does beside following the command.
-struct Standing {
-    command: Pid,
-    relay: Option<NotifyRelay>,
-    published: Option<Published>,
-}
-
-impl Beside for Standing {
-    fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
-        self.relay.iter().map(AsFd::as_fd).collect()
-    }
-    fn deadline(&self) -> Option<Instant> {
-        self.published.as_ref().and_then(Published::deadline)
-    }
-    fn work(&mut self) {
-        if let Some(published) = &mut self.published {
-            published.work();
-        }
-        if let Some(relay) = &self.relay {
-            relay.hand_on(self.command);
-        }
-    }
-    fn reaped(&mut self, pid: Pid, _status: WaitStatus) {
-        if let Some(published) = &mut self.published {
-            published.reaped(pid);
-        }
-    }
-}
-
-impl AsFd for NotifyRelay {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.inner.as_fd()
-    }
 }

@@ -15,10 +15,10 @@ use crate::apply::listen::HeldSockets;
 use crate::cli::environment::Environment;
 use crate::explain::Failure;
 use crate::host::uplink::UplinkFacts;
-use crate::plan::host::DaemonCommand;
 use crate::plan::host_refusal::HostRefusal;
 use crate::plan::listen::{ListenPlan, PlannedSocket};
-use crate::sys::signal::OriginalMask;
+use crate::supervise::launch::Launch;
+use crate::supervise::output::Output;
 use crate::sys::spawn::ProcessGroup;
 
 /// What is wanted of the namespaces.
@@ -85,18 +85,20 @@ fn socket_groups(listen: &ListenPlan) -> Vec<(PathBuf, u32)> {
 /// Another run has the state directory, or a step that failed.
 pub fn begin(
     plan: &RootlessPlan,
-    daemon: DaemonCommand,
-    mask: OriginalMask,
+    launch: &Launch,
     sockets: &mut HeldSockets,
+    output: Option<&Output>,
 ) -> Result<Parent, Failure> {
     let state = StateDir::take(&plan.state)?;
+    let daemon = launch.daemon.clone();
     let job = Job {
         program: daemon.program,
         argv: daemon.argv,
         env: daemon.env,
-        mask,
+        mask: launch.mask,
         group: ProcessGroup::Own,
         sockets,
+        stderr: output.map(Output::for_dockerd),
         notify: Some(daemon.notify_socket),
         dockerd: true,
     };

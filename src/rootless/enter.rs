@@ -50,6 +50,8 @@ pub fn become_user(env: Environment) -> Result<Environment, LaunchError> {
     runtime_dir(&env, &user);
     tun_device(user.gid);
     let groups = groups(&group, &user.name);
+    // The user may not be allowed to open root's standard error once more.
+    crate::log::never_wait();
     userns::become_user(user.uid, user.gid, &groups).map_err(|error| {
         LaunchError::new(format!("could not become user {}", user.name), &error)
             .because(

@@ -24,6 +24,7 @@ pub mod flags;
 mod follow;
 pub mod idmap;
 mod keeper;
+mod lives;
 mod maps;
 mod mounts;
 pub mod names;

@@ -20,6 +20,7 @@ use super::state::StateDir;
 use super::{maps, options};
 use crate::apply::listen::HeldSockets;
 use crate::cli::environment::Environment;
+use crate::supervise::machine::Outcome;
 use crate::sys::signal::OriginalMask;
 use crate::sys::spawn::ProcessGroup;
 use crate::sys::userns::{self, Namespaces, Side};
@@ -31,6 +32,10 @@ pub(super) enum Order {
     Mapped(u32),
     /// Your network works.
     Connected,
+    /// Kill the command.
+    Kill,
+    /// Start the command again, with the sockets that come along.
+    Again(Vec<String>),
 }
 
 /// What the child tells the parent.
@@ -40,8 +45,21 @@ pub(super) enum Report {
     Network,
     /// The command runs.
     Running(u32),
-    /// It is over.
+    /// The command, which is dockerd, ended; the namespaces are still there.
+    Ended(Outcome),
+    /// It is over, or the command could not be started again.
     Failed(LaunchError),
+}
+
+/// What the supervisor hears of the child.
+#[derive(Debug)]
+pub enum News {
+    /// The command runs again; its process id, as seen from here.
+    Running(u32),
+    /// The command ended.
+    Ended(Outcome),
+    /// It could not be started again.
+    NotStarted(LaunchError),
 }
 
 /// What is started inside.
@@ -59,9 +77,12 @@ pub struct Job<'a> {
     pub group: ProcessGroup,
     /// The API sockets, bound outside.
     pub sockets: &'a mut HeldSockets,
+    /// The command's standard error, when it is not ours.
+    pub stderr: Option<BorrowedFd<'a>>,
     /// Where we hear what the command says about its readiness.
     pub notify: Option<PathBuf>,
-    /// Whether the command is dockerd, which wants more prepared than others.
+    /// Whether the command is dockerd, which wants more prepared than others, and may be started
+    /// again.
     pub dockerd: bool,
 }
 
@@ -75,7 +96,7 @@ pub struct Parent {
     state: StateDir,
     keeper: Option<Keeper>,
     service: Option<BindService>,
-    _channel: Channel,
+    channel: Option<Channel>,
 }
 
 /// Makes everything up to the running command.
@@ -150,7 +171,7 @@ pub fn launch(
         state,
         keeper,
         service: Some(service),
-        _channel: ours,
+        channel: Some(ours),
     })
 }
 
@@ -213,7 +234,7 @@ impl Drop for Guard {
 fn unexpected(report: &Report) -> LaunchError {
     match report {
         Report::Failed(error) => error.clone(),
-        Report::Network | Report::Running(_) => {
+        Report::Network | Report::Running(_) | Report::Ended(_) => {
             LaunchError::plain(format!("the child is out of step: {report:?}"))
         }
     }
@@ -279,7 +300,70 @@ impl Parent {
     /// Descriptors that [`Parent::work`] wants to be polled for.
     #[must_use]
     pub fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
-        self.service.iter().map(AsFd::as_fd).collect()
+        let channel = self.channel.iter().map(AsFd::as_fd);
+        channel
+            .chain(self.service.iter().map(AsFd::as_fd))
+            .collect()
+    }
+
+    /// What the child said since the last call.
+    pub fn news(&mut self) -> Vec<News> {
+        let mut news = Vec::new();
+        while let Some(channel) = &self.channel {
+            match channel.look::<Report>() {
+                Ok(Some((Report::Running(pid), _))) => {
+                    self.command = pid;
+                    news.push(News::Running(pid));
+                }
+                Ok(Some((Report::Ended(outcome), _))) => news.push(News::Ended(outcome)),
+                Ok(Some((Report::Failed(error), _))) => news.push(News::NotStarted(error)),
+                Ok(Some((Report::Network, _))) => tracing::error!("the child is out of step"),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                // It is gone: its end is reaped.
+                Ok(None) => self.channel = None,
+                Err(error) => {
+                    tracing::error!("could not hear the child: {error}");
+                    self.channel = None;
+                }
+            }
+        }
+        news
+    }
+
+    /// Has the command started again.
+    ///
+    /// # Errors
+    /// The child is gone, and the namespaces with it.
+    pub fn start_again(&self, sockets: &HeldSockets) -> Result<(), LaunchError> {
+        let order = Order::Again(sockets.names().to_vec());
+        let sent = match &self.channel {
+            Some(channel) => channel.send_with(&order, &sockets.sockets()),
+            None => Err(io::ErrorKind::NotConnected.into()),
+        };
+        sent.map_err(|error| {
+            LaunchError::new("could not start dockerd again", &error).because(
+                "the process that held its namespaces is gone",
+                "start the container again",
+            )
+        })
+    }
+
+    /// Kills the command; its end is told as any other.
+    pub fn kill(&self) {
+        let sent = self
+            .channel
+            .as_ref()
+            .map(|channel| channel.send(&Order::Kill));
+        if !matches!(sent, Some(Ok(()))) {
+            let _ = rustix::process::kill_process(self.child, Signal::KILL);
+        }
+    }
+
+    /// Lets the network driver end without starting it again.
+    pub fn let_go(&mut self) {
+        if let Some(mut keeper) = self.keeper.take() {
+            keeper.stop();
+        }
     }
 
     /// When [`Parent::work`] wants to be called at the latest.
@@ -312,9 +396,7 @@ impl Parent {
 
     /// Ends what stands beside the child, and clears the state directory.
     pub fn stop(&mut self) {
-        if let Some(mut keeper) = self.keeper.take() {
-            keeper.stop();
-        }
+        self.let_go();
         self.state.clear();
     }
 }

@@ -98,6 +98,7 @@ pub fn run(words: &[OsString], caller: &Caller) -> Result<u8, Failure> {
         mask: caller.mask,
         group: ProcessGroup::Foreground,
         sockets: &mut sockets,
+        stderr: None,
         notify: None,
         dockerd: false,
     };

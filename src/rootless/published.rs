@@ -190,6 +190,15 @@ impl Published {
         self.again = Some(Instant::now() + if soon { PAUSE } else { Duration::ZERO });
     }
 
+    /// Starts the process anew, with nothing published but what the command line says.
+    pub(super) fn start_over(&mut self) {
+        self.stop();
+        if let Err(error) = self.spawn() {
+            tracing::error!("the port driver cannot be started: {error}");
+            self.again = Some(Instant::now() + PAUSE);
+        }
+    }
+
     /// Ends the process for good.
     fn stop(&mut self) {
         self.again = None;

@@ -1,7 +1,15 @@
 //! The pure heart of PID 1: (state, event) → (state, actions). No clock and no system call; time
-//! comes in as milliseconds since the start.
+//! comes in as milliseconds since the start. The table itself is [`Machine::step`].
+
+mod step;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::cli::lifetime::RestartPolicy;
 
 /// Milliseconds since this process started.
 pub type Millis = u64;
@@ -9,14 +17,11 @@ pub type Millis = u64;
 /// How long our own `/_ping` may take after dockerd said that it is ready.
 pub const PING_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Where dockerd is in its life.
+/// Where the daemon is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// It runs and has not said `READY=1`.
-    Starting {
-        /// Signals that would kill it now.
-        held: Held,
-    },
+    /// dockerd runs and has not said `READY=1`.
+    Starting,
     /// It said so; our `/_ping` is under way.
     Confirming {
         /// When we stop waiting for the answer.
@@ -26,20 +31,80 @@ pub enum State {
     Ready,
     /// It reads its configuration again.
     Reloading,
-    /// It was asked to stop.
-    Stopping {
-        /// When it is killed.
-        until: Millis,
-        /// How many times we were asked.
-        asked: u8,
+    /// A stop was asked for; what runs may finish first. dockerd serves as before.
+    Draining {
+        /// When to look again.
+        check: Millis,
+        /// When the wait ends in any case.
+        until: Option<Millis>,
+        /// What is waited for.
+        wait: Wait,
     },
-    /// It was killed; its end is awaited.
-    Killed,
+    /// dockerd was asked to stop.
+    Stopping {
+        /// When the stop began.
+        since: Millis,
+    },
+    /// What was left inside the containers is being killed, so that dockerd can end.
+    Escalating {
+        /// When the stop began.
+        since: Millis,
+        /// When to look again.
+        again: Millis,
+    },
+    /// dockerd was killed; its end is awaited.
+    Killed {
+        /// When we stop waiting: not even a kill ends a process that the kernel holds.
+        until: Millis,
+    },
+    /// dockerd is gone; what it left is ended.
+    Leaving {
+        /// What is under way.
+        stage: Stage,
+        /// When the next stage begins.
+        until: Option<Millis>,
+        /// How dockerd ended.
+        verdict: Verdict,
+    },
+    /// dockerd died and is started again.
+    Restarting {
+        /// When.
+        at: Millis,
+    },
     /// It ended, and so do we.
     Ended {
         /// Our exit code.
         code: u8,
     },
+}
+
+/// What [`State::Draining`] waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// DIND_DRAIN.
+    Policy,
+    /// The end of our own command.
+    Command,
+}
+
+/// Stages of [`State::Leaving`], each ended by [`Event::Alone`] or by its deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Containers that dockerd left running have their stop signal.
+    Containers,
+    /// Shims, containerd and orphans have SIGTERM.
+    Leftovers,
+    /// They have SIGKILL.
+    Last,
+}
+
+/// How dockerd ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// We asked for it.
+    Asked,
+    /// By itself; the code is its own.
+    Died(u8),
 }
 
 /// SIGHUP and SIGUSR1 that came before `READY=1`. dockerd reloads and dumps its stacks on them,
@@ -51,25 +116,27 @@ pub struct Held {
 }
 
 impl Held {
-    /// The signals that are held at all.
-    const SIGNALS: [i32; 2] = [libc::SIGHUP, libc::SIGUSR1];
-
-    fn with(self, signal: i32) -> Self {
-        Self {
-            hup: self.hup || signal == libc::SIGHUP,
-            usr1: self.usr1 || signal == libc::SIGUSR1,
-        }
+    /// Whether a signal is held at all.
+    fn concerns(signal: i32) -> bool {
+        [libc::SIGHUP, libc::SIGUSR1].contains(&signal)
     }
 
-    fn forward(self) -> impl Iterator<Item = Action> {
-        let [hup, usr1] = Self::SIGNALS.map(Action::Forward);
-        let hup = self.hup.then_some(hup);
-        hup.into_iter().chain(self.usr1.then_some(usr1))
+    fn add(&mut self, signal: i32) {
+        self.hup |= signal == libc::SIGHUP;
+        self.usr1 |= signal == libc::SIGUSR1;
+    }
+
+    /// Lets them go, once each.
+    fn forward(&mut self) -> impl Iterator<Item = Action> + use<> {
+        let held = std::mem::take(self);
+        let hup = held.hup.then_some(Action::Forward(libc::SIGHUP));
+        hup.into_iter()
+            .chain(held.usr1.then_some(Action::Forward(libc::SIGUSR1)))
     }
 }
 
 /// How a process ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     /// By itself.
     Code(u8),
@@ -89,6 +156,19 @@ impl Outcome {
             }
         }
     }
+}
+
+/// The command of run-a-command mode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// There is none.
+    None,
+    /// It waits for dockerd.
+    Waiting,
+    /// It runs.
+    Running,
+    /// It ended with this code.
+    Done(u8),
 }
 
 /// What dockerd says on its NOTIFY_SOCKET (`sd_notify(3)`).
@@ -113,10 +193,27 @@ pub enum Event {
     PingAnswered,
     /// Our `/_ping` could not be sent, or got another answer.
     PingFailed,
-    /// The time that [`deadline`] named has come.
+    /// The time that [`Machine::deadline`] named has come.
     Deadline,
     /// dockerd is gone.
-    DockerdEnded(Outcome),
+    DockerdEnded {
+        /// How.
+        outcome: Outcome,
+        /// Whether its last words speak of a passing trouble.
+        transient: bool,
+    },
+    /// dockerd could not be started again.
+    StartFailed(u8),
+    /// Our command is gone, or could not be started.
+    CommandEnded(u8),
+    /// The containers were read: a stop may take this long.
+    BudgetKnown(Option<Millis>),
+    /// What DIND_DRAIN waits for has happened.
+    Drained,
+    /// A condition of DIND_EXIT_WHEN holds.
+    ExitWhen,
+    /// What the stage of [`State::Leaving`] waits for is gone.
+    Alone,
 }
 
 /// What is to be done.
@@ -124,12 +221,28 @@ pub enum Event {
 pub enum Action {
     /// Send a signal to dockerd.
     Forward(i32),
+    /// Send a signal to our command.
+    ForwardToCommand(i32),
     /// Kill dockerd.
     Kill,
     /// Close our copies of the listening sockets.
     CloseListeners,
     /// Send `/_ping`.
     Ping,
+    /// Start our command.
+    RunCommand,
+    /// Start dockerd again.
+    StartAgain,
+    /// Read the containers from disk, for [`Event::BudgetKnown`].
+    ReadContainers,
+    /// See whether the drain is over, for [`Event::Drained`].
+    CheckDrain,
+    /// Send every nested container that dockerd left its stop signal.
+    StopContainers,
+    /// Kill what lives inside nested containers.
+    KillContainers,
+    /// Send a signal to everything that descends from us.
+    EndLeftovers(i32),
     /// Tell everybody that the API answers.
     AnnounceReady {
         /// Whether our own `/_ping` was answered.
@@ -137,262 +250,102 @@ pub enum Action {
     },
     /// Tell everybody that dockerd reloads.
     AnnounceReloading,
+    /// Tell everybody that a stop waits for what runs.
+    AnnounceDraining(Wait),
     /// Tell everybody that it stops.
     AnnounceStopping,
+    /// Tell everybody that dockerd is started again.
+    AnnounceRestarting {
+        /// When, in milliseconds from now.
+        pause: Millis,
+    },
     /// Say how dockerd ended without having been asked.
     ReportDeath(Outcome),
+    /// Say that what is left inside the containers is killed.
+    ReportEscalation,
     /// Say that the time was not enough.
     ReportKill,
 }
 
-/// What the machine must know beside its state.
+/// What the user decided.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules {
-    /// How long a stop may take.
-    pub stop_timeout: Duration,
     /// Whether there is a socket to ping.
     pub can_ping: bool,
+    /// DIND_RESTART.
+    pub restart: RestartPolicy,
+    /// Whether a stop waits.
+    pub drain: bool,
+    /// The longest wait.
+    pub drain_most: Option<Millis>,
 }
 
-/// When [`Event::Deadline`] is due.
-#[must_use]
-pub fn deadline(state: State) -> Option<Millis> {
-    match state {
-        State::Confirming { until } | State::Stopping { until, .. } => Some(until),
-        State::Starting { .. }
-        | State::Ready
-        | State::Reloading
-        | State::Killed
-        | State::Ended { .. } => None,
+/// The machine: a state, and what it must remember beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machine {
+    /// Where the daemon is.
+    pub state: State,
+    /// How many times a stop was asked for.
+    pub asked: u8,
+    /// Whether dockerd was ready in this life.
+    pub was_ready: bool,
+    /// Signals that would kill dockerd now.
+    pub held: Held,
+    /// When dockerd was started again.
+    pub restarts: Vec<Millis>,
+    /// Our command.
+    pub command: Command,
+    /// How long a stop may take.
+    pub limit: Option<Millis>,
+}
+
+impl Machine {
+    /// A machine whose dockerd has just been started.
+    #[must_use]
+    pub fn new(limit: Option<Millis>, command: Command) -> Self {
+        Self {
+            state: State::Starting,
+            asked: 0,
+            was_ready: false,
+            held: Held::default(),
+            restarts: Vec::new(),
+            command,
+            limit,
+        }
+    }
+
+    /// When [`Event::Deadline`] is due.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Millis> {
+        match self.state {
+            State::Confirming { until } | State::Killed { until } => Some(until),
+            State::Draining { check, until, .. } => {
+                Some(until.map_or(check, |until| until.min(check)))
+            }
+            State::Stopping { since } => self.containers_end(since),
+            State::Escalating { since, again } => {
+                Some(self.budget_end(since).map_or(again, |end| end.min(again)))
+            }
+            State::Leaving { until, .. } => until,
+            State::Restarting { at } => Some(at),
+            State::Starting | State::Ready | State::Reloading | State::Ended { .. } => None,
+        }
+    }
+
+    /// When the budget of a stop is over.
+    fn budget_end(&self, since: Millis) -> Option<Millis> {
+        self.limit.map(|limit| since.saturating_add(limit))
+    }
+
+    /// When what is left inside the containers is killed.
+    fn containers_end(&self, since: Millis) -> Option<Millis> {
+        let limit = Duration::from_millis(self.limit?);
+        Some(after(since, super::budget::containers_end(limit)))
     }
 }
 
-fn after(now: Millis, patience: Duration) -> Millis {
+/// A moment and a duration later.
+#[must_use]
+pub fn after(now: Millis, patience: Duration) -> Millis {
     now.saturating_add(u64::try_from(patience.as_millis()).unwrap_or(u64::MAX))
-}
-
-/// The table.
-#[must_use]
-pub fn step(rules: Rules, state: State, event: Event, now: Millis) -> (State, Vec<Action>) {
-    use Action::{
-        AnnounceReady, AnnounceReloading, AnnounceStopping, CloseListeners, Forward, Kill, Ping,
-        ReportDeath, ReportKill,
-    };
-    let stop_signal = |signal: i32| signal == libc::SIGTERM || signal == libc::SIGINT;
-    match (state, event) {
-        (State::Ended { .. }, _) => (state, vec![]),
-
-        (State::Stopping { .. } | State::Killed, Event::DockerdEnded(_)) => {
-            (State::Ended { code: 0 }, vec![])
-        }
-        (_, Event::DockerdEnded(outcome)) => (
-            State::Ended {
-                code: outcome.exit_code(),
-            },
-            vec![ReportDeath(outcome)],
-        ),
-
-        // A stop that is asked for again: the third time kills (Z8).
-        (State::Stopping { asked, .. }, Event::Signal(signal))
-            if stop_signal(signal) && asked >= 2 =>
-        {
-            (State::Killed, vec![ReportKill, Kill])
-        }
-        (State::Stopping { until, asked }, Event::Signal(signal)) if stop_signal(signal) => (
-            State::Stopping {
-                until,
-                asked: asked + 1,
-            },
-            vec![],
-        ),
-        (State::Killed, Event::Signal(_)) => (state, vec![]),
-        (_, Event::Signal(signal)) if stop_signal(signal) => {
-            let until = after(now, rules.stop_timeout);
-            // Our copies go first, so that new clients are refused as soon as dockerd closes its.
-            let actions = vec![AnnounceStopping, CloseListeners, Forward(libc::SIGTERM)];
-            (State::Stopping { until, asked: 1 }, actions)
-        }
-        (State::Starting { held }, Event::Signal(signal)) if Held::SIGNALS.contains(&signal) => {
-            let held = held.with(signal);
-            (State::Starting { held }, vec![])
-        }
-        (_, Event::Signal(signal)) => (state, vec![Forward(signal)]),
-
-        (State::Stopping { .. }, Event::Deadline) => (State::Killed, vec![ReportKill, Kill]),
-        (State::Confirming { .. }, Event::Deadline | Event::PingFailed) => {
-            (State::Ready, vec![AnnounceReady { confirmed: false }])
-        }
-        (State::Confirming { .. }, Event::PingAnswered) => {
-            (State::Ready, vec![AnnounceReady { confirmed: true }])
-        }
-
-        (State::Starting { held }, Event::Notice(Notice::Ready)) if rules.can_ping => {
-            let until = after(now, PING_PATIENCE);
-            let actions = [Ping].into_iter().chain(held.forward()).collect();
-            (State::Confirming { until }, actions)
-        }
-        (State::Starting { held }, Event::Notice(Notice::Ready)) => {
-            let ready = AnnounceReady { confirmed: false };
-            let actions = [ready].into_iter().chain(held.forward()).collect();
-            (State::Ready, actions)
-        }
-        (State::Reloading, Event::Notice(Notice::Ready)) => {
-            (State::Ready, vec![AnnounceReady { confirmed: false }])
-        }
-        (State::Ready, Event::Notice(Notice::Reloading)) => {
-            (State::Reloading, vec![AnnounceReloading])
-        }
-        // It stops by itself: its exit code will be ours.
-        (
-            State::Starting { .. } | State::Ready | State::Reloading,
-            Event::Notice(Notice::Stopping),
-        ) => (state, vec![AnnounceStopping]),
-
-        // Repeated or late notices and answers say nothing new.
-        (_, Event::Notice(_) | Event::PingAnswered | Event::PingFailed | Event::Deadline) => {
-            (state, vec![])
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const RULES: Rules = Rules {
-        stop_timeout: Duration::from_secs(9),
-        can_ping: true,
-    };
-
-    fn run(events: &[Event]) -> (State, Vec<Action>) {
-        let held = Held::default();
-        events.iter().fold(
-            (State::Starting { held }, vec![]),
-            |(state, mut actions), event| {
-                let (state, more) = step(RULES, state, *event, 0);
-                actions.extend(more);
-                (state, actions)
-            },
-        )
-    }
-
-    #[test]
-    fn ready_is_announced_once_and_confirmed_by_the_ping() {
-        let ready = Event::Notice(Notice::Ready);
-        let (state, actions) = run(&[ready, ready, Event::PingAnswered, ready]);
-        assert_eq!(state, State::Ready);
-        assert_eq!(
-            actions,
-            [Action::Ping, Action::AnnounceReady { confirmed: true }]
-        );
-    }
-
-    #[test]
-    fn a_late_ping_is_ready_without_confirmation() {
-        let (_, actions) = run(&[Event::Notice(Notice::Ready), Event::Deadline]);
-        assert_eq!(
-            actions,
-            [Action::Ping, Action::AnnounceReady { confirmed: false }]
-        );
-    }
-
-    #[test]
-    fn a_requested_stop_ends_with_zero_whatever_dockerd_says() {
-        for outcome in [
-            Outcome::Code(0),
-            Outcome::Code(1),
-            Outcome::Signal(libc::SIGTERM),
-        ] {
-            let (state, actions) =
-                run(&[Event::Signal(libc::SIGTERM), Event::DockerdEnded(outcome)]);
-            assert_eq!(state, State::Ended { code: 0 });
-            assert_eq!(
-                actions,
-                [
-                    Action::AnnounceStopping,
-                    Action::CloseListeners,
-                    Action::Forward(libc::SIGTERM)
-                ]
-            );
-        }
-    }
-
-    #[test]
-    fn the_third_request_kills() {
-        let term = Event::Signal(libc::SIGTERM);
-        let (state, _) = run(&[term, term]);
-        assert!(matches!(state, State::Stopping { asked: 2, .. }));
-        let (state, actions) = run(&[term, Event::Signal(libc::SIGINT), term]);
-        assert_eq!(state, State::Killed);
-        assert!(actions.ends_with(&[Action::ReportKill, Action::Kill]));
-    }
-
-    #[test]
-    fn an_end_that_nobody_asked_for_has_dockerds_own_code() {
-        assert_eq!(
-            run(&[Event::DockerdEnded(Outcome::Code(1))]).0,
-            State::Ended { code: 1 }
-        );
-        let killed = Event::DockerdEnded(Outcome::Signal(libc::SIGKILL));
-        assert_eq!(run(&[killed]).0, State::Ended { code: 137 });
-    }
-
-    #[test]
-    fn signals_reach_dockerd_in_every_living_state() {
-        for signal in [libc::SIGHUP, libc::SIGUSR1, libc::SIGQUIT, libc::SIGWINCH] {
-            for before in [Event::Notice(Notice::Ready), Event::Signal(libc::SIGTERM)] {
-                let (_, actions) = run(&[before, Event::Signal(signal)]);
-                assert_eq!(actions.last(), Some(&Action::Forward(signal)));
-            }
-        }
-        let (_, actions) = run(&[Event::Signal(libc::SIGWINCH)]);
-        assert_eq!(actions, [Action::Forward(libc::SIGWINCH)]);
-    }
-
-    #[test]
-    fn hup_and_usr1_are_held_until_dockerd_is_ready() {
-        let early = [libc::SIGUSR1, libc::SIGHUP, libc::SIGUSR1].map(Event::Signal);
-        let (state, actions) = run(&early);
-        assert!(matches!(state, State::Starting { .. }) && actions.is_empty());
-        let (_, actions) = run(&[&early[..], &[Event::Notice(Notice::Ready)]].concat());
-        let expected = [libc::SIGHUP, libc::SIGUSR1].map(Action::Forward);
-        assert_eq!(actions, [&[Action::Ping], &expected[..]].concat());
-    }
-
-    fn any_event() -> impl Strategy<Value = Event> {
-        prop_oneof![
-            (1i32..31).prop_map(Event::Signal),
-            Just(Event::Notice(Notice::Ready)),
-            Just(Event::Notice(Notice::Reloading)),
-            Just(Event::Notice(Notice::Stopping)),
-            Just(Event::PingAnswered),
-            Just(Event::PingFailed),
-            Just(Event::Deadline),
-        ]
-    }
-
-    proptest! {
-        #[test]
-        fn a_stop_always_has_an_end(events in proptest::collection::vec(any_event(), 0..40)) {
-            let (state, _) = run(&events);
-            let stopping = matches!(state, State::Stopping { .. } | State::Killed);
-            let asked = events.iter().any(|e| matches!(e, Event::Signal(2 | 15)));
-            prop_assert_eq!(stopping, asked);
-            let (ended, _) = step(RULES, state, Event::DockerdEnded(Outcome::Code(7)), 0);
-            prop_assert_eq!(ended, State::Ended { code: if asked { 0 } else { 7 } });
-            if let State::Stopping { .. } = state {
-                let (killed, actions) = step(RULES, state, Event::Deadline, 0);
-                prop_assert_eq!(killed, State::Killed);
-                prop_assert!(actions.contains(&Action::Kill));
-            }
-        }
-
-        #[test]
-        fn nothing_happens_after_the_end(event in any_event()) {
-            let (state, actions) = step(RULES, State::Ended { code: 3 }, event, 9);
-            prop_assert_eq!(state, State::Ended { code: 3 });
-            prop_assert!(actions.is_empty());
-        }
-    }
 }

@@ -3,38 +3,62 @@
 //! The border: nothing below may end the process but the machine's own decision. Failures are
 //! logged, and the loop goes on.
 
+mod actions;
+pub mod budget;
+mod containers;
+mod death;
+mod ending;
+pub mod exit_when;
 mod greeting;
+pub mod idle;
+pub mod launch;
+mod leaving;
 pub mod machine;
+pub mod mounts;
 pub mod names;
 pub mod notify;
+pub mod output;
 pub mod ping;
+mod processes;
+mod restart;
 pub mod status;
+pub mod status_socket;
 pub mod timeline;
 
-use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use nix::sys::signalfd::SignalFd;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, WaitOptions};
+use rustix::process::{Pid, WaitOptions, WaitStatus};
 
-use self::greeting::greeting;
-use self::machine::{Action, Event, Held, Outcome, Rules, State};
+use self::death::OomCounter;
+use self::exit_when::{ExitWatch, Now};
+use self::launch::{Launch, MainCommand};
+use self::leaving::Leaving;
+use self::machine::{Event, Machine, Millis, Outcome, Rules, State};
+use self::mounts::Roots;
 use self::names::NameForwarder;
 use self::notify::{NotifySocket, Outer};
+use self::output::Output;
 use self::ping::Ping;
 use self::status::StatusFile;
+use self::status_socket::StatusSocket;
 use self::timeline::Timeline;
-use crate::apply::{file, listen::HeldSockets};
-use crate::host::stale::{self, Places};
-use crate::rootless::parent::Parent;
+use crate::apply::listen::HeldSockets;
+use crate::cli::lifetime::Drain;
+use crate::explain::{Explain as _, one_line};
+use crate::host::stale::Places;
+use crate::rootless::parent::{News, Parent};
+use crate::sink::Sink;
 
 /// Everything that lives while dockerd runs.
 #[derive(Debug)]
 pub struct Supervisor {
+    /// How dockerd is started.
+    pub launch: Launch,
     /// dockerd.
-    pub dockerd: Pid,
+    pub dockerd: Option<Pid>,
     /// The API sockets.
     pub sockets: HeldSockets,
     /// The unix socket that we ping.
@@ -43,56 +67,161 @@ pub struct Supervisor {
     pub notify: NotifySocket,
     /// The forwarder for names.
     pub names: Option<NameForwarder>,
-    /// What stands beside a rootless dockerd.
+    /// What stands for a rootless dockerd: `dockerd` is its child then, which hands signals on.
     pub rootless: Option<Parent>,
     /// Whoever started us.
     pub outer: Outer,
     /// What `dind-init status` reads.
     pub status: StatusFile,
+    /// Who asks for the status while we live.
+    pub status_socket: Option<StatusSocket>,
+    /// The file that exists while the API answers.
+    pub ready_file: PathBuf,
+    /// The way to standard error.
+    pub sink: &'static Sink,
+    /// dockerd's standard error, where it is not simply ours.
+    pub output: Option<Output>,
     /// The phases of the start.
     pub timeline: Timeline,
+    /// The machine.
+    pub machine: Machine,
     /// The machine's rules.
     pub rules: Rules,
-    /// Where a killed dockerd leaves its pid file.
+    /// What the user said about the time of a stop.
+    pub said: budget::Said,
+    /// What a stop waits for.
+    pub drain: Option<Drain>,
+    /// What ends us from outside.
+    pub exit_when: ExitWatch,
+    /// Our own command.
+    pub command: Option<MainCommand>,
+    /// Where dockerd works.
+    pub roots: Roots,
+    /// Where dockerd leaves things.
     pub places: Places,
+}
+
+/// What comes and goes while the loop runs.
+#[derive(Debug, Default)]
+struct Passing {
+    ping: Option<Ping>,
+    command: Option<Pid>,
+    oom: Option<OomCounter>,
+    leaving: Leaving,
+    /// When dockerd's containerd must be gone before dockerd is started again.
+    start_by: Option<Millis>,
+    /// When the drain was last spoken of.
+    drain_told: Option<Millis>,
+    /// What actions led to.
+    events: Vec<Event>,
 }
 
 impl Supervisor {
     /// Runs until dockerd is gone; returns our exit code.
     pub fn run(mut self, signals: &SignalFd) -> u8 {
-        let mut state = State::Starting {
-            held: Held::default(),
+        let mut passing = Passing {
+            oom: self.dockerd.map(oom_counter),
+            ..Passing::default()
         };
-        let mut ping = None;
         loop {
-            for event in self.wait(state, signals, &mut ping) {
-                let now = self.now();
-                let (next, actions) = machine::step(self.rules, state, event, now);
-                tracing::debug!("{state:?} + {event:?} → {next:?} {actions:?}");
-                state = next;
-                for action in actions {
-                    self.act(action, &mut ping);
-                }
+            for event in self.wait(signals, &mut passing) {
+                self.step(event, &mut passing);
             }
-            if let State::Ended { code } = state {
+            // Last: what happened may have moved it.
+            if self
+                .machine
+                .deadline()
+                .is_some_and(|until| until <= self.now())
+            {
+                self.step(Event::Deadline, &mut passing);
+            }
+            if let State::Ended { code } = self.machine.state {
                 self.clean_up(code);
                 return code;
             }
         }
     }
 
-    fn now(&self) -> machine::Millis {
+    fn step(&mut self, event: Event, passing: &mut Passing) {
+        let before = self.machine.state;
+        let (machine, actions) = self.machine.clone().step(&self.rules, event, self.now());
+        tracing::debug!("{before:?} + {event:?} → {:?} {actions:?}", machine.state);
+        self.machine = machine;
+        for action in actions {
+            self.act(action, passing);
+        }
+    }
+
+    fn now(&self) -> Millis {
         u64::try_from(self.timeline.start().elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Sleeps until something happens. Notices come before deaths: dockerd's last words are
-    /// older than its end.
-    fn wait(&mut self, state: State, signals: &SignalFd, ping: &mut Option<Ping>) -> Vec<Event> {
-        let own = machine::deadline(state)
-            .map(|until| Duration::from_millis(until.saturating_sub(self.now())));
+    /// Sleeps until something happens, and collects it. Notices come before deaths: dockerd's last
+    /// words are older than its end.
+    fn wait(&mut self, signals: &SignalFd, passing: &mut Passing) -> Vec<Event> {
+        self.sleep(signals, passing);
+        if let Some(output) = &mut self.output {
+            output.pump();
+        }
+        self.sink.flush();
+        if let Some(socket) = &self.status_socket {
+            socket.answer(self.status.reply());
+        }
+        let dockerd = self
+            .dockerd
+            .map_or(0, |pid| pid.as_raw_nonzero().get().unsigned_abs());
+        let mut events: Vec<Event> = std::mem::take(&mut passing.events);
+        events.extend(self.notify.drain(dockerd).into_iter().map(Event::Notice));
+        if let Some(verdict) = passing.ping.as_mut().and_then(Ping::read) {
+            passing.ping = None;
+            events.push(match verdict {
+                true => Event::PingAnswered,
+                false => Event::PingFailed,
+            });
+        }
+        while let Ok(Some(info)) = signals.read_signal() {
+            let number = i32::try_from(info.ssi_signo).unwrap_or(0);
+            // A broken pipe of our own is nobody's signal.
+            let own = number == libc::SIGPIPE && info.ssi_pid == std::process::id();
+            if forwardable(number) && !own {
+                events.push(Event::Signal(number));
+            }
+        }
+        self.hear(passing, &mut events);
+        // Always, and not only after SIGCHLD: signals of one kind are merged.
+        self.reap(passing, &mut events);
+        events.extend(self.containers_read(passing));
+        events.extend(self.left(passing));
+        self.start_when_possible(passing);
+        let now = Now {
+            at: self.now(),
+            ready: self.machine.state == State::Ready,
+            dockerd: self.dockerd,
+        };
+        if !matches!(
+            self.machine.state,
+            State::Leaving { .. } | State::Stopping { .. }
+        ) && let Some(reason) = self.exit_when.look(now)
+        {
+            tracing::info!("DIND_EXIT_WHEN: {reason}");
+            events.push(Event::ExitWhen);
+        }
+        events
+    }
+
+    fn sleep(&self, signals: &SignalFd, passing: &Passing) {
+        let soon = |needed: bool| needed.then(|| self.now() + 50);
+        let at = [
+            self.machine.deadline(),
+            self.exit_when.look_at(),
+            soon(passing.leaving.must_look_again() || passing.start_by.is_some()),
+            (!passing.events.is_empty() || passing.leaving.is_fresh()).then_some(0),
+        ];
+        let at = at.into_iter().flatten().min();
+        let left = at.map(|until| Duration::from_millis(until.saturating_sub(self.now())));
         let besides = self.rootless.as_ref().and_then(Parent::deadline);
         let besides = besides.map(|until| until.saturating_duration_since(Instant::now()));
-        let timeout = own.into_iter().chain(besides).min().map(|left| Timespec {
+        let timeout = left.into_iter().chain(besides).min().map(|left| Timespec {
             tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: left.subsec_nanos().into(),
         });
@@ -100,52 +229,69 @@ impl Supervisor {
             PollFd::new(signals, PollFlags::IN),
             PollFd::new(&self.notify, PollFlags::IN),
         ];
-        if let Some(rootless) = &self.rootless {
-            let flags = PollFlags::IN;
-            let descriptors = rootless.descriptors().into_iter();
-            fds.extend(descriptors.map(|fd| PollFd::from_borrowed_fd(fd, flags)));
-        }
-        if let Some(ping) = ping.as_ref() {
-            fds.push(PollFd::from_borrowed_fd(ping.as_fd(), PollFlags::IN));
-        }
+        fds.extend(
+            passing
+                .ping
+                .iter()
+                .map(|ping| PollFd::new(ping, PollFlags::IN)),
+        );
+        fds.extend(
+            self.status_socket
+                .iter()
+                .map(|socket| PollFd::new(socket, PollFlags::IN)),
+        );
+        fds.extend(self.output.iter().filter_map(Output::poll_fd));
+        let waiting = (self.sink.waiting() > 0).then(|| PollFd::new(self.sink, PollFlags::OUT));
+        fds.extend(waiting);
+        fds.extend(
+            passing
+                .leaving
+                .fds()
+                .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)),
+        );
+        fds.extend(
+            self.exit_when
+                .fds()
+                .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)),
+        );
+        let besides = self.rootless.iter().flat_map(Parent::descriptors);
+        fds.extend(besides.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         let _ = poll(&mut fds, timeout.as_ref());
-        drop(fds);
-        if let Some(rootless) = &mut self.rootless {
-            rootless.work();
-        }
-
-        let dockerd = self.dockerd.as_raw_nonzero().get().unsigned_abs();
-        let mut events: Vec<Event> = self
-            .notify
-            .drain(dockerd)
-            .into_iter()
-            .map(Event::Notice)
-            .collect();
-        if let Some(verdict) = ping.as_mut().and_then(Ping::read) {
-            *ping = None;
-            events.push(if verdict {
-                Event::PingAnswered
-            } else {
-                Event::PingFailed
-            });
-        }
-        while let Ok(Some(info)) = signals.read_signal() {
-            let number = i32::try_from(info.ssi_signo).unwrap_or(0);
-            if forwardable(number) {
-                events.push(Event::Signal(number));
-            }
-        }
-        // Always, and not only after SIGCHLD: signals of one kind are merged.
-        events.extend(self.reap());
-        if machine::deadline(state).is_some_and(|until| until <= self.now()) {
-            events.push(Event::Deadline);
-        }
-        events
     }
 
-    /// Reaps everything that is dead; says so when dockerd is among it.
-    fn reap(&mut self) -> Option<Event> {
-        let mut ended = None;
+    /// What stands for a rootless dockerd does its work, and says what became of dockerd.
+    fn hear(&mut self, passing: &mut Passing, events: &mut Vec<Event>) {
+        let Some(rootless) = &mut self.rootless else {
+            return;
+        };
+        rootless.work();
+        for news in rootless.news() {
+            match news {
+                News::Running(pid) => {
+                    self.status.status.dockerd = pid;
+                    self.set_status("restarting");
+                }
+                News::Ended(outcome) if self.dockerd.take().is_some() => {
+                    events.push(self.ended(outcome, passing));
+                }
+                News::Ended(_) => {}
+                News::NotStarted(error) => {
+                    self.dockerd = None;
+                    tracing::error!("{}", one_line(&error));
+                    events.push(Event::StartFailed(error.exit_code()));
+                }
+            }
+        }
+    }
+
+    fn ended(&mut self, outcome: Outcome, passing: &mut Passing) -> Event {
+        passing.ping = None;
+        let transient = self.tell_death(outcome, passing);
+        Event::DockerdEnded { outcome, transient }
+    }
+
+    /// Reaps everything that is dead; says so when dockerd or our command is among it.
+    fn reap(&mut self, passing: &mut Passing, events: &mut Vec<Event>) {
         while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
             if let Some(names) = &mut self.names {
                 names.reaped(pid);
@@ -153,99 +299,54 @@ impl Supervisor {
             if let Some(rootless) = &mut self.rootless {
                 rootless.reaped(pid, status);
             }
-            if pid == self.dockerd {
-                ended = Some(Event::DockerdEnded(match status.terminating_signal() {
-                    Some(signal) => Outcome::Signal(signal),
-                    None => {
-                        let code = status.exit_status().unwrap_or(0);
-                        Outcome::Code(u8::try_from(code).unwrap_or(u8::MAX))
-                    }
-                }));
+            if Some(pid) == passing.command {
+                passing.command = None;
+                events.push(Event::CommandEnded(outcome(status).exit_code()));
             }
-        }
-        ended
-    }
-
-    fn act(&mut self, action: Action, ping: &mut Option<Ping>) {
-        match action {
-            Action::Forward(signal) => self.send(signal),
-            Action::Kill => self.send(libc::SIGKILL),
-            Action::CloseListeners => self.sockets.close(),
-            Action::Ping => {
-                *ping = self
-                    .ping_path
-                    .as_deref()
-                    .and_then(|path| match Ping::send(path) {
-                        Ok(ping) => Some(ping),
-                        Err(error) => {
-                            tracing::warn!("/_ping on {}: {error}", path.display());
-                            None
-                        }
-                    });
+            if Some(pid) == self.dockerd {
+                self.dockerd = None;
+                events.push(self.ended(outcome(status), passing));
             }
-            Action::AnnounceReady { confirmed } => {
-                self.timeline.mark("ready");
-                self.outer.send("READY=1");
-                self.status.write("ready", &self.timeline);
-                tracing::info!("{}", greeting(&self.status.status));
-                if !confirmed && self.ping_path.is_some() {
-                    tracing::warn!("dockerd says that it is ready, but /_ping has no answer");
-                }
-                // What the start needed is not needed any more.
-                crate::sys::memory::forget_code();
-            }
-            Action::AnnounceReloading => {
-                self.outer.send("RELOADING=1");
-                self.status.write("reloading", &self.timeline);
-            }
-            Action::AnnounceStopping => {
-                self.outer.send("STOPPING=1");
-                self.status.write("stopping", &self.timeline);
-                tracing::info!(
-                    "stopping; dockerd has {:.1} s",
-                    self.rules.stop_timeout.as_secs_f64()
-                );
-            }
-            Action::ReportDeath(Outcome::Code(code)) => {
-                tracing::error!("dockerd ended by itself with exit code {code}");
-            }
-            Action::ReportDeath(Outcome::Signal(signal)) => {
-                tracing::error!("dockerd was killed by signal {signal}");
-            }
-            Action::ReportKill => {
-                tracing::error!(
-                    "dockerd did not stop in time and is killed; its state may be stale"
-                );
-            }
-        }
-    }
-
-    fn send(&self, signal: i32) {
-        // Real-time signals have no name in rustix; the kernel takes any number.
-        if let Err(error) = crate::sys::signal::send(self.dockerd, signal) {
-            tracing::warn!("signal {signal} to dockerd: {error}");
         }
     }
 
     fn clean_up(&mut self, code: u8) {
         self.sockets.unlink();
-        // A TERM that comes before dockerd has set its handlers kills it: nobody else removes its
-        // pid file then. After a clean end nothing is found. Trees are left to the next start,
-        // which looks again.
-        for left in stale::find(&self.places).iter().filter(|left| !left.tree) {
-            if let Err(error) = file::remove(&left.path) {
-                tracing::warn!("{}", crate::explain::one_line(&error));
-            }
-        }
+        self.remove_ready_file();
         if let Some(names) = &mut self.names {
             names.stop();
         }
         if let Some(rootless) = &mut self.rootless {
             rootless.stop();
         }
+        if ending::Table::read().nested().is_empty() {
+            mounts::remove(&self.roots);
+        }
+        launch::remove_stale(&self.places);
         self.notify.remove();
-        self.status.write("ended", &self.timeline);
+        if let Some(socket) = &self.status_socket {
+            socket.remove();
+        }
+        self.set_status("ended");
+        if let Some(output) = &mut self.output {
+            output.finish();
+        }
         tracing::info!("dockerd is gone; exit code {code}");
+        self.sink.finish();
+    }
+}
+
+fn oom_counter(dockerd: Pid) -> OomCounter {
+    OomCounter::of(dockerd.as_raw_nonzero().get().unsigned_abs())
+}
+
+fn outcome(status: WaitStatus) -> Outcome {
+    match status.terminating_signal() {
+        Some(signal) => Outcome::Signal(signal),
+        None => {
+            let code = status.exit_status().unwrap_or(0);
+            Outcome::Code(u8::try_from(code).unwrap_or(u8::MAX))
+        }
     }
 }
 

@@ -57,6 +57,7 @@ impl NameForwarder {
             listeners: &self.sockets.descriptors(),
             listener_names: &["names-udp".into(), "names-tcp".into()],
             bound: spawn::Bound::No,
+            stderr: None,
         })?;
         self.process = Some((pid, Instant::now()));
         Ok(())

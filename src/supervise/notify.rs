@@ -10,10 +10,17 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::machine::Notice;
 use crate::apply::ApplyError;
 use crate::sys::net::{Datagram, receive_with_sender};
+
+/// What we ask for when a stop has no limit.
+const A_DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// What we need after the budget, for killing and cleaning up.
+const LAST_STEPS: Duration = Duration::from_secs(5);
 
 /// The socket on which dockerd speaks to us.
 #[derive(Debug)]
@@ -91,6 +98,21 @@ impl Outer {
             .map(OsStr::as_bytes)
             .filter(|name| !name.is_empty());
         Self(name.and_then(|name| Some((UnixDatagram::unbound().ok()?, name.to_vec()))))
+    }
+
+    /// Says that we are ready. Our pid means something to the receiver only when we are not the
+    /// first process of a namespace of our own.
+    pub fn ready(&self) {
+        match std::process::id() {
+            1 => self.send("READY=1"),
+            pid => self.send(&format!("READY=1\nMAINPID={pid}")),
+        }
+    }
+
+    /// Asks for patience (systemd's EXTEND_TIMEOUT_USEC); without a limit for a day.
+    pub fn extend_timeout(&self, limit: Option<Duration>) {
+        let limit = limit.unwrap_or(A_DAY).saturating_add(LAST_STEPS);
+        self.send(&format!("EXTEND_TIMEOUT_USEC={}", limit.as_micros()));
     }
 
     /// Sends a state; a failure is only worth a debug line, the receiver is not our business.

@@ -22,7 +22,7 @@ pub struct Phase {
 /// What is known about the daemon.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Status {
-    /// `starting`, `ready`, `reloading`, `stopping`, `ended`.
+    /// `starting`, `ready`, `reloading`, `draining`, `stopping`, `restarting`, `ended`.
     pub state: String,
     /// Our process id.
     pub pid: u32,
@@ -37,6 +37,18 @@ pub struct Status {
     pub client: String,
     /// What the user should know.
     pub warnings: Vec<String>,
+    /// What was chosen for dockerd, and why: drivers, backends.
+    #[serde(default)]
+    pub choices: Vec<String>,
+    /// How often dockerd was started again.
+    #[serde(default)]
+    pub restarts: u32,
+    /// How dockerd last died.
+    #[serde(default)]
+    pub last_death: Option<String>,
+    /// What a drain waits for.
+    #[serde(default)]
+    pub drain: Option<String>,
     /// The start.
     pub phases: Vec<Phase>,
 }
@@ -46,11 +58,30 @@ pub struct Status {
 pub struct StatusFile {
     /// Where it is.
     pub path: PathBuf,
-    /// What does not change.
+    /// What it says.
     pub status: Status,
+    /// The same, for whoever asks on the socket.
+    reply: Vec<u8>,
 }
 
 impl StatusFile {
+    /// A file that is not written yet.
+    #[must_use]
+    pub fn new(path: PathBuf, status: Status) -> Self {
+        let reply = Vec::new();
+        Self {
+            path,
+            status,
+            reply,
+        }
+    }
+
+    /// The last status that was written.
+    #[must_use]
+    pub fn reply(&self) -> &[u8] {
+        &self.reply
+    }
+
     /// Writes the state; a failure costs the file only.
     pub fn write(&mut self, state: &str, timeline: &Timeline) {
         state.clone_into(&mut self.status.state);
@@ -62,8 +93,9 @@ impl StatusFile {
                 at_ms: *at_ms,
             })
             .collect();
-        let text = serde_json::to_vec(&self.status).unwrap_or_default();
-        if let Err(error) = file::replace(&self.path, &text) {
+        self.reply = serde_json::to_vec(&self.status).unwrap_or_default();
+        self.reply.push(b'\n');
+        if let Err(error) = file::replace(&self.path, &self.reply) {
             tracing::warn!("{}", crate::explain::one_line(&error));
         }
     }
@@ -99,6 +131,20 @@ impl Status {
         }
         if !self.client.is_empty() {
             text.push_str(&format!("clients    {}\n", self.client));
+        }
+        for choice in &self.choices {
+            text.push_str(&format!("chosen     {choice}\n"));
+        }
+        if self.restarts > 0 {
+            text.push_str(&format!("restarts   {}\n", self.restarts));
+        }
+        for (name, line) in [
+            ("last death", &self.last_death),
+            ("drain     ", &self.drain),
+        ] {
+            if let Some(line) = line {
+                text.push_str(&format!("{name} {line}\n"));
+            }
         }
         for warning in &self.warnings {
             text.push_str(&format!("warning    {warning}\n"));

@@ -6,14 +6,17 @@
 pub mod confine;
 pub mod datagram;
 pub mod entry;
+pub mod fork;
 pub mod helper;
 pub mod memory;
 pub mod net;
 pub mod netdev;
 pub mod process;
+pub mod program;
 pub mod service;
 pub mod signal;
 pub mod spawn;
+pub mod stdio;
 pub mod tap;
 pub mod trial;
 pub mod userns;

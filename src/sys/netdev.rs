@@ -1,4 +1,4 @@
-//! Addresses of the network interfaces.
+//! Addresses of the network interfaces, and modules that are asked for by their names.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -48,8 +48,41 @@ unsafe fn address(address: *const libc::sockaddr) -> Option<IpAddr> {
     }
 }
 
+/// Asks the kernel for a module by looking for an interface of that name, as `ip link show NAME`
+/// does: for want of the interface the kernel loads the module `netdev-NAME`, or, with
+/// CAP_SYS_MODULE, NAME itself. That there is no such interface is no error.
+///
+/// # Errors
+/// What `socket(2)` says, or `EINVAL` for a name that no interface can have.
+pub fn request_module(name: &str) -> std::io::Result<()> {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType};
+    use std::os::fd::AsRawFd;
+    // SAFETY: the structure is numbers and unions of numbers, for which zero is a value.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    let room = request.ifr_name.len();
+    if name.is_empty() || name.len() >= room {
+        return Err(std::io::Error::from_raw_os_error(libc::EINVAL));
+    }
+    for (place, byte) in request.ifr_name.iter_mut().zip(name.bytes()) {
+        *place = libc::c_char::from_ne_bytes([byte]);
+    }
+    let flags = SocketFlags::CLOEXEC;
+    let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::DGRAM, flags, None)?;
+    // SAFETY: the request is a whole ifreq of ours with a NUL-terminated name, into which the
+    // kernel writes an index at most.
+    unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFINDEX, &raw mut request) };
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn a_module_is_asked_for_by_names_that_an_interface_can_have() {
+        assert!(super::request_module("lo").is_ok());
+        assert!(super::request_module("dind-no-module").is_ok());
+        assert!(super::request_module("a-name-that-is-too-long").is_err());
+    }
+
     #[test]
     fn loopback_is_among_the_addresses() {
         assert!(super::addresses().contains(&std::net::IpAddr::from([127, 0, 0, 1])));

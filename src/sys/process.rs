@@ -1,6 +1,7 @@
 //! Signals to other processes, by number: the real-time ones have no name in any type of ours.
 
 use std::io;
+use std::os::fd::{AsFd, AsRawFd};
 
 use rustix::process::Pid;
 
@@ -31,6 +32,28 @@ pub fn send(target: Target, signal: i32) -> io::Result<()> {
         Ok(())
     } else {
         Err(io::Error::last_os_error())
+    }
+}
+
+/// Sends any signal to the process behind a pidfd.
+///
+/// # Errors
+/// What `pidfd_send_signal(2)` says.
+pub fn send_pidfd(pidfd: impl AsFd, signal: i32) -> io::Result<()> {
+    let pidfd = pidfd.as_fd().as_raw_fd();
+    // SAFETY: the descriptor is borrowed for the call; a null siginfo stands for kill(2)'s own.
+    let sent = unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd,
+            signal,
+            std::ptr::null::<libc::siginfo_t>(),
+            0,
+        )
+    };
+    match sent {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 

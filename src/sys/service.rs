@@ -1,7 +1,7 @@
 //! A process of our own program for one task: forked, with no other descriptors than its own.
 
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{AsFd as _, AsRawFd as _, RawFd};
 
 use rustix::process::{Pid, Signal};
 
@@ -18,7 +18,14 @@ pub fn fork(kept: &[RawFd], work: impl FnOnce() -> u8) -> io::Result<Pid> {
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
         0 => {
-            close_others(kept);
+            let log = crate::log::queue();
+            // A number that was closed and given to another file would get our log lines.
+            let log = log.map(|queue| {
+                queue.forget();
+                queue.as_fd().as_raw_fd()
+            });
+            let kept: Vec<RawFd> = kept.iter().copied().chain(log).collect();
+            close_others(&kept);
             // Until it gives its rights up, which sets it again. A parent that is gone already
             // has closed whatever the work would wait for.
             let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
@@ -30,7 +37,8 @@ pub fn fork(kept: &[RawFd], work: impl FnOnce() -> u8) -> io::Result<Pid> {
 
 /// Where `close_range(2)` is missing (before 5.9), descriptors stay open that nobody uses.
 fn close_others(kept: &[RawFd]) {
-    let mut kept: Vec<u32> = kept.iter().map(|fd| fd.unsigned_abs()).collect();
+    let kept = kept.iter().map(|fd| fd.unsigned_abs());
+    let mut kept: Vec<u32> = kept.filter(|fd| *fd > 2).collect();
     kept.sort_unstable();
     let mut first = 3;
     for fd in kept.into_iter().chain([u32::MAX]) {
@@ -48,7 +56,6 @@ fn close_others(kept: &[RawFd]) {
 mod tests {
     use super::*;
     use rustix::process::{WaitOptions, waitpid};
-    use std::os::fd::AsRawFd;
 
     #[test]
     fn only_the_named_descriptors_are_left() {

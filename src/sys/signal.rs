@@ -209,14 +209,18 @@ pub fn is_terminal(fd: impl AsFd) -> bool {
     rustix::termios::isatty(fd)
 }
 
-/// Sends any signal, real-time ones included, to a process.
-///
-/// # Errors
-/// What `kill(2)` says.
-pub fn send(pid: rustix::process::Pid, signal: i32) -> io::Result<()> {
-    // SAFETY: no memory is involved; a bad number or pid is answered with an errno.
-    match unsafe { libc::kill(pid.as_raw_nonzero().get(), signal) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
+/// Whether somebody asked this process to stop while its signals are blocked.
+#[must_use]
+pub fn stop_is_pending() -> bool {
+    let mut set = std::mem::MaybeUninit::uninit();
+    // SAFETY: sigpending writes one whole set to the place that we own.
+    if unsafe { libc::sigpending(set.as_mut_ptr()) } != 0 {
+        return false;
     }
+    // SAFETY: the call succeeded, so the set is written.
+    let set = unsafe { set.assume_init() };
+    [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT]
+        .into_iter()
+        // SAFETY: only reads the set, which is initialised, and takes any number.
+        .any(|signal| unsafe { libc::sigismember(&raw const set, signal) } == 1)
 }

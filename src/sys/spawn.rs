@@ -44,6 +44,8 @@ pub struct Spawn<'a> {
     pub listeners: &'a [BorrowedFd<'a>],
     /// `LISTEN_FDNAMES`, one for each listener.
     pub listener_names: &'a [String],
+    /// The child's standard error, when it is not ours.
+    pub stderr: Option<BorrowedFd<'a>>,
     /// Whether the program outlives us.
     pub bound: Bound,
 }
@@ -229,6 +231,13 @@ fn child(
         // SIGTTOU is still blocked here, so the call cannot stop us. ENOTTY, ENXIO and EBADF mean
         // that there is no terminal to hand over: tolerated, as tini does.
         let _ = rustix::termios::tcsetpgrp(rustix::stdio::stdin(), rustix::process::getpgrp());
+    }
+    if let Some(stderr) = spawn.stderr {
+        // Before the sockets, which may take over its number.
+        // SAFETY: `stderr` is open; descriptor 2 has no owner in this crate.
+        if unsafe { libc::dup2(stderr.as_raw_fd(), 2) } < 0 {
+            return 3;
+        }
     }
     for (target, source) in (LISTEN_FDS_START..).zip(sources) {
         // SAFETY: `source` is open; `target` is one of our own descriptors at most, and nothing

@@ -35,10 +35,6 @@ use super::signal::OriginalMask;
 /// Answers are facts, not files.
 const LONGEST_ANSWER: usize = 256 * 1024;
 
-/// How long a child may take to die after it has answered or was killed. One that sleeps in the
-/// kernel is left behind after that; it is ours, so PID 1 reaps it when it ends.
-const LAST_BREATH: Duration = Duration::from_millis(200);
-
 /// The answer of a trial.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -86,13 +82,14 @@ struct Running {
 #[derive(Debug)]
 enum State {
     Answering {
-        child: Child,
+        child: Option<Child>,
         reader: OwnedFd,
         bytes: Vec<u8>,
     },
     Ended {
         answer: Result<Vec<u8>, String>,
         took: Duration,
+        child: Option<Child>,
     },
 }
 
@@ -133,13 +130,14 @@ impl Trials {
         let started = Instant::now();
         let state = match fork_trial(namespaces, trial) {
             Ok((child, reader)) => State::Answering {
-                child,
+                child: Some(child),
                 reader,
                 bytes: Vec::new(),
             },
             Err(error) => State::Ended {
                 answer: Err(format!("it could not be started: {error}")),
                 took: started.elapsed(),
+                child: None,
             },
         };
         self.0.push(Running {
@@ -164,7 +162,14 @@ impl Trials {
         }
         let finish = |running: Running| {
             let (answer, took) = match running.state {
-                State::Ended { answer, took } => (answer, took),
+                State::Ended {
+                    answer,
+                    took,
+                    child,
+                } => {
+                    child.iter().for_each(Child::reap);
+                    (answer, took)
+                }
                 // Not reached: the loop ends when nobody has an answer to come.
                 State::Answering { .. } => (Err("not collected".into()), Duration::ZERO),
             };
@@ -188,8 +193,8 @@ impl Drop for Trials {
     fn drop(&mut self) {
         for running in &self.0 {
             if let State::Answering { child, .. } = &running.state {
-                child.kill();
-                child.reap();
+                child.iter().for_each(Child::kill);
+                child.iter().for_each(Child::reap);
             }
         }
     }
@@ -247,11 +252,15 @@ impl Running {
             None => return,
         };
         if answer.is_err() {
-            child.kill();
+            child.iter().for_each(Child::kill);
         }
         let took = self.started.elapsed();
-        child.reap();
-        self.state = State::Ended { answer, took };
+        let child = child.take();
+        self.state = State::Ended {
+            answer,
+            took,
+            child,
+        };
     }
 }
 
@@ -297,27 +306,12 @@ impl Child {
         };
     }
 
-    /// Reaps it, unless it does not die in time.
+    /// Reaps it, if it is dead already. It is not waited for: the end of its namespaces takes the
+    /// kernel longer than the whole trial, and PID 1 reaps all of its children anyway.
     fn reap(&self) {
-        let until = Instant::now() + LAST_BREATH;
-        loop {
-            match rustix::process::waitpid(Some(self.pid), WaitOptions::NOHANG) {
-                Err(rustix::io::Errno::INTR) | Ok(None) => {}
-                Ok(Some(_)) | Err(_) => return,
-            }
-            if Instant::now() >= until {
-                return;
-            }
-            let mut fds: Vec<_> = self
-                .pidfd
-                .iter()
-                .map(|pidfd| PollFd::new(pidfd, PollFlags::IN))
-                .collect();
-            // Without a pidfd there is nothing to wait for but the clock.
-            let tick = Instant::now() + Duration::from_millis(1);
-            let next = if fds.is_empty() { tick } else { until };
-            let _ = poll(&mut fds, Some(&left(next)));
-        }
+        while let Err(rustix::io::Errno::INTR) =
+            rustix::process::waitpid(Some(self.pid), WaitOptions::NOHANG)
+        {}
     }
 }
 

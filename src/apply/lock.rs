@@ -1,0 +1,186 @@
+//! The lock that keeps a second DinD away from a data root, and the marker beside it.
+#![expect(clippy::disallowed_methods, reason = "apply is the writer")]
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::thread::Timespec;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::{ApplyError, file};
+use crate::explain::{Explain, Failure, exit};
+use crate::host::storage::content::Marker;
+use crate::host::storage::owner::Owner;
+
+/// How long a predecessor may take to let go: in a rolling deploy it is stopping while we start.
+const PATIENCE: Duration = Duration::from_secs(10);
+const PAUSE: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 20_000_000,
+};
+
+/// Held until the process ends; the kernel lets go then, however it ends.
+static HELD: OnceLock<(PathBuf, File)> = OnceLock::new();
+
+/// Somebody else uses the data root.
+#[derive(Debug, thiserror::Error)]
+#[error("{} is in use by {owner}", path.display())]
+pub struct InUse {
+    /// The data root.
+    path: PathBuf,
+    /// Who.
+    owner: Owner,
+}
+
+impl Explain for InUse {
+    fn why(&self) -> String {
+        format!(
+            "two daemons on one data root destroy it; it was not let go within {} s",
+            PATIENCE.as_secs()
+        )
+    }
+    fn fix(&self) -> String {
+        "stop the other one, or give this one a volume or a --data-root of its own (Kubernetes: \
+         strategy Recreate, or one PersistentVolumeClaim for each replica)"
+            .into()
+    }
+    fn exit_code(&self) -> u8 {
+        exit::REFUSED
+    }
+}
+
+/// Takes the lock, and waits a little for a predecessor that is stopping.
+///
+/// # Errors
+/// [`InUse`], or what the kernel says about the file. A file system without locks is no error.
+pub fn hold(path: &Path, owner: &Owner) -> Result<(), Failure> {
+    if HELD.get().is_some_and(|(held, _)| held == path) {
+        return Ok(());
+    }
+    let root = path.parent().unwrap_or_else(|| Path::new("/"));
+    file::create_directory(root, 0o710)?; // dockerd's own mode (`setupDaemonRoot`)
+    let mut file = open(path).map_err(|e| ApplyError::new("open", path, e))?;
+    let mut until = None;
+    loop {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => break,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                let owner = Owner::parse(&fs::read_to_string(path).unwrap_or_default());
+                let now = Instant::now();
+                let until = *until.get_or_insert_with(|| {
+                    let (root, wait) = (root.display(), PATIENCE.as_secs());
+                    tracing::warn!("{root} is in use by {owner}: waiting up to {wait} s for it");
+                    now + PATIENCE
+                });
+                if now >= until || crate::sys::signal::stop_is_pending() {
+                    let path = root.to_owned();
+                    return Err(InUse { path, owner }.into());
+                }
+                let _ = rustix::thread::nanosleep(&PAUSE);
+            }
+            Err(error) => {
+                let (path, error) = (path.display(), io::Error::from(error));
+                tracing::warn!("{path} cannot be locked, so a second DinD is not noticed: {error}");
+                return Ok(());
+            }
+        }
+    }
+    let owner = Owner {
+        since: now(),
+        ..owner.clone()
+    };
+    // The text only serves a message of the next one; the lock does not depend on it.
+    let written = file
+        .set_len(0)
+        .and_then(|()| file.write_all(owner.text().as_bytes()));
+    if let Err(error) = written {
+        tracing::debug!("write {}: {error}", path.display());
+    }
+    let _ = HELD.set((path.to_owned(), file));
+    Ok(())
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).mode(0o600);
+    options
+        .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
+        .open(path)
+}
+
+fn now() -> String {
+    let now = OffsetDateTime::now_utc().replace_nanosecond(0);
+    now.ok()
+        .and_then(|now| now.format(&Rfc3339).ok())
+        .unwrap_or_default()
+}
+
+/// Writes the marker.
+///
+/// # Errors
+/// What the kernel says.
+pub fn record(path: &Path, marker: &Marker) -> Result<(), ApplyError> {
+    let marker = Marker {
+        first_seen: now(),
+        ..marker.clone()
+    };
+    let text = serde_json::to_string(&marker).unwrap_or_default();
+    file::replace(path, format!("{text}\n").as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::storage::owner::{LockState, lock_file};
+    use crate::sys::trial::{Trials, Tried, UnshareFlags};
+
+    #[test]
+    fn the_lock_is_held_for_life_and_taken_twice_by_the_same_process() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("new/root");
+        let owner = Owner {
+            host: "ci-7".into(),
+            ..Owner::default()
+        };
+        // In a process of its own, since one process holds one lock for ever.
+        let mut trials = Trials::new();
+        let path = lock_file(&root);
+        let ticket = trials.start("lock", UnshareFlags::empty(), PATIENCE, || {
+            let twice = [hold(&path, &owner), hold(&path, &owner)];
+            (twice.iter().all(Result::is_ok), LockState::read(&root))
+        });
+        let answer = trials.collect().take(ticket);
+        let Tried::Known((true, LockState::Held(found))) = &answer else {
+            panic!("{answer:?}")
+        };
+        assert!(
+            found.host == "ci-7" && found.since.ends_with('Z'),
+            "{found}"
+        );
+        // Its process is ending, and the lock ends with it: this waits for nothing else.
+        let file = File::open(lock_file(&root)).unwrap();
+        flock(&file, FlockOperation::LockExclusive).unwrap();
+    }
+
+    #[test]
+    fn the_marker_is_written_with_the_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("marker");
+        let marker = Marker {
+            store: None,
+            driver: "overlay2".into(),
+            dind_init: "1".into(),
+            first_seen: String::new(),
+        };
+        record(&path, &marker).unwrap();
+        let found: Marker = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        assert!(found.first_seen.contains('T') && found.driver == "overlay2");
+    }
+}

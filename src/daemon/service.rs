@@ -1,0 +1,234 @@
+//! From a started dockerd to the supervisor that follows it.
+
+use std::ffi::OsString;
+use std::io::Read as _;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::{Caller, Started, Wishes};
+use crate::apply::listen::HeldSockets;
+use crate::cli::environment::Environment;
+use crate::host::stale::Places;
+use crate::plan::address::DEFAULT_UNIX;
+use crate::plan::client;
+use crate::plan::host::{self, RUNTIME_DIR};
+use crate::plan::listen::{ListenPlan, PlannedSocket};
+use crate::rootless::{self, enter};
+use crate::supervise::Supervisor;
+use crate::supervise::budget::{self, Said};
+use crate::supervise::exit_when::ExitWatch;
+use crate::supervise::idle::Served;
+use crate::supervise::launch::MainCommand;
+use crate::supervise::machine::{Command, Machine, Millis, Rules};
+use crate::supervise::mounts::Roots;
+use crate::supervise::notify::Outer;
+use crate::supervise::status::{Status, StatusFile};
+use crate::supervise::status_socket::StatusSocket;
+use crate::supervise::timeline::Timeline;
+
+/// How long PID 1 may take to answer; it answers within a millisecond, or it hangs.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Everything that the start made.
+pub(super) struct Service {
+    pub(super) wishes: Wishes,
+    pub(super) sockets: HeldSockets,
+    pub(super) timeline: Timeline,
+    pub(super) started: Started,
+    pub(super) command: Option<Vec<OsString>>,
+}
+
+impl Service {
+    /// Stays until dockerd is gone; returns our exit code.
+    pub(super) fn run(self, caller: &Caller) -> u8 {
+        let Self {
+            wishes,
+            sockets,
+            timeline,
+            started,
+            command,
+        } = self;
+        let runtime_dir = host::runtime_dir(&wishes.config);
+        let ping_path = wishes.listen.first_unix();
+        let status = Status {
+            state: "starting".into(),
+            pid: std::process::id(),
+            dockerd: match &started.rootless {
+                Some(parent) => parent.command,
+                None => started.dockerd.as_raw_nonzero().get().unsigned_abs(),
+            },
+            socket: ping_path.clone(),
+            endpoints: endpoints(&wishes.listen),
+            client: client::variables(&wishes.config, &wishes.listen),
+            warnings: started.warnings,
+            choices: started.choices,
+            ..Status::default()
+        };
+        let mut status = StatusFile::new(runtime_dir.join("status.json"), status);
+        status.write("starting", &timeline);
+        let said = said(&wishes);
+        let lifetime = &wishes.config.lifetime;
+        let millis = |time: Duration| Millis::try_from(time.as_millis()).ok();
+        let limit = budget::budget(&said, None).limit.and_then(millis);
+        let waiting = if command.is_some() {
+            Command::Waiting
+        } else {
+            Command::None
+        };
+        let status_socket = StatusSocket::bind(&runtime_dir.join("status.sock"));
+        let supervisor = Supervisor {
+            machine: Machine::new(limit, waiting),
+            rules: Rules {
+                can_ping: ping_path.is_some(),
+                restart: lifetime.restart,
+                drain: lifetime.drain.is_some(),
+                drain_most: lifetime
+                    .drain
+                    .as_ref()
+                    .and_then(|d| d.most)
+                    .and_then(millis),
+            },
+            launch: started.launch,
+            dockerd: Some(started.dockerd),
+            sockets,
+            names: started.names,
+            rootless: started.rootless,
+            notify: started.notify,
+            outer: Outer::new(caller.env.get("NOTIFY_SOCKET")),
+            status,
+            status_socket: match status_socket {
+                Ok(socket) => Some(socket),
+                Err(error) => {
+                    tracing::warn!("{}", crate::explain::one_line(&error));
+                    None
+                }
+            },
+            ready_file: lifetime.ready_file.clone(),
+            sink: crate::log::never_wait(),
+            output: started.output,
+            timeline,
+            said,
+            drain: lifetime.drain.clone(),
+            exit_when: ExitWatch::new(&lifetime.exit_when, served(&wishes.listen)),
+            command: command.map(|argv| MainCommand {
+                argv,
+                env: command_environment(&caller.env, ping_path.as_deref()),
+                mask: caller.mask,
+            }),
+            ping_path,
+            roots: roots(&wishes),
+            places: places(&wishes),
+        };
+        crate::sys::memory::forget_code();
+        supervisor.run(&started.signals)
+    }
+}
+
+/// A setting of dockerd's: the flag wins over the file.
+fn setting(wishes: &Wishes, names: &[&str]) -> Option<String> {
+    let flag = names
+        .iter()
+        .find_map(|name| wishes.config.daemon.value(name));
+    let file = || names.iter().find_map(|name| wishes.file.text(name));
+    flag.or_else(file).map(str::to_owned)
+}
+
+/// A number of seconds, likewise.
+fn seconds(wishes: &Wishes, name: &str) -> Option<i64> {
+    let flag = wishes.config.daemon.value(name);
+    let flag = flag.and_then(|value| value.parse().ok());
+    flag.or_else(|| wishes.file.get(name)?.as_i64())
+}
+
+fn said(wishes: &Wishes) -> Said {
+    Said {
+        setting: wishes.config.lifetime.stop_timeout,
+        kubernetes: wishes.config.env.get("KUBERNETES_SERVICE_HOST").is_some(),
+        shutdown_timeout: seconds(wishes, "shutdown-timeout"),
+        default_stop_timeout: seconds(wishes, "default-stop-timeout"),
+    }
+}
+
+fn roots(wishes: &Wishes) -> Roots {
+    let path =
+        |names: &[&str], default: PathBuf| setting(wishes, names).map_or(default, PathBuf::from);
+    let (data, exec) = match &wishes.rootless {
+        Some(rootless) => (rootless.places.data.clone(), places(wishes).exec_root),
+        None => ("/var/lib/docker".into(), "/var/run/docker".into()),
+    };
+    Roots {
+        data: path(&["data-root", "graph"], data),
+        exec: path(&["exec-root"], exec),
+    }
+}
+
+fn places(wishes: &Wishes) -> Places {
+    let places = Places::of(&wishes.config);
+    Places {
+        pidfile: setting(wishes, &["pidfile"]).map(PathBuf::from),
+        exec_root: setting(wishes, &["exec-root"]).map_or(places.exec_root, PathBuf::from),
+        ..places
+    }
+}
+
+fn served(listen: &ListenPlan) -> Served {
+    let mut served = Served::default();
+    for socket in &listen.sockets {
+        match socket {
+            PlannedSocket::Unix { path, .. } => served.paths.push(path.display().to_string()),
+            PlannedSocket::Tcp { address, .. } => served.ports.push(address.port()),
+            PlannedSocket::Inherited { .. } => {}
+        }
+    }
+    served
+}
+
+/// A docker client in our command means our daemon, also where that is not the client's default.
+fn command_environment(env: &Environment, socket: Option<&Path>) -> Environment {
+    match socket.filter(|path| *path != Path::new(DEFAULT_UNIX)) {
+        Some(path) if env.non_empty("DOCKER_HOST").is_none() => {
+            let host = format!("unix://{}", path.display());
+            env.clone().with("DOCKER_HOST", host)
+        }
+        _ => env.clone(),
+    }
+}
+
+/// The status of the running daemon, root's or else that of the user that we are: from PID 1
+/// itself, or else as it was last written.
+///
+/// # Errors
+/// There is no status file, or it is not ours.
+pub fn read_status(env: &Environment) -> std::io::Result<Status> {
+    let mut dirs = vec![PathBuf::from(RUNTIME_DIR)];
+    dirs.extend(
+        enter::runtime_dirs(env)
+            .iter()
+            .map(|dir| rootless::places::own(dir)),
+    );
+    let exists = |dir: &&PathBuf| dir.join("status.json").exists();
+    let dir = dirs.iter().find(exists).or_else(|| dirs.last()).cloned();
+    let dir = dir.unwrap_or_default();
+    let bytes = ask_status(&dir).or_else(|_| std::fs::read(dir.join("status.json")))?;
+    Ok(serde_json::from_slice(&bytes)?)
+}
+
+fn ask_status(dir: &Path) -> std::io::Result<Vec<u8>> {
+    let mut socket = UnixStream::connect(dir.join("status.sock"))?;
+    socket.set_read_timeout(Some(ANSWER_PATIENCE))?;
+    let mut bytes = Vec::new();
+    socket.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn endpoints(listen: &ListenPlan) -> Vec<String> {
+    let held = listen.sockets.iter().map(|socket| match socket {
+        PlannedSocket::Unix { path, .. } => format!("unix://{}", path.display()),
+        PlannedSocket::Tcp {
+            address, security, ..
+        } => format!("tcp://{address} ({security})"),
+        PlannedSocket::Inherited { fd, name } => format!("fd://{fd} ({name})"),
+    });
+    held.chain(listen.left_to_dockerd.iter().cloned()).collect()
+}

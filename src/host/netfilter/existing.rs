@@ -1,0 +1,172 @@
+//! Rules that are in our own network namespace already, and of which backend. Nothing is loaded
+//! into the kernel by looking: the legacy tables have names files, and nf_tables is only asked
+//! when it is there.
+
+use std::io;
+use std::path::Path;
+
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink};
+use serde::{Deserialize, Serialize};
+
+/// What is there.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Existing {
+    /// Non-empty lists of legacy tables (`/proc/net/*_tables_names`).
+    pub legacy_tables: Vec<String>,
+    /// Rules in them; counted only where both backends are in use.
+    pub legacy_rules: Option<usize>,
+    /// Rules of nf_tables; nothing where it was not asked.
+    pub nft_rules: Option<usize>,
+}
+
+impl Existing {
+    /// Reads the names files.
+    #[must_use]
+    pub fn read() -> Self {
+        let tables = ["ip", "ip6", "arp"].map(|family| format!("{family}_tables_names"));
+        let used = |name: &String| {
+            let text = std::fs::read_to_string(format!("/proc/net/{name}"));
+            !text.unwrap_or_default().trim().is_empty()
+        };
+        Self {
+            legacy_tables: tables.into_iter().filter(used).collect(),
+            ..Self::default()
+        }
+    }
+}
+
+/// Whether asking nf_tables cannot load it: it is there, or nothing can be loaded.
+#[must_use]
+pub fn may_ask_nft() -> bool {
+    Path::new("/sys/module/nf_tables").exists() || !modules_exist()
+}
+
+/// Whether this kernel can load modules.
+#[must_use]
+pub fn modules_exist() -> bool {
+    Path::new("/proc/modules").exists()
+}
+
+const NLM_F_REQUEST: u16 = 1;
+const NLM_F_DUMP: u16 = 0x300;
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+const NFNL_SUBSYS_NFTABLES: u16 = 10;
+const NFT_MSG_GETRULE: u16 = 7;
+const HEADER: usize = 16;
+
+/// Counts the rules of nf_tables in this network namespace (`nfnetlink(7)`-style dump).
+///
+/// # Errors
+/// What the kernel says: `EPERM` without CAP_NET_ADMIN, `EINVAL` without nf_tables.
+pub fn nft_rules() -> io::Result<usize> {
+    let socket = rustix::net::socket_with(
+        AddressFamily::NETLINK,
+        SocketType::RAW,
+        SocketFlags::CLOEXEC,
+        Some(netlink::NETFILTER),
+    )?;
+    // nlmsghdr (length, type, flags, sequence, port) and nfgenmsg (family, version, resource)
+    let mut request = Vec::with_capacity(20);
+    request.extend(20_u32.to_ne_bytes());
+    request.extend((NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETRULE).to_ne_bytes());
+    request.extend((NLM_F_REQUEST | NLM_F_DUMP).to_ne_bytes());
+    request.extend([0; 8 + 4]);
+    rustix::net::send(&socket, &request, SendFlags::empty())?;
+    let mut count = 0;
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let (length, _) = rustix::net::recv(&socket, buffer.as_mut_slice(), RecvFlags::empty())?;
+        let answer = read_answer(buffer.get(..length).unwrap_or_default());
+        count += answer.rules;
+        match answer.end {
+            None if length > 0 => {}
+            None | Some(0) => return Ok(count),
+            Some(errno) => return Err(io::Error::from_raw_os_error(errno)),
+        }
+    }
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Answer {
+    rules: usize,
+    /// The last message was among these, with its errno.
+    end: Option<i32>,
+}
+
+fn read_answer(mut bytes: &[u8]) -> Answer {
+    let mut answer = Answer::default();
+    while let Some((header, _)) = bytes.split_at_checked(HEADER) {
+        let number = |offset: usize| {
+            let bytes = header.get(offset..offset + 4)?.try_into().ok()?;
+            Some(u32::from_ne_bytes(bytes))
+        };
+        let kind = number(4).map(|word| u16::from_ne_bytes(low_bytes(word)));
+        let length = number(0).and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
+        let body = bytes.get(HEADER..length.max(HEADER)).unwrap_or_default();
+        match kind {
+            Some(NLMSG_DONE) => answer.end = Some(0),
+            Some(NLMSG_ERROR) => {
+                let errno = body.get(..4).and_then(|b| b.try_into().ok());
+                answer.end = Some(errno.map_or(libc::EPROTO, i32::from_ne_bytes).abs());
+            }
+            _ => answer.rules += 1,
+        }
+        // Messages are aligned to 4 bytes.
+        let next = length.max(HEADER).next_multiple_of(4);
+        bytes = bytes.get(next..).unwrap_or_default();
+    }
+    answer
+}
+
+/// The first two bytes of a word, in memory order.
+fn low_bytes(word: u32) -> [u8; 2] {
+    let [a, b, _, _] = word.to_ne_bytes();
+    [a, b]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn message(kind: u16, body: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(HEADER + body.len()).unwrap();
+        let mut bytes = length.to_ne_bytes().to_vec();
+        bytes.extend(kind.to_ne_bytes());
+        bytes.extend([0; 10]);
+        bytes.extend(body);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    }
+
+    #[test]
+    fn rules_are_counted_up_to_the_end_or_an_error() {
+        let rule = message(0x0a06, &[1, 2, 3, 4, 5]);
+        let done = message(NLMSG_DONE, &[0; 4]);
+        let answer = read_answer(&[rule.clone(), rule.clone(), done].concat());
+        assert_eq!(
+            answer,
+            Answer {
+                rules: 2,
+                end: Some(0)
+            }
+        );
+        let error = message(NLMSG_ERROR, &(-libc::EPERM).to_ne_bytes());
+        assert_eq!(read_answer(&error).end, Some(libc::EPERM));
+        assert_eq!(
+            read_answer(&rule),
+            Answer {
+                rules: 1,
+                end: None
+            }
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_answer_is_read_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = read_answer(&bytes);
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! What a data root holds already: image stores, drivers, and our marker.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Roots;
+use crate::cli::config::Config;
+use crate::host::daemon_json::DaemonFile;
+
+/// The file that says which driver and store was used last.
+pub const MARKER: &str = ".dind-init.json";
+
+/// Graph drivers of every engine that we know.
+const GRAPH_DRIVERS: [&str; 8] = [
+    "overlay2",
+    "fuse-overlayfs",
+    "btrfs",
+    "zfs",
+    "vfs",
+    "overlay",
+    "aufs",
+    "devicemapper",
+];
+
+/// One of dockerd's two image stores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Store {
+    /// Docker's own, with graph drivers.
+    Graphdriver,
+    /// containerd's, with snapshotters.
+    Containerd,
+}
+
+impl Store {
+    /// As it is called in messages.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Graphdriver => "graph driver",
+            Self::Containerd => "containerd snapshotter",
+        }
+    }
+}
+
+/// Images that a driver has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DriverContent {
+    /// Its store.
+    pub store: Store,
+    /// Its name.
+    pub driver: String,
+    /// How many images have a name; containerd does not tell how many it has.
+    pub images: Option<usize>,
+    /// Names of some of them.
+    pub some: Vec<String>,
+}
+
+/// Which driver was used last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Marker {
+    /// Its store, where that was known.
+    pub store: Option<Store>,
+    /// Its name.
+    pub driver: String,
+    /// The version of dind-init that wrote this.
+    #[serde(default)]
+    pub dind_init: String,
+    /// When this driver was first used here.
+    #[serde(default)]
+    pub first_seen: String,
+}
+
+/// What is there.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Content {
+    /// Drivers with something in their directories, in dockerd's order.
+    pub drivers: Vec<DriverContent>,
+    /// Our marker of an earlier start.
+    pub marker: Option<Marker>,
+}
+
+impl Content {
+    /// Reads directories, names of images and the marker.
+    #[must_use]
+    pub fn read(roots: &Roots, config: &Config, file: &DaemonFile) -> Self {
+        let remapped = [
+            config.daemon.value("userns-remap"),
+            file.text("userns-remap"),
+        ];
+        let remapped = remapped
+            .into_iter()
+            .flatten()
+            .any(|value| !value.is_empty());
+        let data = remapped
+            .then(|| remapped_root(&roots.data))
+            .flatten()
+            .unwrap_or_else(|| roots.data.clone());
+        let mut drivers: Vec<_> = GRAPH_DRIVERS
+            .iter()
+            .filter_map(|name| graph_driver(&data, name))
+            .collect();
+        drivers.extend(snapshotters(&roots.containerd));
+        let marker = short_file(&roots.data.join(MARKER));
+        Self {
+            drivers,
+            marker: marker.and_then(|bytes| serde_json::from_slice(&bytes).ok()),
+        }
+    }
+
+    /// Graph drivers that dockerd finds in use: it passes over vfs (`scanPriorDrivers`).
+    #[must_use]
+    pub fn prior(&self) -> Vec<&str> {
+        let prior = |content: &&DriverContent| {
+            content.store == Store::Graphdriver && content.driver != "vfs"
+        };
+        let names = self.drivers.iter().filter(prior);
+        names.map(|content| content.driver.as_str()).collect()
+    }
+
+    /// Whether containerd's store holds anything.
+    #[must_use]
+    pub fn has_containerd_images(&self) -> bool {
+        self.drivers
+            .iter()
+            .any(|content| content.store == Store::Containerd)
+    }
+}
+
+/// With user namespaces everything is in a directory that is named after the first ids.
+fn remapped_root(data: &Path) -> Option<PathBuf> {
+    let name = |entry: &std::fs::DirEntry| {
+        let name = entry.file_name();
+        name.to_str()
+            .and_then(|n| n.split_once('.'))
+            .is_some_and(|(uid, gid)| uid.parse::<u32>().is_ok() && gid.parse::<u32>().is_ok())
+    };
+    let mut found = std::fs::read_dir(data)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(name);
+    let first = found.next()?;
+    found.next().is_none().then(|| first.path())
+}
+
+fn graph_driver(data: &Path, name: &str) -> Option<DriverContent> {
+    has_entries(&data.join(name)).then(|| {
+        let path = data.join("image").join(name).join("repositories.json");
+        let names = image_names(&short_file(&path).unwrap_or_default());
+        DriverContent {
+            store: Store::Graphdriver,
+            driver: name.to_owned(),
+            images: Some(names.len()),
+            some: names.into_iter().take(3).collect(),
+        }
+    })
+}
+
+/// Snapshotters with snapshots. containerd makes a directory for each of its plugins, used or
+/// not; only a used one has entries below `snapshots`.
+fn snapshotters(root: &Path) -> Vec<DriverContent> {
+    let entries = std::fs::read_dir(root).into_iter().flatten().flatten();
+    let mut found: Vec<_> = entries
+        .filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            let driver = name
+                .strip_prefix("io.containerd.snapshotter.v1.")?
+                .to_owned();
+            has_entries(&entry.path().join("snapshots")).then_some(DriverContent {
+                store: Store::Containerd,
+                driver,
+                images: None,
+                some: Vec::new(),
+            })
+        })
+        .collect();
+    found.sort_unstable_by(|a, b| a.driver.cmp(&b.driver));
+    found
+}
+
+fn has_entries(dir: &Path) -> bool {
+    std::fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some())
+}
+
+/// A file of a size that is worth reading for a message.
+fn short_file(path: &Path) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .ok()?
+        .take(1 << 20)
+        .read_to_end(&mut bytes)
+        .ok()?;
+    Some(bytes)
+}
+
+/// The `name:tag` references of a repositories.json; digests are no names.
+fn image_names(json: &[u8]) -> Vec<String> {
+    let json: Value = serde_json::from_slice(json).unwrap_or_default();
+    let repositories = json.get("Repositories").and_then(Value::as_object);
+    let references = repositories.into_iter().flat_map(|map| map.values());
+    let names = references
+        .filter_map(Value::as_object)
+        .flat_map(|map| map.keys());
+    names.filter(|name| !name.contains('@')).cloned().collect()
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test makes its own files")]
+mod tests {
+    use super::*;
+    use crate::cli::config::{CommandForm, Identity};
+    use crate::host::daemon_json;
+
+    fn read(root: &Path, json: &str) -> Content {
+        let identity = Identity {
+            pid: 1,
+            uid: 0,
+            gid: 0,
+        };
+        let env = crate::cli::environment::Environment::default();
+        let config = Config::new(CommandForm::Default, &[], env, identity).unwrap();
+        let file = DaemonFile {
+            path: "x".into(),
+            content: daemon_json::Content::Keys(serde_json::from_str(json).unwrap()),
+        };
+        let roots = Roots {
+            data: root.to_owned(),
+            containerd: root.join("containerd/daemon"),
+        };
+        Content::read(&roots, &config, &file)
+    }
+
+    fn make(root: &Path, files: &[(&str, &str)]) {
+        for (path, text) in files {
+            let path = root.join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+    }
+
+    const REPOSITORIES: &str = r#"{"Repositories":{"busybox":{"busybox:latest":"sha256:1",
+        "busybox@sha256:9":"sha256:1"},"a/b":{"a/b:2":"sha256:2"}}}"#;
+
+    #[test]
+    fn drivers_in_use_and_their_images_are_found() {
+        let dir = tempfile::tempdir().unwrap();
+        make(
+            dir.path(),
+            &[
+                ("overlay2/l/X", ""),
+                ("vfs/dir/1/x", ""),
+                ("image/overlay2/repositories.json", REPOSITORIES),
+                (
+                    "containerd/daemon/io.containerd.snapshotter.v1.overlayfs/metadata.db",
+                    "",
+                ),
+                (
+                    "containerd/daemon/io.containerd.snapshotter.v1.native/snapshots/1/x",
+                    "",
+                ),
+                (MARKER, r#"{"store":"graphdriver","driver":"vfs"}"#),
+            ],
+        );
+        std::fs::create_dir(dir.path().join("btrfs")).unwrap();
+        let content = read(dir.path(), "{}");
+        let found: Vec<_> = content
+            .drivers
+            .iter()
+            .map(|d| (d.driver.as_str(), d.images))
+            .collect();
+        assert_eq!(
+            found,
+            [("overlay2", Some(2)), ("vfs", Some(0)), ("native", None)]
+        );
+        assert_eq!(content.drivers[0].some, ["a/b:2", "busybox:latest"]);
+        assert_eq!(content.prior(), ["overlay2"], "vfs does not count");
+        assert!(content.has_containerd_images());
+        assert_eq!(content.marker.unwrap().driver, "vfs");
+    }
+
+    #[test]
+    fn an_empty_root_and_a_broken_marker_are_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        make(dir.path(), &[(MARKER, "{")]);
+        assert_eq!(read(dir.path(), "{}"), Content::default());
+        assert_eq!(read(&dir.path().join("absent"), "{}"), Content::default());
+    }
+
+    #[test]
+    fn with_user_namespaces_the_content_is_one_directory_deeper() {
+        let dir = tempfile::tempdir().unwrap();
+        make(dir.path(), &[("165536.165536/overlay2/l/X", "")]);
+        assert!(read(dir.path(), "{}").prior().is_empty());
+        assert_eq!(
+            read(dir.path(), r#"{"userns-remap":"default"}"#).prior(),
+            ["overlay2"]
+        );
+    }
+}

@@ -1,0 +1,166 @@
+//! Where dockerd certainly cannot store images, or may not.
+
+use std::path::PathBuf;
+
+use super::words;
+use crate::explain::{Explain, exit};
+
+/// A refusal because of storage.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StorageRefusal {
+    /// The user chose a driver that a trial proved impossible.
+    #[error("{choice} cannot work on {place}")]
+    Impossible {
+        /// Where it was chosen, with the value.
+        choice: String,
+        /// Its name in the store that is used.
+        driver: String,
+        /// The directory with its file system.
+        place: String,
+        /// The directory.
+        path: PathBuf,
+        /// What the trial found.
+        why: String,
+    },
+    /// The data root holds a driver's data, and the driver does not work there.
+    #[error("the data of {driver} in {} cannot be used", path.display())]
+    PriorImpossible {
+        /// The driver.
+        driver: String,
+        /// The directory with its file system.
+        place: String,
+        /// The data root.
+        path: PathBuf,
+        /// What the trial found.
+        why: String,
+    },
+    /// dockerd ends when it finds several.
+    #[error("{} holds the data of several storage drivers: {}", path.display(), drivers.join(", "))]
+    SeveralPrior {
+        /// The data root.
+        path: PathBuf,
+        /// The drivers.
+        drivers: Vec<String>,
+    },
+    /// Only a driver that copies would work, and the user forbade those.
+    #[error("only the slow storage driver {driver} works on {}", path.display())]
+    TooSlow {
+        /// The driver.
+        driver: String,
+        /// The directory.
+        path: PathBuf,
+        /// What the trial found.
+        why: String,
+    },
+    /// A size for every container needs quotas.
+    #[error("overlay2.size={size} cannot work on {place}")]
+    NoQuota {
+        /// The size.
+        size: String,
+        /// The directory with its file system.
+        place: String,
+    },
+    /// Nothing can be written.
+    #[error("{place} is read-only")]
+    ReadOnly {
+        /// The directory.
+        path: PathBuf,
+        /// The directory with its file system.
+        place: String,
+    },
+    /// Not even a directory fits.
+    #[error("{place} is full: no space left on device")]
+    Full {
+        /// The directory.
+        path: PathBuf,
+        /// The directory with its file system.
+        place: String,
+    },
+    /// The kernel refuses writes for another reason.
+    #[error("nothing can be written to {place}: {why}")]
+    NotWritable {
+        /// The directory.
+        path: PathBuf,
+        /// The directory with its file system.
+        place: String,
+        /// What it said.
+        why: String,
+    },
+}
+
+impl Explain for StorageRefusal {
+    fn why(&self) -> String {
+        match self {
+            Self::Impossible { driver, why, .. } => {
+                format!("{driver} was tried there: {why}")
+            }
+            Self::PriorImpossible {
+                driver, place, why, ..
+            } => format!(
+                "{driver} was tried on {place}: {why}; dockerd does not start with another \
+                 driver by itself, since that would hide the images"
+            ),
+            Self::SeveralPrior { .. } => {
+                "dockerd does not start unless it is told which one to use".into()
+            }
+            Self::TooSlow { why, .. } => format!("DIND_STORAGE=strict, and {why}"),
+            Self::NoQuota { .. } => {
+                "dockerd can only limit containers on xfs that is mounted with pquota".into()
+            }
+            Self::ReadOnly { .. } => "dockerd keeps images and its state there".into(),
+            Self::Full { .. } => {
+                "a directory could not be made there, and dockerd ends when it cannot make one; \
+                 it cannot prune anything either before it runs"
+                    .into()
+            }
+            Self::NotWritable { .. } => "dockerd keeps images and its state there".into(),
+        }
+    }
+
+    fn fix(&self) -> String {
+        match self {
+            Self::Impossible { choice, path, .. } => {
+                format!("remove {choice}, or {}", words::volume(path))
+            }
+            Self::PriorImpossible { driver, path, .. } => format!(
+                "mount the file system that these images were made on, or an empty volume, at \
+                 {}; --storage-driver=vfs starts without the images of {driver}",
+                path.display()
+            ),
+            Self::SeveralPrior { drivers, path } => {
+                let ways = drivers
+                    .iter()
+                    .map(|driver| format!("--storage-driver={driver}"));
+                format!(
+                    "start with {}; or remove the directories of the others from {}",
+                    ways.collect::<Vec<_>>().join(" or "),
+                    path.display()
+                )
+            }
+            Self::TooSlow { path, .. } => {
+                format!("{}; or remove DIND_STORAGE=strict", words::volume(path))
+            }
+            Self::NoQuota { .. } => "remove --storage-opt overlay2.size (storage-opts in \
+                 daemon.json), or use a volume on xfs that the node mounts with -o pquota"
+                .into(),
+            Self::ReadOnly { path, .. } => format!(
+                "{}; with --read-only a volume or --tmpfs {} is needed",
+                words::volume(path),
+                path.display()
+            ),
+            Self::Full { path, .. } => format!(
+                "free space on it, use a larger volume, or (Kubernetes) raise the sizeLimit of \
+                 the emptyDir at {}",
+                path.display()
+            ),
+            Self::NotWritable { path, .. } => format!(
+                "let root write there (root_squash of NFS, SELinux labels, quotas), or {}",
+                words::volume(path)
+            ),
+        }
+    }
+
+    fn exit_code(&self) -> u8 {
+        exit::REFUSED
+    }
+}

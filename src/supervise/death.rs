@@ -1,0 +1,152 @@
+//! Why dockerd died: its last words, and the kernel's memory accounting.
+
+use std::path::{Path, PathBuf};
+
+use crate::host::mountinfo::Mount;
+use crate::host::{cgroup, mountinfo};
+
+/// The line of dockerd's output that names the cause: its own final line, a panic, the last fatal
+/// line, or else the last error.
+#[must_use]
+pub(super) fn last_words(lines: &str) -> Option<&str> {
+    let fatal = |line: &&str| {
+        [
+            "failed to start daemon",
+            "level=fatal",
+            "\"level\":\"fatal\"",
+        ]
+        .iter()
+        .any(|mark| line.contains(mark))
+            || [
+                "panic: ",
+                "fatal error: ",
+                "runtime: ",
+                "SIGSEGV",
+                "unexpected fault",
+            ]
+            .iter()
+            .any(|mark| line.starts_with(mark))
+            || line.starts_with("unable to configure the Docker daemon")
+    };
+    let error = |line: &&str| line.contains("level=error") || line.contains("\"level\":\"error\"");
+    // The first line of a panic is its cause, the last fatal line of a log is its end.
+    let panic = lines
+        .lines()
+        .find(|line| line.starts_with("panic: ") || line.starts_with("fatal error: "));
+    panic
+        .or_else(|| lines.lines().rfind(fatal))
+        .or_else(|| lines.lines().rfind(error))
+        .map(str::trim)
+}
+
+/// The counter of kills for lack of memory in dockerd's own cgroup.
+#[derive(Debug, Clone)]
+pub(super) struct OomCounter {
+    file: Option<PathBuf>,
+    before: u64,
+}
+
+impl OomCounter {
+    /// Finds the counter of a process's cgroup and reads it.
+    #[must_use]
+    pub(super) fn of(pid: u32) -> Self {
+        let cgroups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+        let mounts = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
+        let file = counter_file(&mountinfo::parse(&mounts), &cgroups);
+        let before = file.as_deref().and_then(read).unwrap_or(0);
+        Self { file, before }
+    }
+
+    /// How many processes of that cgroup were killed since, and where it is counted.
+    #[must_use]
+    pub(super) fn kills(&self) -> Option<(u64, &Path)> {
+        let file = self.file.as_deref()?;
+        let kills = read(file)?.saturating_sub(self.before);
+        (kills > 0).then_some((kills, file))
+    }
+}
+
+/// `memory.events` of version 2, `memory.oom_control` of version 1.
+fn counter_file(mounts: &[Mount], cgroups: &str) -> Option<PathBuf> {
+    let below = |mount: &Mount, path: &str, file: &str| {
+        let below = Path::new(path).strip_prefix(&mount.root).ok()?;
+        Some(mount.point.join(below).join(file))
+    };
+    let version_1 = |mount: &&Mount| {
+        mount.fs_type == "cgroup" && mount.super_options.split(',').any(|o| o == "memory")
+    };
+    let line_1 = cgroups.lines().find_map(|line| {
+        let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
+        controllers
+            .split(',')
+            .any(|c| c == "memory")
+            .then_some(path)
+    });
+    if let (Some(mount), Some(path)) = (mounts.iter().find(version_1), line_1) {
+        return below(mount, path, "memory.oom_control");
+    }
+    let mount = mounts.iter().find(|mount| mount.fs_type == "cgroup2")?;
+    below(mount, &cgroup::own_path(cgroups)?, "memory.events")
+}
+
+/// The `oom_kill` line, which both files have.
+fn read(file: &Path) -> Option<u64> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let count = text
+        .lines()
+        .find_map(|line| line.strip_prefix("oom_kill "))?;
+    count.trim().parse().ok()
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test makes its own files")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cause_is_found_among_hundreds_of_lines() {
+        for (lines, cause) in [
+            (
+                "level=info msg=x\nlevel=error msg=y\n\
+                 failed to start daemon: pid file found\nlevel=info msg=z\n",
+                Some("failed to start daemon: pid file found"),
+            ),
+            (
+                "level=error msg=first\nlevel=error msg=last\nlevel=info\n",
+                Some("level=error msg=last"),
+            ),
+            (
+                "panic: no map\n\ngoroutine 1 [running]:\nfatal error: x\n",
+                Some("panic: no map"),
+            ),
+            ("level=info msg=fine\n", None),
+        ] {
+            assert_eq!(last_words(lines), cause);
+        }
+    }
+
+    #[test]
+    fn the_counter_is_that_of_dockerds_own_cgroup() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().display();
+        let v2 = format!("1 0 0:1 / {root}/v2 rw - cgroup2 cgroup rw\n");
+        let v1 = format!("2 0 0:2 /docker/o {root}/memory rw - cgroup cgroup rw,memory\n");
+        let find = |mounts: &str, cgroups: &str| {
+            counter_file(&mountinfo::parse(mounts.as_bytes()), cgroups)
+        };
+        let file = find(&v2, "0::/init\n").unwrap();
+        assert_eq!(file, dir.path().join("v2/init/memory.events"));
+        assert_eq!(
+            find(&format!("{v1}{v2}"), "9:memory:/docker/o\n0::/\n"),
+            Some(dir.path().join("memory/memory.oom_control"))
+        );
+        assert_eq!(find("", "0::/\n"), None);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, "low 0\noom 9\noom_kill 3\noom_group_kill 0\n").unwrap();
+        let counter = OomCounter {
+            file: Some(file.clone()),
+            before: 1,
+        };
+        assert_eq!(counter.kills(), Some((2, file.as_path())));
+    }
+}

@@ -1,0 +1,91 @@
+//! Starts dockerd, the first time and again, and our own command.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use rustix::process::Pid;
+
+use super::output::Output;
+use crate::apply::listen::HeldSockets;
+use crate::cli::environment::Environment;
+use crate::host::stale::{self, Places};
+use crate::plan::host::DaemonCommand;
+use crate::sys::signal::OriginalMask;
+use crate::sys::spawn::{self, Bound, ProcessGroup, Spawn, SpawnError};
+
+/// What dockerd is started with.
+#[derive(Debug)]
+pub struct Launch {
+    /// Program, words and variables.
+    pub daemon: DaemonCommand,
+    /// The signal mask that we were started with.
+    pub mask: OriginalMask,
+}
+
+impl Launch {
+    /// Starts dockerd.
+    ///
+    /// # Errors
+    /// What [`spawn::spawn`] says.
+    pub fn start(&self, sockets: &HeldSockets, output: Option<&Output>) -> Result<Pid, SpawnError> {
+        spawn::spawn(&Spawn {
+            program: &self.daemon.program,
+            argv: &self.daemon.argv,
+            env: &self.daemon.env.words(),
+            mask: self.mask,
+            group: ProcessGroup::Own,
+            listeners: &sockets.sockets(),
+            listener_names: sockets.names(),
+            stderr: output.map(Output::for_dockerd),
+            bound: Bound::No,
+        })
+    }
+}
+
+/// Our command, in run-a-command mode.
+#[derive(Debug, Clone)]
+pub struct MainCommand {
+    /// Its words.
+    pub argv: Vec<OsString>,
+    /// Its environment.
+    pub env: Environment,
+    /// The signal mask that we were started with.
+    pub mask: OriginalMask,
+}
+
+impl MainCommand {
+    /// Starts the command; the terminal is its.
+    ///
+    /// # Errors
+    /// What [`spawn::spawn`] says.
+    pub fn start(&self) -> Result<Pid, SpawnError> {
+        let name = self.argv.first().cloned().unwrap_or_default();
+        let program = spawn::find_program(&name, self.env.get("PATH"));
+        spawn::spawn(&Spawn {
+            program: &program.unwrap_or_else(|| PathBuf::from(&name)),
+            argv: &self.argv,
+            env: &self.env.words(),
+            mask: self.mask,
+            group: ProcessGroup::Foreground,
+            listeners: &[],
+            listener_names: &[],
+            stderr: None,
+            bound: Bound::No,
+        })
+    }
+}
+
+/// Removes what a dead dockerd left: pid files, sockets, task directories.
+pub fn remove_stale(places: &Places) {
+    for file in stale::find(places) {
+        let removed = if file.tree {
+            crate::apply::file::remove_tree(&file.path)
+        } else {
+            crate::apply::file::remove(&file.path)
+        };
+        match removed {
+            Ok(()) => tracing::debug!("removed {}: {}", file.path.display(), file.proof),
+            Err(error) => tracing::warn!("{}", crate::explain::one_line(&error)),
+        }
+    }
+}

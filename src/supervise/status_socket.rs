@@ -1,0 +1,94 @@
+//! The status, for whoever connects: a constant answer, written at once, nothing read. That PID 1
+//! answers at all is what `probe --live` wants to know.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the socket is made and removed here"
+)]
+
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+
+use crate::apply::ApplyError;
+
+/// Answers in one turn of the loop; whoever connects in a tight loop must not keep PID 1 busy.
+const AT_ONCE: usize = 16;
+
+/// The socket.
+#[derive(Debug)]
+pub struct StatusSocket {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl StatusSocket {
+    /// Binds it, in place of a left-over one. Everybody may ask: nothing secret is answered.
+    ///
+    /// # Errors
+    /// What `bind(2)` says.
+    pub fn bind(path: &Path) -> Result<Self, ApplyError> {
+        crate::apply::file::remove(path)?;
+        let bind = || -> io::Result<UnixListener> {
+            let listener = UnixListener::bind(path)?;
+            listener.set_nonblocking(true)?;
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))?;
+            Ok(listener)
+        };
+        Ok(Self {
+            listener: bind().map_err(|error| ApplyError::new("bind", path, error))?,
+            path: path.to_owned(),
+        })
+    }
+
+    /// Answers whoever waits. A few kilobytes always fit into the buffer of a fresh connection;
+    /// if they did not, the rest would be dropped.
+    pub fn answer(&self, reply: &[u8]) {
+        for _ in 0..AT_ONCE {
+            let Ok((mut client, _)) = self.listener.accept() else {
+                return;
+            };
+            let _ = client
+                .set_nonblocking(true)
+                .and_then(|()| client.write_all(reply));
+        }
+    }
+
+    /// Removes the socket's path.
+    pub fn remove(&self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+impl AsFd for StatusSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.listener.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read as _;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn everybody_who_connects_is_answered_and_one_who_left_harms_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let socket = StatusSocket::bind(&path).unwrap();
+        let mut clients: Vec<_> = (0..3)
+            .map(|_| UnixStream::connect(&path).unwrap())
+            .collect();
+        drop(clients.remove(0));
+        socket.answer(b"{}\n");
+        for client in &mut clients {
+            let mut text = String::new();
+            client.read_to_string(&mut text).unwrap();
+            assert_eq!(text, "{}\n");
+        }
+        socket.remove();
+        assert!(!path.exists());
+    }
+}

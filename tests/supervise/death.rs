@@ -1,0 +1,84 @@
+use crate::harness::{can_run, start};
+
+#[test]
+fn a_start_that_fails_has_dockerds_code_and_words_in_order() {
+    if !can_run() {
+        return;
+    }
+    let mut dind = start("fails=3 because=no_such_driver").run();
+    assert_eq!(dind.ends(), 3);
+    let place = |text: &str| {
+        dind.said()
+            .find(text)
+            .unwrap_or_else(|| panic!("{}", dind.said()))
+    };
+    let own = "\nfailed to start daemon: no such driver\n";
+    let told = "dockerd ended by itself with exit code 3: failed to start daemon: no such driver";
+    assert!(place("stub: level=info msg=one") < place(own) && place(own) < place(told));
+    assert!(!dind.path("docker.sock").exists());
+}
+
+#[test]
+fn a_dead_dockerd_is_the_end_by_default() {
+    if !can_run() {
+        return;
+    }
+    let mut dind = start("").run();
+    dind.says("ready after");
+    dind.request("/die");
+    assert_eq!(dind.ends(), 137);
+    assert!(dind.said().contains("dockerd was killed by signal 9"));
+    assert!(!dind.path("docker.pid").exists());
+}
+
+#[test]
+fn requests_wait_while_dockerd_is_started_again_until_it_dies_too_often() {
+    if !can_run() {
+        return;
+    }
+    let mut dind = start("").env("DIND_RESTART", "on-failure:1").run();
+    dind.says("ready after");
+    dind.request("/die");
+    dind.says("restart 1); requests wait");
+    assert!(!dind.path("ready").exists());
+    assert_eq!(dind.status()["state"], "restarting");
+    assert!(dind.request("/_ping").starts_with("HTTP/1.1 200"));
+    dind.says("ready again");
+    assert!(dind.path("ready").exists());
+    let status = dind.status();
+    assert_eq!(status["restarts"], 1);
+    assert!(status["last_death"].as_str().unwrap().contains("signal 9"));
+    dind.request("/die");
+    assert_eq!(dind.ends(), 137);
+    assert!(!dind.path("docker.sock").exists());
+}
+
+#[test]
+fn a_passing_trouble_is_tried_again_and_a_lasting_one_is_not() {
+    if !can_run() {
+        return;
+    }
+    let passing = "first:fails=1 \
+        because=failed_to_start_containerd:_timeout_waiting_for_containerd_to_start";
+    let mut dind = start(passing).env("DIND_RESTART", "on-failure").run();
+    dind.says("containerd was not ready within");
+    dind.says("dockerd is ready again");
+    dind.stops();
+
+    let mut dind = start("first:fails=1")
+        .env("DIND_RESTART", "on-failure")
+        .run();
+    assert_eq!(dind.ends(), 1);
+}
+
+#[test]
+fn a_stop_between_two_lives_is_a_clean_end() {
+    if !can_run() {
+        return;
+    }
+    let mut dind = start("").env("DIND_RESTART", "on-failure").run();
+    dind.says("ready after");
+    dind.request("/die");
+    dind.says("requests wait");
+    dind.stops();
+}
