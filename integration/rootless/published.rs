@@ -12,6 +12,9 @@ fn pair(lab: &'static Lab, network: &Network, options: &[&str]) -> (Container, C
         .options(options.iter().copied())
         .start();
     let peer = lab.client("forky", network).start();
+    until("the API", || {
+        (dind.exec(["docker", "version"]).code == 0).then_some(())
+    });
     dind.import_nested();
     (dind, peer)
 }
@@ -51,9 +54,11 @@ fn datagrams_are_relayed() {
     let Some(lab) = Lab::find() else { return };
     let network = lab.network();
     let (dind, peer) = pair(lab, &network, &[]);
-    let echo = ["nc", "-u", "-l", "-p", "53", "-e", "cat"];
-    let run = ["run", "--detach", "--publish", "5353:53/udp", NESTED];
-    dind.docker(run.into_iter().chain(echo));
+    // The nested image has no program that serves datagrams; the outer one has.
+    let run = "run --detach --volume /:/host:ro --publish 5353:53/udp";
+    let echo = "busybox chroot /host socat UDP-LISTEN:53,fork EXEC:cat";
+    let words = run.split(' ').chain([NESTED]).chain(echo.split(' '));
+    dind.docker(words);
     let ask = "echo there | socat -t 5 - UDP:docker:5353";
     until("an answer", || {
         (peer.exec(["sh", "-c", ask]).stdout == "there\n").then_some(())

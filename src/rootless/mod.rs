@@ -11,7 +11,7 @@
 //! P and C are one program; C is made by a plain fork into new namespaces, executes nothing, and
 //! so keeps every capability of its user namespace until dockerd is executed. What is wanted
 //! ([`options`], [`idmap`], [`netplan`], [`preflight`], [`plan`]) is pure; [`facts`] reads and
-//! tries; [`parent`] and [`child`] act.
+//! tries; [`parent`] and `child` act.
 
 pub mod channel;
 mod child;

@@ -74,7 +74,11 @@ impl Explain for PortsError {
     }
 
     fn exit_code(&self) -> u8 {
-        exit::STEP_FAILED
+        match self {
+            // As with the API's own sockets: nothing is left behind.
+            Self::Publish { .. } => exit::REFUSED,
+            _ => exit::STEP_FAILED,
+        }
     }
 }
 

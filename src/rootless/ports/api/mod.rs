@@ -1,6 +1,6 @@
 //! The REST API that dockerd and rootlesskit's own clients speak: HTTP/1.1 over a unix socket.
 //!
-//! [`request`] and [`answer`] are pure; [`server`] moves the bytes.
+//! [`request`] and [`answer`] are pure; the relay moves the bytes.
 
 pub mod answer;
 pub mod info;
