@@ -24,6 +24,8 @@ mod early;
 mod left_overs;
 #[path = "dockerd/netfilter.rs"]
 mod netfilter;
+#[path = "dockerd/network.rs"]
+mod network;
 #[path = "dockerd/plain.rs"]
 mod plain;
 #[path = "dockerd/processes.rs"]

@@ -142,8 +142,14 @@ impl Lab {
 
     /// A network of its own, with name resolution.
     pub(crate) fn network(&'static self) -> Network {
+        self.network_with(&[])
+    }
+
+    /// The same, with more options of `docker network create`.
+    pub(crate) fn network_with(&'static self, options: &[&str]) -> Network {
         let name = unique();
-        self.docker(["network", "create", "--label", LABEL, &name])
+        let create = ["network", "create", "--label", LABEL];
+        self.docker(create.iter().chain(options).chain(&[&*name]))
             .ok();
         Network { lab: self, name }
     }

@@ -17,6 +17,12 @@ pub(crate) fn run(client: &Container) {
 /// An image is built from a context that the client sends, by BuildKit or by the classic builder.
 #[track_caller]
 pub(crate) fn build(client: &Container, builder: Builder) {
+    build_with(client, builder, "true");
+}
+
+/// The same, with a command that must succeed during the build.
+#[track_caller]
+pub(crate) fn build_with(client: &Container, builder: Builder, command: &str) {
     let buildkit = match builder {
         Builder::BuildKit => 1,
         Builder::Classic => 0,
@@ -25,7 +31,7 @@ pub(crate) fn build(client: &Container, builder: Builder) {
         r#"
         dir=$(mktemp -d)
         echo sent-$$ >"$dir/sent"
-        printf 'FROM {NESTED}\nCOPY sent /sent\nRUN cp /sent /copied\nCMD cat /copied\n' >"$dir/Dockerfile"
+        printf 'FROM {NESTED}\nCOPY sent /sent\nRUN {command} && cp /sent /copied\nCMD cat /copied\n' >"$dir/Dockerfile"
         DOCKER_BUILDKIT={buildkit} docker build --tag "built:$(hostname)" "$dir" >&2
         [ "$(docker run --rm "built:$(hostname)")" = "sent-$$" ]
         "#

@@ -17,6 +17,9 @@ pub struct UplinkFacts {
     pub routes: Vec<Net4>,
     /// Name servers of /etc/resolv.conf.
     pub resolvers: Vec<IpAddr>,
+    /// Options of /etc/resolv.conf.
+    #[serde(default)]
+    pub resolver_options: Vec<String>,
     /// Whether port 53 can be had beside what listens already; only tried when it could be
     /// needed, because every resolver is on loopback.
     pub names_port: bool,
@@ -40,7 +43,8 @@ impl UplinkFacts {
         names.extend(ipv6_default_links(&text("/proc/net/ipv6_route")));
         names.sort_unstable();
         names.dedup();
-        let resolvers = resolvers(&text("/etc/resolv.conf"));
+        let resolv_conf = text("/etc/resolv.conf");
+        let resolvers = resolvers(&resolv_conf);
         let link = |name: String| {
             let path = Path::new("/sys/class/net").join(&name).join("mtu");
             let mtu = std::fs::read_to_string(path).ok()?.trim().parse().ok()?;
@@ -51,6 +55,7 @@ impl UplinkFacts {
             routes,
             names_port: only_loopback(&resolvers) && crate::forwarder::Sockets::bind(TRIAL).is_ok(),
             resolvers,
+            resolver_options: resolver_options(&resolv_conf),
         }
     }
 
@@ -123,6 +128,23 @@ pub fn resolvers(text: &str) -> Vec<IpAddr> {
     text.lines().filter_map(line).collect()
 }
 
+/// The words of the `options` lines of a resolv.conf.
+fn resolver_options(text: &str) -> Vec<String> {
+    let line = |line: &str| {
+        let words = line.strip_prefix("options")?;
+        words.starts_with([' ', '\t']).then(|| words.to_owned())
+    };
+    let lines = text.lines().filter_map(line);
+    lines
+        .flat_map(|words| {
+            words
+                .split_whitespace()
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,6 +174,12 @@ mod tests {
                 "fe80::1".parse().unwrap()
             ]
         );
+    }
+
+    #[test]
+    fn options_of_all_lines_are_read() {
+        let text = "options ndots:0 edns0\n#options x\noptionsy z\noptions\trotate\n";
+        assert_eq!(resolver_options(text), ["ndots:0", "edns0", "rotate"]);
     }
 
     proptest! {

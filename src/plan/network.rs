@@ -93,12 +93,38 @@ pub fn plan(
             value: address.to_string(),
             why: format!("{names} answers only us: nested containers ask our forwarder"),
         });
+        if !user_set(config, file, "dns-opt", &["dns-opts"]) {
+            plan.flags.extend(short_names(&facts.resolver_options));
+        }
         plan.forwarder = Some(Forwarder {
             address,
             upstream: facts.resolvers.clone(),
         });
     }
     plan
+}
+
+/// What lets containers of new networks ask for names without a dot.
+///
+/// The resolver that dockerd gives them hands a name without a dot to nobody outside as soon as
+/// the resolv.conf that we were started with names any `ndots` (moby, libnetwork/resolver.go), and
+/// an outer docker always writes `ndots:0` there. Options that are given replace all of those, so
+/// the others are repeated; where there are none, one is given that is the default.
+fn short_names(options: &[String]) -> Vec<AddedFlag> {
+    if !options.iter().any(|option| option == "ndots:0") {
+        return Vec::new();
+    }
+    let mut kept: Vec<&str> = options.iter().map(String::as_str).collect();
+    kept.retain(|option| *option != "ndots:0");
+    if kept.is_empty() {
+        kept.push("attempts:2");
+    }
+    let flag = |option: &str| AddedFlag {
+        name: "dns-opt",
+        value: option.to_owned(),
+        why: "without our ndots:0, for names without a dot in new networks".into(),
+    };
+    kept.into_iter().map(flag).collect()
 }
 
 fn mtu(
@@ -233,6 +259,7 @@ mod tests {
             routes: routes.iter().map(|net| net.parse().unwrap()).collect(),
             resolvers: resolvers.iter().map(|ip| ip.parse().unwrap()).collect(),
             names_port: true,
+            resolver_options: Vec::new(),
         }
     }
 
@@ -304,6 +331,26 @@ mod tests {
             NONE,
             "one of them can be reached"
         );
+    }
+
+    #[test]
+    fn names_without_a_dot_are_forwarded_from_new_networks_too() {
+        let with = |options: &[&str]| UplinkFacts {
+            resolver_options: options.iter().map(|&option| option.to_owned()).collect(),
+            ..facts(1500, &[], &["127.0.0.11"])
+        };
+        let options = |facts: &UplinkFacts, words: &[&str]| {
+            let mut flags = flags(facts, words, "{}", 28);
+            flags.retain(|flag| flag.starts_with("dns-opt="));
+            flags
+        };
+        assert_eq!(options(&with(&["ndots:0"]), &[]), ["dns-opt=attempts:2"]);
+        assert_eq!(
+            options(&with(&["edns0", "ndots:0", "rotate"]), &[]),
+            ["dns-opt=edns0", "dns-opt=rotate"]
+        );
+        assert_eq!(options(&with(&["ndots:5"]), &[]), NONE);
+        assert_eq!(options(&with(&["ndots:0"]), &["--dns-opt=x"]), NONE);
     }
 
     #[test]

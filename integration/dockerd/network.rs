@@ -1,0 +1,114 @@
+//! Nested networks on an outer network whose MTU is small and whose resolver is on loopback.
+
+use crate::container::Container;
+use crate::lab::{Lab, NESTED, Network};
+use crate::workload::{self, Builder};
+
+/// Another service of the outer network. It counts what port 7000 is sent, and port 7001 sends
+/// four megabytes.
+fn sibling(lab: &'static Lab, network: &Network) -> Container {
+    lab.base("forky")
+        .options(["--network", &network.name, "--network-alias", "sibling"])
+        .args(["sh", "-c", SERVER])
+        .start()
+}
+
+const SERVER: &str = "
+    socat TCP-LISTEN:7000,fork,reuseaddr SYSTEM:'wc -c' &
+    exec socat TCP-LISTEN:7001,fork,reuseaddr SYSTEM:'head -c 4194304 /dev/zero'
+";
+
+/// Four megabytes there and back from a nested container, which finds the server by its name.
+fn transfer(dind: &Container, inner_network: &str) {
+    // The server may need a moment to listen; one that cannot be found at all is an error.
+    let script = "
+        nslookup sibling >/dev/null || exit 1
+        until nc sibling 7000 </dev/null; do :; done
+        head -c 4194304 /dev/zero | nc sibling 7000
+        nc sibling 7001 </dev/null | wc -c
+    ";
+    let words = ["run", "--rm", "--network", inner_network, NESTED];
+    let sent = dind.docker(words.into_iter().chain(["sh", "-c", script]));
+    let counts: Vec<&str> = sent.lines().map(str::trim).collect();
+    assert_eq!(counts, ["0", "4194304", "4194304"], "{inner_network}");
+}
+
+fn inner_mtu(dind: &Container, inner_network: &str) -> String {
+    let words = ["run", "--rm", "--network", inner_network, NESTED];
+    dind.docker(words.into_iter().chain(["cat", "/sys/class/net/eth0/mtu"]))
+}
+
+/// Otherwise pulls hang in nested containers of a cluster whose network has 1400 or 1450.
+#[test]
+fn the_default_and_new_networks_have_the_uplinks_mtu() {
+    let Some(lab) = Lab::find() else { return };
+    let network = lab.network_with(&["--opt", "com.docker.network.driver.mtu=1380"]);
+    let _sibling = sibling(lab, &network);
+    for (suite, new_networks) in [("forky", "1380"), ("trixie", "1380"), ("bookworm", "1500")] {
+        let dind = lab.dind_on(suite).named_docker(&network).start();
+        dind.import_nested();
+        dind.docker(["network", "create", "new"]);
+        assert_eq!(inner_mtu(&dind, "bridge"), "1380", "{suite}");
+        // Engine 20.10 has no option for it.
+        assert_eq!(inner_mtu(&dind, "new"), new_networks, "{suite}");
+        transfer(&dind, "bridge");
+        transfer(&dind, "new");
+    }
+}
+
+#[test]
+fn a_users_mtu_is_left_alone() {
+    let Some(lab) = Lab::find() else { return };
+    let network = lab.network_with(&["--opt", "com.docker.network.driver.mtu=1380"]);
+    let dind = lab
+        .dind()
+        .named_docker(&network)
+        .args(["--mtu=1300"])
+        .start();
+    dind.import_nested();
+    assert_eq!(inner_mtu(&dind, "bridge"), "1300");
+}
+
+/// Names of the outer network, which only its own resolver on 127.0.0.11 knows; without a dot,
+/// which dockerd's resolver for new networks keeps to itself unless it is asked not to.
+#[test]
+fn names_of_the_outer_network_resolve_in_nested_containers_and_builds() {
+    let Some(lab) = Lab::find() else { return };
+    let network = lab.network();
+    let _sibling = sibling(lab, &network);
+    for suite in ["forky", "trixie", "bookworm"] {
+        let dind = lab.dind_on(suite).named_docker(&network).start();
+        dind.import_nested();
+        dind.docker(["network", "create", "new"]);
+        for inner in ["bridge", "new"] {
+            transfer(&dind, inner);
+        }
+        for builder in [Builder::BuildKit, Builder::Classic] {
+            workload::build_with(&dind, builder, "nc sibling 7000 </dev/null");
+        }
+    }
+}
+
+#[test]
+fn names_resolve_again_after_the_forwarder_was_killed() {
+    let Some(lab) = Lab::find() else { return };
+    let network = lab.network();
+    let _sibling = sibling(lab, &network);
+    let dind = lab.dind().named_docker(&network).start();
+    dind.import_nested();
+    transfer(&dind, "bridge");
+    let forwarder = || dind.exec(["pgrep", "-f", "forward-names"]).ok();
+    let first = forwarder();
+    dind.sh(&format!("kill -9 {first}"));
+    transfer(&dind, "bridge");
+    let second = forwarder();
+    assert_ne!(first, second);
+    // It listens below port 1024 and has nothing else that root has.
+    let rights = dind.sh(&format!(
+        "grep -E '^(Cap(Eff|Bnd)|NoNewPrivs)' /proc/{second}/status"
+    ));
+    assert_eq!(
+        rights,
+        "CapEff:\t0000000000000000\nCapBnd:\t0000000000000000\nNoNewPrivs:\t1"
+    );
+}
