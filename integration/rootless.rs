@@ -19,6 +19,8 @@ mod lab;
 #[path = "dockerd/workload.rs"]
 mod workload;
 
+#[path = "rootless/clients.rs"]
+mod clients;
 #[path = "rootless/helpers.rs"]
 mod helpers;
 #[path = "rootless/lives.rs"]

@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 
 /// resolv.conf inside: the driver is the name server; `search` and `options` of the outer file
-/// stay, since names inside are resolved by the same servers in the end.
+/// stay, since names inside are resolved by the same servers in the end. Only `ndots:0`, which an
+/// outer docker writes, goes: with it dockerd hands names without a dot to nobody from networks
+/// that users make (moby, libnetwork/resolver.go).
 #[must_use]
 pub fn resolv_conf(outer: &str, resolvers: &[IpAddr]) -> String {
     let mut text = String::new();
@@ -12,8 +14,15 @@ pub fn resolv_conf(outer: &str, resolvers: &[IpAddr]) -> String {
     }
     for line in outer.lines() {
         let keyword = line.split_whitespace().next().unwrap_or_default();
-        if ["search", "domain", "options", "sortlist"].contains(&keyword) {
-            text.push_str(line.trim());
+        if !["search", "domain", "options", "sortlist"].contains(&keyword) {
+            continue;
+        }
+        let words: Vec<&str> = line
+            .split_whitespace()
+            .filter(|word| *word != "ndots:0")
+            .collect();
+        if words.len() > 1 {
+            text.push_str(&words.join(" "));
             text.push('\n');
         }
     }
@@ -47,6 +56,11 @@ mod tests {
             "nameserver 10.0.2.3\nsearch a.svc.cluster.local b\noptions ndots:5\n"
         );
         assert_eq!(resolv_conf("", &[]), "");
+        assert_eq!(resolv_conf("options ndots:0\n", &[]), "");
+        assert_eq!(
+            resolv_conf("options edns0 ndots:0 rotate\n", &[]),
+            "options edns0 rotate\n"
+        );
     }
 
     #[test]

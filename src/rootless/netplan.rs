@@ -205,6 +205,7 @@ impl NetPlan {
             routes,
             resolvers: vec![IpAddr::V4(tap.resolver())],
             names_port: false,
+            resolver_options: Vec::new(),
         }
     }
 
