@@ -186,8 +186,13 @@ fn network(tap: Option<&Tap>) -> Result<(), LaunchError> {
             .map_err(failed("could not configure IPv6 on the tap device"))?;
     }
     // dockerd turns IPv4 forwarding on itself, but not with nftables.
-    for name in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
-        if let Err(error) = fs::write(Path::new("/proc/sys/net").join(name), "1") {
+    // The relay serves published ports on loopback inside, as whoever it is.
+    for (name, value) in [
+        ("ipv4/ip_forward", "1"),
+        ("ipv6/conf/all/forwarding", "1"),
+        ("ipv4/ip_unprivileged_port_start", "0"),
+    ] {
+        if let Err(error) = fs::write(Path::new("/proc/sys/net").join(name), value) {
             // Where the outer /proc/sys is read-only, dockerd tries and tells as well.
             tracing::debug!("net/{name}: {error}");
         }

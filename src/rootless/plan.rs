@@ -15,8 +15,11 @@ use super::ports::rules::Filter;
 use super::ports::spec::PortSpec;
 use super::preflight;
 use super::refusal::RootlessRefusal;
+use crate::cli::config::Config;
 use crate::cli::environment::Environment;
+use crate::host::daemon_json::DaemonFile;
 use crate::host::uplink::UplinkFacts;
+use crate::plan::dockerd::AddedFlag;
 
 /// Everything that the launcher needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +40,8 @@ pub struct RootlessPlan {
     pub socket_groups: Vec<(PathBuf, u32)>,
     /// Where dockerd is to map ports to; nothing without a port driver of ours.
     pub child_side: Option<ChildSide>,
+    /// Whether no overlay can be mounted on the data root.
+    pub copies_layers: bool,
     /// The packet filter that keeps client addresses; nothing where they are not kept.
     pub source_filter: Option<Filter>,
     /// Our ids outside.
@@ -84,6 +89,7 @@ pub fn plan(
         socket_groups: Vec::new(),
         child_side,
         source_filter,
+        copies_layers: facts.data_on_overlay && !facts.fuse_overlayfs,
         refusals: preflight::refusals(facts, &maps),
         options,
         maps,
@@ -108,6 +114,28 @@ fn child_side(options: &Options, net: &NetPlan, facts: &RootlessFacts) -> Option
 }
 
 impl RootlessPlan {
+    /// The storage driver that works where no overlay does. dockerd 28 would take fuse-overlayfs
+    /// without its device, 29 overlayfs, and both would fail with the first container.
+    #[must_use]
+    pub fn storage_flag(
+        &self,
+        config: &Config,
+        file: &DaemonFile,
+        engine: Option<u32>,
+    ) -> Option<AddedFlag> {
+        let chosen = config.daemon.has("storage-driver")
+            || config.env.non_empty("DOCKER_DRIVER").is_some()
+            || file.get("storage-driver").is_some();
+        (self.copies_layers && !chosen).then(|| AddedFlag {
+            name: "storage-driver",
+            value: match engine {
+                Some(29..) => "native".to_owned(),
+                _ => "vfs".to_owned(),
+            },
+            why: "the data root is on an overlay file system, and there is no /dev/fuse".to_owned(),
+        })
+    }
+
     /// dockerd's environment: what it and its users expect to find of rootlesskit.
     #[must_use]
     pub fn environment(&self, env: Environment) -> Environment {

@@ -201,3 +201,23 @@ fn without_the_rules_connections_go_on_from_another_address() {
 }
 
 const NOT_ANSWERED: &str = "are not answered";
+
+/// From inside, what is published is on loopback, too, and gone when it is removed.
+#[test]
+fn a_published_port_is_on_loopback_inside_as_well() {
+    network(|| {
+        let world = World::start(Plan::default());
+        let listener = world.child.listen("10.0.2.100:80");
+        let id = world.publish("0.0.0.0:8080:10.0.2.100:80/tcp4");
+        seen(&world, &world.child, "127.0.0.1:8080", &listener);
+        seen(&world, &world.client, &format!("{OUTER}:8080"), &listener);
+        world.remove(id);
+        let refused = world
+            .child
+            .inside(|| std::net::TcpStream::connect("127.0.0.1:8080"));
+        assert_eq!(
+            refused.unwrap_err().kind(),
+            std::io::ErrorKind::ConnectionRefused
+        );
+    });
+}

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::spec::PortSpec;
+use super::spec::{Family, PortSpec, Transport};
 
 /// The address that the relay connects to: the child address; else the outer one if that is a
 /// loopback address (127.0.0.2 outside is 127.0.0.2 inside); else loopback.
@@ -21,6 +21,23 @@ pub fn target(spec: &PortSpec) -> SocketAddr {
         (None, _) => Ipv4Addr::LOCALHOST.into(),
     };
     SocketAddr::new(ip, spec.child_port.get())
+}
+
+/// Where inside a published port is served as well. A daemon whose network is the outer one, as
+/// every rootful daemon's is, finds it on `localhost`, from which people push and pull. Nothing
+/// where it leads to loopback anyway: docker-proxy serves it there.
+#[must_use]
+pub fn inside(spec: &PortSpec) -> Option<SocketAddr> {
+    let parent = spec.parent_ip.as_ref().map(super::spec::Address::ip);
+    let ip = match (parent, spec.proto.family) {
+        (None, Family::V6) => return None,
+        (None, _) => Ipv4Addr::LOCALHOST.into(),
+        (Some(ip), _) if ip.is_unspecified() && ip.is_ipv4() => Ipv4Addr::LOCALHOST.into(),
+        (Some(ip), _) if ip.is_loopback() => ip,
+        (Some(_), _) => return None,
+    };
+    let wanted = spec.proto.transport == Transport::Tcp && !target(spec).ip().is_loopback();
+    wanted.then(|| SocketAddr::new(ip, spec.parent_port.get()))
 }
 
 /// The loopback address of the same family.
@@ -53,6 +70,23 @@ mod tests {
         ] {
             let spec: PortSpec = spec.parse().unwrap();
             assert_eq!(target(&spec), want.parse().unwrap(), "{spec}");
+        }
+    }
+
+    #[test]
+    fn what_is_published_on_loopback_is_there_inside_too() {
+        for (spec, want) in [
+            ("0.0.0.0:5000:10.0.2.100:5000/tcp4", Some("127.0.0.1:5000")),
+            (":5000:10.0.2.100:80/tcp", Some("127.0.0.1:5000")),
+            ("127.0.0.2:5000:10.0.2.100:80/tcp4", Some("127.0.0.2:5000")),
+            ("192.0.2.1:5000:10.0.2.100:80/tcp4", None),
+            ("0.0.0.0:5000:127.0.0.1:5000/tcp4", None),
+            ("0.0.0.0:5000:5000/tcp4", None),
+            ("0.0.0.0:53:10.0.2.100:53/udp4", None),
+            ("[::]:5000:[fd00::100]:80/tcp6", None),
+        ] {
+            let spec: PortSpec = spec.parse().unwrap();
+            assert_eq!(inside(&spec), want.map(|it| it.parse().unwrap()), "{spec}");
         }
     }
 }

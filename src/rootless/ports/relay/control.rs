@@ -12,7 +12,7 @@ use super::slab::Key;
 use super::streams::TcpPort;
 use super::timers::Timer;
 use super::udp::UdpPort;
-use super::{Port, Relay};
+use super::{Opened, Port, Relay};
 use crate::rootless::ports::address;
 use crate::rootless::ports::api::Call;
 use crate::rootless::ports::api::answer::{Answer, Then};
@@ -55,11 +55,26 @@ impl Relay {
     /// Takes a bound socket into service.
     fn open_port(&mut self, spec: PortSpec, socket: OwnedFd) -> io::Result<Id> {
         let target = address::target(&spec);
-        let (port, trigger) = match spec.proto.transport {
-            Transport::Tcp => (Port::Tcp(TcpPort::new(socket, target)?), Trigger::Edge),
-            Transport::Sctp | Transport::Udp => {
-                (Port::Udp(UdpPort::new(socket, target)?), Trigger::Level)
+        let port = match spec.proto.transport {
+            Transport::Tcp => Port::Tcp(TcpPort::new(socket, target)?),
+            Transport::Sctp | Transport::Udp => Port::Udp(UdpPort::new(socket, target)?),
+        };
+        let port = self.watch_port(port)?;
+        let inside = address::inside(&spec).and_then(|address| {
+            let opened = crate::sys::net::listen_tcp(address, false)
+                .and_then(|socket| self.watch_port(Port::Tcp(TcpPort::new(socket, target)?)));
+            if let Err(error) = &opened {
+                tracing::warn!("{spec} cannot be reached from inside as {address}: {error}");
             }
+            opened.ok()
+        });
+        Ok(self.table.add(spec, Opened { port, inside }))
+    }
+
+    fn watch_port(&mut self, port: Port) -> io::Result<Key> {
+        let trigger = match port {
+            Port::Tcp(_) => Trigger::Edge,
+            Port::Udp(_) => Trigger::Level,
         };
         let key = self.ports.insert(port);
         let watched = match self.ports.get(key) {
@@ -71,7 +86,7 @@ impl Relay {
             self.ports.remove(key);
             return Err(error);
         }
-        Ok(self.table.add(spec, key))
+        Ok(key)
     }
 
     /// Takes in who connects to the API.
@@ -154,8 +169,10 @@ impl Relay {
             _ if !self.info.has_port_driver() => Answer::refusal("no PortDriver is available"),
             Call::List => Answer::list(&self.table),
             Call::Remove(id) => match self.table.remove(id) {
-                Some(port) => {
-                    self.close_port(port);
+                Some(Opened { port, inside }) => {
+                    for key in [port].into_iter().chain(inside) {
+                        self.close_port(key);
+                    }
                     Answer::removed()
                 }
                 None => Answer::refusal(format_args!("unknown id: {id}")),

@@ -45,6 +45,14 @@ enum Port {
     Udp(UdpPort),
 }
 
+/// What a published port holds.
+#[derive(Debug, Clone, Copy)]
+struct Opened {
+    port: Key,
+    /// The same on loopback inside, where the daemon looks for a registry on `localhost`.
+    inside: Option<Key>,
+}
+
 /// Work that was put off so that others have their turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Task {
@@ -63,7 +71,7 @@ pub(super) struct Relay {
     binds: BindClient,
     /// Who asked for which port, in the order of the answers to come.
     asked: VecDeque<(Key, PortSpec)>,
-    table: Table<Key>,
+    table: Table<Opened>,
     ports: Slab<Port>,
     /// Ports whose clients wait for a free descriptor.
     starved: Vec<Key>,
