@@ -31,5 +31,7 @@ mod outer;
 mod persona;
 #[path = "rootless/published.rs"]
 mod published;
+#[path = "rootless/restarts.rs"]
+mod restarts;
 #[path = "rootless/rights.rs"]
 mod rights;

@@ -69,10 +69,12 @@ pub fn find(places: &Places) -> Vec<StaleFile> {
             });
         }
     }
-    let sockets = [
+    let mut sockets = vec![
         places.run.join("containerd/containerd.sock"),
         places.exec_root.join("containerd/containerd.sock"),
     ];
+    // One for each dockerd that was killed.
+    sockets.extend(entries(&places.exec_root.join("libnetwork")));
     for path in sockets {
         if let Some(proof) = dead_socket(&path) {
             found.push(StaleFile {
@@ -263,7 +265,11 @@ mod tests {
         places.pidfile = Some(dir.path().join("data/docker.pid"));
         write(&dir.path().join("data/docker.pid"), "99");
         assert_eq!(find(&places).len(), 1);
-        drop(listener);
+        let network = places.exec_root.join("libnetwork/0123456789ab.sock");
+        std::fs::create_dir_all(network.parent().unwrap()).unwrap();
+        drop(std::os::unix::net::UnixListener::bind(&network).unwrap());
         assert_eq!(find(&places).len(), 2);
+        drop(listener);
+        assert_eq!(find(&places).len(), 3);
     }
 }

@@ -34,7 +34,10 @@ impl Supervisor {
             Action::CloseListeners => self.sockets.close(),
             Action::Ping => self.ping(passing),
             Action::RunCommand => self.run_command(passing),
-            Action::StartAgain => passing.start_by = Some(self.now() + CONTAINERD_PATIENCE),
+            Action::StartAgain => {
+                passing.start_by = Some(self.now() + CONTAINERD_PATIENCE);
+                self.end_containers_without_cgroups();
+            }
             Action::ReadContainers => self.read_containers(passing),
             Action::CheckDrain => self.check_drain(passing),
             Action::StopContainers => self.stop_containers(passing),
@@ -121,8 +124,11 @@ impl Supervisor {
     /// but not in the same instant, and a dockerd that finds its pid file would wait for it.
     pub(super) fn start_when_possible(&mut self, passing: &mut Passing) {
         let Some(by) = passing.start_by else { return };
-        if self.now() < by && Table::read().has_containerd() {
-            return;
+        if self.now() < by {
+            let table = Table::read();
+            if table.has_containerd() || (self.rootless.is_some() && !table.shims().is_empty()) {
+                return;
+            }
         }
         passing.start_by = None;
         launch::remove_stale(&self.places);
@@ -146,6 +152,19 @@ impl Supervisor {
             Err(error) => {
                 tracing::error!("{error}");
                 passing.events.push(Event::StartFailed(error.exit_code()));
+            }
+        }
+    }
+
+    /// A containerd that is started again finds the processes of a container by its cgroup. In
+    /// rootless mode there is none, so it takes a running container for one that never began, and
+    /// a new one cannot be made in its place ("file exists", seen with 28.5). What dockerd would
+    /// end without live-restore is ended before; restart policies mean what they always mean.
+    fn end_containers_without_cgroups(&self) {
+        if self.rootless.is_some() {
+            let ended = ending::kill_with_shims();
+            if ended > 0 {
+                tracing::warn!("{ended} containers are ended with the dockerd that ran them");
             }
         }
     }
