@@ -11,7 +11,7 @@ use crate::cli::environment::Environment;
 use crate::host::stale::{self, Places};
 use crate::plan::host::DaemonCommand;
 use crate::sys::signal::OriginalMask;
-use crate::sys::spawn::{self, ProcessGroup, Spawn, SpawnError};
+use crate::sys::spawn::{self, Bound, ProcessGroup, Spawn, SpawnError};
 
 /// What dockerd is started with.
 #[derive(Debug)]
@@ -37,6 +37,7 @@ impl Launch {
             listeners: &sockets.sockets(),
             listener_names: sockets.names(),
             stderr: output.map(Output::for_dockerd),
+            bound: Bound::No,
         })
     }
 }
@@ -69,6 +70,7 @@ impl MainCommand {
             listeners: &[],
             listener_names: &[],
             stderr: None,
+            bound: Bound::No,
         })
     }
 }
