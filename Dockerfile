@@ -3,6 +3,7 @@
 #   docker build -t my/dind .                                   compiles, on the official base
 #   docker build --build-arg BASE=my/base-with-dockerd …        on a base of yours
 #   docker build --build-arg BINARY=prebuilt …                  takes ./dind-init as it is
+#   docker build --target rootless -t my/dind-rootless .        for a user, uid 1000
 #
 # Nothing of the base is needed but dockerd and what dockerd itself calls (iptables, runc, …).
 ARG BASE=docker.io/library/docker:28-dind
@@ -40,3 +41,37 @@ VOLUME /var/lib/docker
 EXPOSE 2375 2376
 ENTRYPOINT ["dockerd-entrypoint.sh"]
 CMD []
+
+# A daemon without root: no rootlesskit, dind-init makes the namespaces itself.
+FROM dind AS rootless
+# newuidmap and newgidmap get file capabilities in place of the set-user-ID bit: with the bit they
+# need CAP_SYS_ADMIN in the bounding set, which only privileged containers have.
+RUN set -eu; \
+    if command -v apk >/dev/null; then \
+        apk add --no-cache shadow-uidmap slirp4netns fuse-overlayfs libcap-utils; \
+    elif ! command -v newuidmap >/dev/null || ! command -v slirp4netns >/dev/null || ! command -v setcap >/dev/null; then \
+        apt-get update; \
+        apt-get install -y --no-install-recommends uidmap slirp4netns fuse-overlayfs libcap2-bin; \
+        rm -rf /var/lib/apt/lists/*; \
+    fi; \
+    if ! grep -q '^rootless:' /etc/passwd; then \
+        echo 'rootless:x:1000:1000:Rootless:/home/rootless:/bin/sh' >>/etc/passwd; \
+        echo 'rootless:x:1000:' >>/etc/group; \
+    fi; \
+    for file in /etc/subuid /etc/subgid; do \
+        grep -qs '^rootless:' "$file" || echo 'rootless:100000:65536' >>"$file"; \
+    done; \
+    newuidmap=$(command -v newuidmap); newgidmap=$(command -v newgidmap); \
+    chmod u-s "$newuidmap" "$newgidmap"; \
+    setcap cap_setuid=ep "$newuidmap"; \
+    setcap cap_setgid=ep "$newgidmap"; \
+    ln -sf dind-init /usr/local/bin/rootlesskit; \
+    mkdir -p /run/user /home/rootless/.local/share/docker; \
+    chmod 1777 /run/user; \
+    chown -R 1000:1000 /home/rootless
+VOLUME /home/rootless/.local/share/docker
+ENV HOME=/home/rootless
+USER rootless
+
+# What is built when no target is named.
+FROM dind

@@ -10,7 +10,7 @@ use std::time::Instant;
 use time::OffsetDateTime;
 
 use crate::apply::listen::HeldSockets;
-use crate::apply::{self, certificate};
+use crate::apply::{self, certificate, file};
 use crate::cli::config::{CommandForm, Config, Identity};
 use crate::cli::environment::Environment;
 use crate::explain::Failure;
@@ -25,6 +25,9 @@ use crate::plan::listen::{self, ListenPlan};
 use crate::plan::network::Forwarder;
 use crate::plan::tls_mode;
 use crate::program::{self, ProgramError};
+use crate::rootless::daemon::RootlessWishes;
+use crate::rootless::parent::Parent;
+use crate::rootless::{self, enter};
 use crate::supervise::launch::Launch;
 use crate::supervise::names::NameForwarder;
 use crate::supervise::notify::NotifySocket;
@@ -91,6 +94,8 @@ pub struct Wishes {
     pub listen: ListenPlan,
     /// The certificates, where they are our business.
     pub tls: Option<tls::Wish>,
+    /// What is wanted of a rootless daemon's namespaces, when we are not root.
+    pub rootless: Option<RootlessWishes>,
 }
 
 /// Reads the few things that the `ListenPlan` needs, and makes it.
@@ -102,12 +107,17 @@ pub fn wishes(
     arguments: &[OsString],
     env: Environment,
 ) -> Result<Wishes, Failure> {
+    let rootless = rootless::daemon::wishes(&env)?;
+    let env = rootless
+        .as_ref()
+        .map_or(env, |wishes| wishes.places.env.clone());
     let config = Config::new(form, arguments, env, Caller::identity())?;
-    let path = config
-        .daemon
-        .value("config-file")
-        .unwrap_or(daemon_json::DEFAULT_PATH);
-    let file = DaemonFile::read(Path::new(path));
+    let path = match (config.daemon.value("config-file"), &rootless) {
+        (Some(path), _) => PathBuf::from(path),
+        (None, Some(wishes)) => wishes.places.config.join("daemon.json"),
+        (None, None) => PathBuf::from(daemon_json::DEFAULT_PATH),
+    };
+    let file = DaemonFile::read(&path);
     let addresses = listen::addresses(&config, &file)?;
     let facts = ListenFacts::read(&config, &addresses);
     let listen = listen::plan(&config, &file, &facts)?;
@@ -117,6 +127,7 @@ pub fn wishes(
         file,
         listen,
         tls,
+        rootless,
     })
 }
 
@@ -156,7 +167,14 @@ pub fn decide(wishes: &Wishes, now: OffsetDateTime, run: Run) -> Result<Decision
     };
     let lines = certificates.map(|plan| plan.lines());
     let (config, file) = (&wishes.config, &wishes.file);
-    let mut plan = host::plan(config, file, &wishes.listen, &facts, lines.clone())?;
+    if let Some(wanted) = &wishes.rootless {
+        let rootless = rootless::daemon::decide(wanted, &wishes.listen, &facts.uplink)?;
+        let plan = host::plan(config, file, &wishes.listen, &facts, lines, Some(rootless))?;
+        return Ok(Decision { plan, names });
+    }
+    let decide =
+        |facts: &Facts| host::plan(config, file, &wishes.listen, facts, lines.clone(), None);
+    let mut plan = decide(&facts)?;
     while run == Run::Live
         && let Some(modules) = plan.modules_first()
     {
@@ -167,7 +185,7 @@ pub fn decide(wishes: &Wishes, now: OffsetDateTime, run: Run) -> Result<Decision
         );
         apply::module::request(modules)?;
         facts.probe_netfilter_again(config, file, modules);
-        plan = host::plan(config, file, &wishes.listen, &facts, lines.clone())?;
+        plan = decide(&facts)?;
     }
     Ok(Decision { plan, names })
 }
@@ -205,7 +223,8 @@ pub fn run(
     caller: &Caller,
 ) -> Result<u8, Failure> {
     let mut timeline = Timeline::new(caller.start);
-    let wishes = wishes(form, arguments, caller.env.clone())?;
+    let env = enter::become_user(caller.env.clone())?;
+    let wishes = wishes(form, arguments, env)?;
     if wishes.config.daemon.only_prints() {
         let words: Vec<_> = [OsString::from("dockerd")]
             .into_iter()
@@ -213,9 +232,13 @@ pub fn run(
             .collect();
         return Err(program::replace(&words, &caller.env, caller.mask).into());
     }
+    if wishes.rootless.is_some() {
+        // Before a socket in it makes it with another mode.
+        file::create_directory(&wishes.config.runtime_dir(), 0o700)?;
+    }
     let mut sockets = HeldSockets::bind(&wishes.listen)?;
     timeline.mark("sockets");
-    match start(&wishes, caller, &sockets, &mut timeline) {
+    match start(&wishes, caller, &mut sockets, &mut timeline) {
         Ok(started) => {
             let service = service::Service {
                 wishes,
@@ -241,6 +264,7 @@ struct Started {
     notify: NotifySocket,
     signals: nix::sys::signalfd::SignalFd,
     names: Option<NameForwarder>,
+    rootless: Option<Parent>,
     warnings: Vec<String>,
     choices: Vec<String>,
     oom_scores: Option<OomScores>,
@@ -249,7 +273,7 @@ struct Started {
 fn start(
     wishes: &Wishes,
     caller: &Caller,
-    sockets: &HeldSockets,
+    sockets: &mut HeldSockets,
     timeline: &mut Timeline,
 ) -> Result<Started, Failure> {
     let Decision {
@@ -285,13 +309,12 @@ fn start(
         mask: caller.mask,
     };
     let output = Output::new(crate::log::never_wait());
-    let dockerd = launch.start(sockets, output.as_ref()).map_err(|source| {
-        notify.remove();
-        ProgramError::Exec {
-            name: launch.daemon.program.clone().into_os_string(),
-            source,
-        }
-    })?;
+    let begun = match &plan.rootless {
+        Some(plan) => rootless::daemon::begin(plan, &launch, sockets, output.as_ref())
+            .map(|parent| (parent.child, Some(parent))),
+        None => begin(&launch, sockets, output.as_ref()).map(|dockerd| (dockerd, None)),
+    };
+    let (dockerd, rootless) = begun.inspect_err(|_| notify.remove())?;
     timeline.mark("exec");
     let names = names.map(|mut forwarder| {
         if let Err(error) = forwarder.start() {
@@ -307,9 +330,23 @@ fn start(
         notify,
         signals,
         names,
+        rootless,
         warnings,
         choices: plan.flags.iter().map(choice).collect(),
         oom_scores: plan.oom_scores,
+    })
+}
+
+/// Starts dockerd itself.
+fn begin(
+    launch: &Launch,
+    sockets: &HeldSockets,
+    output: Option<&Output>,
+) -> Result<rustix::process::Pid, Failure> {
+    let started = launch.start(sockets, output);
+    started.map_err(|source| {
+        let name = launch.daemon.program.clone().into_os_string();
+        ProgramError::Exec { name, source }.into()
     })
 }
 

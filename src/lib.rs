@@ -25,6 +25,7 @@ pub mod log;
 mod persona;
 pub mod plan;
 pub mod program;
+pub mod rootless;
 pub mod sink;
 pub mod supervise;
 #[expect(

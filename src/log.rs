@@ -127,6 +127,11 @@ pub fn never_wait() -> &'static Sink {
     QUEUE.get_or_init(Sink::open)
 }
 
+/// The queue, if there is one.
+pub fn queue() -> Option<&'static Sink> {
+    QUEUE.get()
+}
+
 /// Prints to standard error; what cannot be written is dropped.
 pub fn stderr(text: &str) {
     let _ = Stderr.write_all(text.as_bytes());

@@ -17,7 +17,8 @@ use crate::host::daemon_json::{self, DaemonFile};
 use crate::host::network::NetworkFacts;
 use crate::plan::cgroup::Maker;
 use crate::plan::host;
-use crate::{apply, init, log, program};
+use crate::rootless::enter;
+use crate::{apply, init, log, program, rootless};
 
 /// Runs what argv names; the exit code is the result of either kind.
 ///
@@ -29,6 +30,7 @@ pub(crate) fn run(argv: &[OsString], caller: &Caller) -> Result<u8, Failure> {
         .map(|word| Path::new(word).file_name().unwrap_or_default());
     let words = argv.get(1..).unwrap_or_default();
     match name.and_then(OsStr::to_str) {
+        Some("rootlesskit" | "docker-rootlesskit") => rootless::persona::run(words, caller),
         Some("dockerd-entrypoint.sh") => entrypoint(words, caller),
         Some("dind") => set_up(words, caller),
         Some("docker-entrypoint.sh") => Err(client(words, caller)),
@@ -88,7 +90,9 @@ fn command(command: Command, caller: &Caller) -> Result<u8, Failure> {
         }
         Command::Wait(args) => return wait::run(&args, &caller.env, caller.mask, &mut log::Stderr),
         Command::Probe(args) => {
-            let running = service::read_status().ok().and_then(|status| status.socket);
+            let running = service::read_status(&caller.env)
+                .ok()
+                .and_then(|status| status.socket);
             let guess = || probe::own_socket(&caller.env, Caller::identity().uid);
             let socket = running.unwrap_or_else(guess);
             return Ok(probe::run(&args, &socket, &mut log::Stdout));
@@ -98,7 +102,7 @@ fn command(command: Command, caller: &Caller) -> Result<u8, Failure> {
             let lines = shell::lines(&wait::endpoint_now(&args, &caller.env)?)?;
             log::stdout_bytes(lines.as_encoded_bytes());
         }
-        Command::Status { json, timeline } => return Ok(status(json, timeline)),
+        Command::Status { json, timeline } => return Ok(show_status(json, timeline, caller)),
         // For the help text only: `run` deals with the word before clap reads it.
         Command::Init { words } => return Ok(init::run(&words, caller.env.pairs(), caller.mask)),
         Command::ForwardNames { upstream } => {
@@ -180,7 +184,8 @@ fn plan(words: &[OsString], json: bool, caller: &Caller) -> Result<u8, Failure> 
         log::stdout("exec docker-entrypoint.sh: nothing is prepared for this command\n");
         return Ok(0);
     };
-    let decided = daemon::wishes(form, &arguments, caller.env.clone()).and_then(|wishes| {
+    let env = enter::become_user(caller.env.clone())?;
+    let decided = daemon::wishes(form, &arguments, env).and_then(|wishes| {
         Ok((
             daemon::decide(&wishes, caller.now, daemon::Run::Dry)?.plan,
             wishes,
@@ -203,8 +208,8 @@ fn plan(words: &[OsString], json: bool, caller: &Caller) -> Result<u8, Failure> 
     }
 }
 
-fn status(json: bool, timeline: bool) -> u8 {
-    match service::read_status() {
+fn show_status(json: bool, timeline: bool, caller: &Caller) -> u8 {
+    match service::read_status(&caller.env) {
         Ok(status) if json => print_json(&status),
         Ok(status) if timeline => log::stdout(&status.chart()),
         Ok(status) => log::stdout(&status.text()),

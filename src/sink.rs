@@ -67,6 +67,12 @@ impl Sink {
         queue.bytes.len()
     }
 
+    /// Forgets what waits: in a forked process it is the other one's to write.
+    pub fn forget(&self) {
+        let mut queue = self.queue();
+        *queue = Queue::default();
+    }
+
     /// How much waits.
     #[must_use]
     pub fn waiting(&self) -> usize {

@@ -36,7 +36,7 @@ fn decide(facts: &Facts) -> Result<String, Box<dyn std::error::Error>> {
         ..ListenFacts::default()
     };
     let listen = listen::plan(&config, &file, &sockets)?;
-    match host::plan(&config, &file, &listen, facts, None) {
+    match host::plan(&config, &file, &listen, facts, None, None) {
         Ok(plan) => Ok(plan.to_string()),
         Err(refusal) => {
             let (why, fix) = (refusal.why(), refusal.fix());

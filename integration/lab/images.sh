@@ -87,7 +87,7 @@ base_image() { # SUITE
 
 # The product on top of a base, by the project's own Dockerfile. The context holds the binary
 # and nothing else, so that the build cache depends on nothing else.
-product_image() { # BINARY TAG SUITE
+product_image() { # BINARY TAG SUITE TARGET
     local base
     [ -x "$1" ] || die "no executable at $1" "build it first: make"
     [ -f "$repo/Dockerfile" ] || die "no Dockerfile at $repo"
@@ -95,7 +95,7 @@ product_image() { # BINARY TAG SUITE
     mkdir "$work/context"
     cp "$repo/Dockerfile" "$work/context/Dockerfile"
     install -m 0755 "$1" "$work/context/dind-init"
-    "$docker" build --tag "$2" --label "$label" --build-arg "BASE=$base" --build-arg BINARY=prebuilt "$work/context" >&2
+    "$docker" build ${4:+--target "$4"} --tag "$2" --label "$label" --build-arg "BASE=$base" --build-arg BINARY=prebuilt "$work/context" >&2
     echo "$2"
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::daemon_args::DaemonArgs;
 use super::environment::Environment;
-use super::lifetime::Lifetime;
+use super::lifetime::{self, Lifetime};
 use super::settings;
 use super::size;
 use crate::explain::{Explain, exit};
@@ -244,6 +244,13 @@ impl Config {
                 san: text(&env, "DOCKER_TLS_SAN").unwrap_or_default(),
             },
         };
+        // What it means is decided before anything else (rootless/enter.rs).
+        word(
+            &env,
+            "DIND_ROOTLESS",
+            (),
+            &[("1", ()), ("true", ()), ("0", ()), ("false", ())],
+        )?;
         let misspelt = env.pairs().iter().filter_map(|(name, _)| {
             let name = name.to_str()?;
             Some((name.to_owned(), settings::misspelt(name)?))
@@ -335,8 +342,7 @@ impl Config {
     /// `$XDG_RUNTIME_DIR`, or where it is by convention (S4).
     #[must_use]
     pub fn runtime_dir(&self) -> PathBuf {
-        let set = self.env.non_empty("XDG_RUNTIME_DIR").map(PathBuf::from);
-        set.unwrap_or_else(|| PathBuf::from(format!("/run/user/{}", self.identity.uid)))
+        lifetime::runtime_dir(&self.env, self.identity.uid)
     }
 }
 

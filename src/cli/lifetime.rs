@@ -77,11 +77,26 @@ impl Lifetime {
             drain: setting(env, "DIND_DRAIN", drain)?.flatten(),
             restart: setting(env, "DIND_RESTART", restart)?.unwrap_or(RestartPolicy::Never),
             ready_file: setting(env, "DIND_READY_FILE", absolute)?
-                .unwrap_or_else(|| READY_FILE.into()),
+                .unwrap_or_else(|| default_ready_file(env, identity)),
             exit_when: setting(env, "DIND_EXIT_WHEN", |value| exit_when(value, identity))?
                 .unwrap_or_default(),
         })
     }
+}
+
+/// A user has a runtime directory of its own.
+fn default_ready_file(env: &Environment, identity: Identity) -> PathBuf {
+    match identity.uid {
+        0 => READY_FILE.into(),
+        uid => runtime_dir(env, uid).join("dind-init/ready"),
+    }
+}
+
+/// `$XDG_RUNTIME_DIR`, where it is set.
+#[must_use]
+pub fn runtime_dir(env: &Environment, uid: u32) -> PathBuf {
+    let set = env.non_empty("XDG_RUNTIME_DIR").map(PathBuf::from);
+    set.unwrap_or_else(|| format!("/run/user/{uid}").into())
 }
 
 fn setting<T>(

@@ -12,8 +12,9 @@ use crate::cli::environment::Environment;
 use crate::host::stale::Places;
 use crate::plan::address::DEFAULT_UNIX;
 use crate::plan::client;
-use crate::plan::host::RUNTIME_DIR;
+use crate::plan::host::{self, RUNTIME_DIR};
 use crate::plan::listen::{ListenPlan, PlannedSocket};
+use crate::rootless::{self, enter};
 use crate::supervise::Supervisor;
 use crate::supervise::budget::{self, Said};
 use crate::supervise::exit_when::ExitWatch;
@@ -48,11 +49,15 @@ impl Service {
             started,
             command,
         } = self;
+        let runtime_dir = host::runtime_dir(&wishes.config);
         let ping_path = wishes.listen.first_unix();
         let status = Status {
             state: "starting".into(),
             pid: std::process::id(),
-            dockerd: started.dockerd.as_raw_nonzero().get().unsigned_abs(),
+            dockerd: match &started.rootless {
+                Some(parent) => parent.command,
+                None => started.dockerd.as_raw_nonzero().get().unsigned_abs(),
+            },
             socket: ping_path.clone(),
             endpoints: endpoints(&wishes.listen),
             client: client::variables(&wishes.config, &wishes.listen),
@@ -60,7 +65,7 @@ impl Service {
             choices: started.choices,
             ..Status::default()
         };
-        let mut status = StatusFile::new(status_path(), status);
+        let mut status = StatusFile::new(runtime_dir.join("status.json"), status);
         status.write("starting", &timeline);
         let said = said(&wishes);
         let lifetime = &wishes.config.lifetime;
@@ -71,7 +76,7 @@ impl Service {
         } else {
             Command::None
         };
-        let status_socket = StatusSocket::bind(&Path::new(RUNTIME_DIR).join("status.sock"));
+        let status_socket = StatusSocket::bind(&runtime_dir.join("status.sock"));
         let supervisor = Supervisor {
             machine: Machine::new(limit, waiting),
             rules: Rules {
@@ -88,6 +93,7 @@ impl Service {
             dockerd: Some(started.dockerd),
             sockets,
             names: started.names,
+            rootless: started.rootless,
             notify: started.notify,
             outer: Outer::new(caller.env.get("NOTIFY_SOCKET")),
             status,
@@ -146,12 +152,15 @@ fn said(wishes: &Wishes) -> Said {
 }
 
 fn roots(wishes: &Wishes) -> Roots {
-    let path = |names: &[&str], default: &str| {
-        setting(wishes, names).map_or_else(|| PathBuf::from(default), PathBuf::from)
+    let path =
+        |names: &[&str], default: PathBuf| setting(wishes, names).map_or(default, PathBuf::from);
+    let (data, exec) = match &wishes.rootless {
+        Some(rootless) => (rootless.places.data.clone(), places(wishes).exec_root),
+        None => ("/var/lib/docker".into(), "/var/run/docker".into()),
     };
     Roots {
-        data: path(&["data-root", "graph"], "/var/lib/docker"),
-        exec: path(&["exec-root"], "/var/run/docker"),
+        data: path(&["data-root", "graph"], data),
+        exec: path(&["exec-root"], exec),
     }
 }
 
@@ -187,23 +196,27 @@ fn command_environment(env: &Environment, socket: Option<&Path>) -> Environment 
     }
 }
 
-/// Where the status file is.
-#[must_use]
-pub fn status_path() -> PathBuf {
-    Path::new(RUNTIME_DIR).join("status.json")
-}
-
-/// The status of the running daemon: from PID 1 itself, or else as it was last written.
+/// The status of the running daemon, root's or else that of the user that we are: from PID 1
+/// itself, or else as it was last written.
 ///
 /// # Errors
 /// There is no status file, or it is not ours.
-pub fn read_status() -> std::io::Result<Status> {
-    let bytes = ask_status().or_else(|_| std::fs::read(status_path()))?;
+pub fn read_status(env: &Environment) -> std::io::Result<Status> {
+    let mut dirs = vec![PathBuf::from(RUNTIME_DIR)];
+    dirs.extend(
+        enter::runtime_dirs(env)
+            .iter()
+            .map(|dir| rootless::places::own(dir)),
+    );
+    let exists = |dir: &&PathBuf| dir.join("status.json").exists();
+    let dir = dirs.iter().find(exists).or_else(|| dirs.last()).cloned();
+    let dir = dir.unwrap_or_default();
+    let bytes = ask_status(&dir).or_else(|_| std::fs::read(dir.join("status.json")))?;
     Ok(serde_json::from_slice(&bytes)?)
 }
 
-fn ask_status() -> std::io::Result<Vec<u8>> {
-    let mut socket = UnixStream::connect(Path::new(RUNTIME_DIR).join("status.sock"))?;
+fn ask_status(dir: &Path) -> std::io::Result<Vec<u8>> {
+    let mut socket = UnixStream::connect(dir.join("status.sock"))?;
     socket.set_read_timeout(Some(ANSWER_PATIENCE))?;
     let mut bytes = Vec::new();
     socket.read_to_end(&mut bytes)?;

@@ -92,6 +92,13 @@ impl Facts {
     #[must_use]
     pub fn probe(config: &Config, file: &DaemonFile) -> Self {
         let mounts = mountinfo::parse(&std::fs::read("/proc/self/mountinfo").unwrap_or_default());
+        if config.identity.uid != 0 {
+            // A rootless daemon works in namespaces of its own: crate::rootless::facts.
+            let mut facts = Self::of_container(config);
+            let dockerd = facts.programs.dockerd.as_deref();
+            facts.engine = dockerd.map(EngineFacts::read).unwrap_or_default();
+            return facts;
+        }
         // The trials run while we read. The container comes first: its cgroup does not hold them yet.
         let mut trials = Trials::new();
         let container = Container::start(&mounts, &mut trials);
@@ -218,8 +225,14 @@ impl Programs {
             id(path).is_some() && id(path) == id(Path::new("/proc/self/exe"))
         };
         let foreign = ["dind", "docker-init"].iter().filter_map(|name| find(name));
+        // dockerd-rootless.sh has a variable for it.
+        let named = config
+            .env
+            .non_empty("DOCKERD")
+            .and_then(|name| name.to_str());
+        let named = named.filter(|_| config.identity.uid != 0);
         Self {
-            dockerd: find("dockerd"),
+            dockerd: find(named.unwrap_or("dockerd")),
             foreign: foreign.filter(|path| !ours(path)).collect(),
         }
     }

@@ -37,14 +37,16 @@ impl Places {
     /// The places of this configuration.
     #[must_use]
     pub fn of(config: &Config) -> Self {
+        let run = if config.identity.uid == 0 {
+            PathBuf::from("/run")
+        } else {
+            config.runtime_dir()
+        };
+        let exec_root = config.daemon.value("exec-root").map(PathBuf::from);
         Self {
-            run: "/run".into(),
             pidfile: config.daemon.value("pidfile").map(PathBuf::from),
-            exec_root: config
-                .daemon
-                .value("exec-root")
-                .unwrap_or("/run/docker")
-                .into(),
+            exec_root: exec_root.unwrap_or_else(|| run.join("docker")),
+            run,
             proc: "/proc".into(),
         }
     }
@@ -67,10 +69,12 @@ pub fn find(places: &Places) -> Vec<StaleFile> {
             });
         }
     }
-    let sockets = [
+    let mut sockets = vec![
         places.run.join("containerd/containerd.sock"),
         places.exec_root.join("containerd/containerd.sock"),
     ];
+    // One for each dockerd that was killed.
+    sockets.extend(entries(&places.exec_root.join("libnetwork")));
     for path in sockets {
         if let Some(proof) = dead_socket(&path) {
             found.push(StaleFile {
@@ -261,7 +265,11 @@ mod tests {
         places.pidfile = Some(dir.path().join("data/docker.pid"));
         write(&dir.path().join("data/docker.pid"), "99");
         assert_eq!(find(&places).len(), 1);
-        drop(listener);
+        let network = places.exec_root.join("libnetwork/0123456789ab.sock");
+        std::fs::create_dir_all(network.parent().unwrap()).unwrap();
+        drop(std::os::unix::net::UnixListener::bind(&network).unwrap());
         assert_eq!(find(&places).len(), 2);
+        drop(listener);
+        assert_eq!(find(&places).len(), 3);
     }
 }

@@ -118,6 +118,7 @@ fn start(
         group: ProcessGroup::Foreground,
         listeners: &[],
         listener_names: &[],
+        bound: spawn::Bound::No,
         stderr: None,
     })
     .map_err(|error: SpawnError| StartError::from_spawn(name, error, path))?;

@@ -16,15 +16,30 @@ use super::network::{self, Forwarder};
 use super::step::{Action, OnFailure, Step};
 use super::storage::{self, StoragePlan};
 use super::{cgroup, dockerd, limits, mounts, tls_mode};
-use crate::cli::config::{Config, Preflight, SocketHolder, TlsWish};
+use crate::cli::config::{
+    Config, FirewallWish, IptablesWish, Preflight, SocketHolder, StoragePolicy, TlsWish,
+};
 use crate::cli::environment::Environment;
 use crate::host::Facts;
 use crate::host::daemon_json::{Content, DaemonFile};
 use crate::host::netfilter::Question;
+use crate::host::netfilter::tools::LEGACY_FARM;
 use crate::host::sandbox::Sandbox;
+use crate::rootless::places;
+use crate::rootless::plan::RootlessPlan;
+
+/// Where our own files live when we are root.
+pub const RUNTIME_DIR: &str = "/run/dind-init";
 
 /// Where our own files live.
-pub const RUNTIME_DIR: &str = "/run/dind-init";
+#[must_use]
+pub fn runtime_dir(config: &Config) -> PathBuf {
+    if config.identity.uid == 0 {
+        RUNTIME_DIR.into()
+    } else {
+        places::own(&config.runtime_dir())
+    }
+}
 
 /// A program with everything that it is started with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +67,8 @@ pub struct HostPlan {
     pub flags: Vec<AddedFlag>,
     /// The forwarder for names, where one is needed.
     pub forwarder: Option<Forwarder>,
+    /// The namespaces of a rootless dockerd.
+    pub rootless: Option<RootlessPlan>,
     /// Where images will live.
     pub storage: Option<StoragePlan>,
     /// Who programs the packet filter.
@@ -86,13 +103,14 @@ pub fn plan(
     listen: &ListenPlan,
     facts: &Facts,
     certificates: Option<Vec<String>>,
+    rootless: Option<RootlessPlan>,
 ) -> Result<HostPlan, HostRefusal> {
     let mut warnings = Vec::new();
     let storage = facts.storage.as_ref();
     let storage = storage.map(|found| storage::plan(config, file, found, &facts.engine));
     let netfilter = facts.netfilter.as_ref();
     let netfilter = netfilter.map(|found| netfilter::plan(config, file, found, &facts.engine));
-    let mut refusals = refusals(config, file, facts);
+    let mut refusals = refusals(config, file, facts, rootless.as_ref());
     let refused = storage.as_ref().and_then(|plan| plan.refusal.clone());
     refusals.extend(refused.map(HostRefusal::Storage));
     let refused = netfilter.as_ref().and_then(|plan| plan.refusal.clone());
@@ -119,6 +137,7 @@ pub fn plan(
         ));
     }
 
+    let runtime_dir = runtime_dir(config);
     let mut steps = Vec::new();
     if let Some(storage) = &storage {
         steps.extend(storage.steps.iter().cloned());
@@ -131,8 +150,8 @@ pub fn plan(
         "nothing is ready yet",
     ));
     let runtime = Action::CreateDirectory {
-        path: RUNTIME_DIR.into(),
-        mode: 0o755,
+        path: runtime_dir.clone(),
+        mode: if rootless.is_some() { 0o700 } else { 0o755 },
     };
     steps.push(Step::must(runtime, "our sockets and state"));
     steps.extend(certificates.map(|plan| {
@@ -141,23 +160,40 @@ pub fn plan(
             "TCP speaks TLS with client certificates",
         )
     }));
-    let maker = match (user_text(config, file, "cgroup-parent"), config.holder) {
-        // Exactly the official arguments were asked for.
-        (None, SocketHolder::Dockerd) => Maker::Command,
-        (parent, _) => Maker::Dockerd { parent },
+    let mut oom_scores = None;
+    let (set_up, uplink) = match &rootless {
+        None => {
+            let maker = match (user_text(config, file, "cgroup-parent"), config.holder) {
+                // Exactly the official arguments were asked for.
+                (None, SocketHolder::Dockerd) => Maker::Command,
+                (parent, _) => Maker::Dockerd { parent },
+            };
+            let set_up = set_up(config, maker, facts);
+            steps.extend(set_up.steps.iter().cloned());
+            warnings.extend(set_up.warnings.iter().cloned());
+            let limits = limits::plan(config, &facts.process, &facts.limits, &mut warnings);
+            oom_scores = limits::given_oom_score(&limits, &facts.limits);
+            steps.extend(limits);
+            (set_up, &facts.uplink)
+        }
+        // S43: the dind script has no part in rootless mode.
+        Some(rootless) => {
+            warnings.extend(rootless.warnings.iter().cloned());
+            warnings.extend(without_effect(config));
+            (SetUp::default(), &rootless.net.inside(&facts.uplink))
+        }
     };
-    let set_up = set_up(config, maker, facts);
-    steps.extend(set_up.steps);
-    warnings.extend(set_up.warnings);
-    let limits = limits::plan(config, &facts.process, &facts.limits, &mut warnings);
-    let oom_scores = limits::given_oom_score(&limits, &facts.limits);
-    steps.extend(limits);
-
-    let network = network::plan(config, file, &facts.uplink, facts.engine.major());
+    let network = network::plan(config, file, uplink, facts.engine.major());
     let mut flags = network.flags;
     let mut asked = set_up.flags;
     asked.extend(storage.iter().flat_map(|plan| plan.flags.clone()));
-    let mut path = None;
+    let rootless_storage = rootless.as_ref();
+    asked.extend(
+        rootless_storage.and_then(|plan| plan.storage_flag(config, file, facts.engine.major())),
+    );
+    // Inside the namespaces, dockerd is the first to look at the packet filter.
+    let legacy = rootless.is_some() && config.iptables == IptablesWish::Legacy;
+    let mut path = legacy.then_some(Path::new(LEGACY_FARM));
     if let Some(netfilter) = &netfilter {
         steps.extend(netfilter.steps.iter().cloned());
         warnings.extend(netfilter.warnings.iter().cloned());
@@ -168,8 +204,17 @@ pub fn plan(
         SocketHolder::Us => flags.extend(asked),
         SocketHolder::Dockerd => warnings.extend(asked.iter().map(AddedFlag::left_out)),
     }
-    let notify_socket = Path::new(RUNTIME_DIR).join("notify.sock");
-    let env = dockerd::environment(config, path, &notify_socket);
+    let notify_socket = runtime_dir.join("notify.sock");
+    let mut env = dockerd::environment(config, path, &notify_socket);
+    let driver = storage
+        .as_ref()
+        .and_then(|plan| plan.driver_variable.clone());
+    if let Some(driver) = driver {
+        env = env.with("DOCKER_DRIVER", driver);
+    }
+    if let Some(rootless) = &rootless {
+        env = rootless.environment(env);
+    }
     Ok(HostPlan {
         steps,
         warnings,
@@ -178,20 +223,31 @@ pub fn plan(
         daemon: DaemonCommand {
             program,
             argv: dockerd::argv(config, file, listen, &flags),
-            env: match storage
-                .as_ref()
-                .and_then(|plan| plan.driver_variable.clone())
-            {
-                Some(driver) => env.with("DOCKER_DRIVER", driver),
-                None => env,
-            },
+            env,
             notify_socket,
         },
         flags,
         forwarder: network.forwarder,
+        rootless,
         storage,
         netfilter,
     })
+}
+
+/// Wishes that only a rootful daemon's trials could honour.
+fn without_effect(config: &Config) -> Vec<String> {
+    let strict = config.storage == StoragePolicy::Strict;
+    let firewall = config.firewall != FirewallWish::Auto;
+    let wishes = [
+        (strict, "DIND_STORAGE", "--storage-driver"),
+        (firewall, "DIND_FIREWALL", "--firewall-backend"),
+    ];
+    let wishes = wishes.into_iter().filter(|(wished, ..)| *wished);
+    wishes
+        .map(|(_, name, flag)| {
+            format!("{name} has no effect in rootless mode: give dockerd {flag} instead")
+        })
+        .collect()
 }
 
 /// What both the daemon and the `dind` persona need (S51–S60).
@@ -231,12 +287,16 @@ fn misspelt(config: &Config) -> impl Iterator<Item = String> {
 }
 
 /// Every certain failure ahead, worst first.
-fn refusals(config: &Config, file: &DaemonFile, facts: &Facts) -> Vec<HostRefusal> {
+fn refusals(
+    config: &Config,
+    file: &DaemonFile,
+    facts: &Facts,
+    rootless: Option<&RootlessPlan>,
+) -> Vec<HostRefusal> {
     let mut found = Vec::new();
-    if config.identity.uid != 0 {
-        found.push(HostRefusal::NotRoot {
-            uid: config.identity.uid,
-        });
+    if let Some(rootless) = rootless {
+        let refusals = rootless.refusals.iter().cloned();
+        found.extend(refusals.map(HostRefusal::Rootless));
     } else if !facts.process.may("CAP_SYS_ADMIN") {
         found.push(HostRefusal::NotPrivileged {
             missing: "CAP_SYS_ADMIN",
@@ -268,9 +328,10 @@ fn refusals(config: &Config, file: &DaemonFile, facts: &Facts) -> Vec<HostRefusa
 
 fn summary(config: &Config, listen: &ListenPlan, cgroup: &str, facts: &Facts) -> String {
     let user = if config.identity.uid == 0 {
-        "root"
+        format!("root, {cgroup}")
     } else {
-        "rootless"
+        // dockerd gives limits up without systemd (`cgroupDriver` in moby's daemon_unix.go).
+        "rootless without limits for nested containers".to_owned()
     };
     let tls = match config.tls {
         TlsWish::Directory { .. } if tls_mode::adds_tls(config) => "TLS",
@@ -278,7 +339,7 @@ fn summary(config: &Config, listen: &ListenPlan, cgroup: &str, facts: &Facts) ->
     };
     let sockets = listen.sockets.len();
     format!(
-        "{user}, {cgroup}, {tls}, {sockets} sockets held, kernel {}",
+        "{user}, {tls}, {sockets} sockets held, kernel {}",
         facts.kernel
     )
 }
@@ -320,6 +381,9 @@ impl fmt::Display for HostPlan {
             writeln!(f, "{:>2} {first:<50} {}{tolerated}", index + 1, step.why)?;
             details.lines().try_for_each(|line| writeln!(f, "{line}"))?;
         }
+        if let Some(rootless) = &self.rootless {
+            write!(f, "{rootless}")?;
+        }
         if let Some(Forwarder { address, upstream }) = &self.forwarder {
             writeln!(
                 f,
@@ -355,6 +419,8 @@ impl Serialize for HostPlan {
             argv: Vec<String>,
             flags: &'a [AddedFlag],
             forwarder: Option<&'a Forwarder>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            rootless: Option<&'a RootlessPlan>,
             storage: Option<&'a StoragePlan>,
             netfilter: Option<&'a NetfilterPlan>,
             warnings: &'a [String],
@@ -371,6 +437,7 @@ impl Serialize for HostPlan {
             argv: argv.collect(),
             flags: &self.flags,
             forwarder: self.forwarder.as_ref(),
+            rootless: self.rootless.as_ref(),
             storage: self.storage.as_ref(),
             netfilter: self.netfilter.as_ref(),
             warnings: &self.warnings,

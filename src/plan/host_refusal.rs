@@ -5,16 +5,14 @@ use std::path::PathBuf;
 use super::netfilter::refusal::NetfilterRefusal;
 use super::storage::refusal::StorageRefusal;
 use crate::explain::{Explain, exit};
+use crate::rootless::refusal::RootlessRefusal;
 
 /// A `HostPlan` that cannot be made. Nothing was changed, and our sockets are closed again.
 #[derive(Debug, thiserror::Error)]
 pub enum HostRefusal {
-    /// Started as a user.
-    #[error("rootless mode is not part of this version, and this process runs as uid {uid}")]
-    NotRoot {
-        /// Our user.
-        uid: u32,
-    },
+    /// A rootless daemon cannot work.
+    #[error(transparent)]
+    Rootless(#[from] RootlessRefusal),
     /// A capability is missing. The words are those that people search for (S54).
     #[error(
         "mount: permission denied (are you root?): the container lacks {missing}; --privileged?"
@@ -56,7 +54,7 @@ pub enum HostRefusal {
 impl Explain for HostRefusal {
     fn why(&self) -> String {
         match self {
-            Self::NotRoot { .. } => "the rootful daemon needs uid 0 in its container".into(),
+            Self::Rootless(refusal) => refusal.why(),
             Self::NotPrivileged { .. } => {
                 "dockerd mounts file systems, makes namespaces and programs networks, which the \
                  kernel allows only with capabilities such as this"
@@ -79,9 +77,7 @@ impl Explain for HostRefusal {
 
     fn fix(&self) -> String {
         match self {
-            Self::NotRoot { .. } => {
-                "remove --user (docker), user: (compose) or runAsUser (Kubernetes)".into()
-            }
+            Self::Rootless(refusal) => refusal.fix(),
             Self::NotPrivileged { .. } => "docker run --privileged; compose: privileged: true; \
                  Kubernetes: securityContext.privileged: true; GitLab runner config.toml: \
                  privileged = true"

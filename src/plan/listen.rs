@@ -71,6 +71,10 @@ pub struct ListenPlan {
     pub sockets: Vec<PlannedSocket>,
     /// `--host` values that are left to dockerd.
     pub left_to_dockerd: Vec<String>,
+    /// The group that the unix sockets get inside a rootless daemon's user namespace, when it is
+    /// not the user's own: outside, a user may give a file to no other group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inner_gid: Option<u32>,
     /// What the user should know.
     pub notes: Vec<String>,
 }
@@ -192,7 +196,11 @@ pub fn plan(
         plan.left_to_dockerd = addresses.iter().map(ToString::to_string).collect();
         return Ok(plan);
     }
-    let gid = socket_gid(config, file, facts)?;
+    let mut gid = socket_gid(config, file, facts)?;
+    if config.identity.uid != 0 && gid != config.identity.gid {
+        plan.inner_gid = Some(gid);
+        gid = config.identity.gid;
+    }
     for address in addresses {
         match address {
             Address::Unix(path) => {

@@ -7,7 +7,7 @@ use super::machine::{Action, Event, Millis, Outcome, State, Wait};
 use super::ping::Ping;
 use super::{Passing, Supervisor, launch, oom_counter, restart};
 use crate::apply::file;
-use crate::explain::one_line;
+use crate::explain::{Explain as _, one_line};
 use crate::sys::process::{Target, send};
 
 /// How often a drain says how it stands.
@@ -26,11 +26,18 @@ impl Supervisor {
                     deliver("our command", pid, signal);
                 }
             }
-            Action::Kill => self.forward(libc::SIGKILL, passing),
+            Action::Kill => match &self.rootless {
+                // What stands for dockerd must live to tell its end, and to hold its namespaces.
+                Some(rootless) if self.dockerd.is_some() => rootless.kill(),
+                _ => self.forward(libc::SIGKILL, passing),
+            },
             Action::CloseListeners => self.sockets.close(),
             Action::Ping => self.ping(passing),
             Action::RunCommand => self.run_command(passing),
-            Action::StartAgain => passing.start_by = Some(self.now() + CONTAINERD_PATIENCE),
+            Action::StartAgain => {
+                passing.start_by = Some(self.now() + CONTAINERD_PATIENCE);
+                self.end_containers_without_cgroups();
+            }
             Action::ReadContainers => self.read_containers(passing),
             Action::CheckDrain => self.check_drain(passing),
             Action::StopContainers => self.stop_containers(passing),
@@ -117,11 +124,24 @@ impl Supervisor {
     /// but not in the same instant, and a dockerd that finds its pid file would wait for it.
     pub(super) fn start_when_possible(&mut self, passing: &mut Passing) {
         let Some(by) = passing.start_by else { return };
-        if self.now() < by && Table::read().has_containerd() {
-            return;
+        if self.now() < by {
+            let table = Table::read();
+            if table.has_containerd() || (self.rootless.is_some() && !table.shims().is_empty()) {
+                return;
+            }
         }
         passing.start_by = None;
         launch::remove_stale(&self.places);
+        if let Some(rootless) = &self.rootless {
+            match rootless.start_again(&self.sockets) {
+                Ok(()) => self.dockerd = Some(rootless.child),
+                Err(error) => {
+                    tracing::error!("{}", one_line(&error));
+                    passing.events.push(Event::StartFailed(error.exit_code()));
+                }
+            }
+            return;
+        }
         match self.launch.start(&self.sockets, self.output.as_ref()) {
             Ok(pid) => {
                 self.dockerd = Some(pid);
@@ -132,6 +152,19 @@ impl Supervisor {
             Err(error) => {
                 tracing::error!("{error}");
                 passing.events.push(Event::StartFailed(error.exit_code()));
+            }
+        }
+    }
+
+    /// A containerd that is started again finds the processes of a container by its cgroup. In
+    /// rootless mode there is none, so it takes a running container for one that never began, and
+    /// a new one cannot be made in its place ("file exists", seen with 28.5). What dockerd would
+    /// end without live-restore is ended before; restart policies mean what they always mean.
+    fn end_containers_without_cgroups(&self) {
+        if self.rootless.is_some() {
+            let ended = ending::kill_with_shims();
+            if ended > 0 {
+                tracing::warn!("{ended} containers are ended with the dockerd that ran them");
             }
         }
     }

@@ -65,6 +65,14 @@ impl Table {
         alive.any(|process| process.name == "containerd" && !nested.contains(&process))
     }
 
+    /// The shims of our containers.
+    #[must_use]
+    pub(super) fn shims(&self) -> Vec<&Process> {
+        let mut alive = self.alive();
+        alive.retain(|process| processes::is_shim(process));
+        alive
+    }
+
     /// The last process of that name which is no descendant of ours.
     #[must_use]
     pub(super) fn foreign(&self, name: &str) -> Option<&Process> {
@@ -201,6 +209,20 @@ pub(super) fn kill_nested() -> usize {
         }
     }
     killed
+}
+
+/// Kills everything inside nested containers and the shims, which wait for a containerd that does
+/// not know them any more; returns how many shims that were.
+pub(super) fn kill_with_shims() -> usize {
+    kill_nested();
+    let table = Table::read();
+    let shims = table.shims();
+    let mut watch = Watch::default();
+    for shim in &shims {
+        watch.signal(shim, libc::SIGKILL);
+    }
+    kill_nested(); // what was below a shim is an orphan now, and in no cgroup of its own
+    shims.len()
 }
 
 /// `cgroup.kill` reaches what is just being born, too; on version 1 only a frozen container needs

@@ -13,7 +13,7 @@ use crate::host::stale::{self, Places};
 use crate::plan::host::DaemonCommand;
 use crate::plan::limits::OomScores;
 use crate::sys::signal::OriginalMask;
-use crate::sys::spawn::{self, ProcessGroup, Spawn, SpawnError};
+use crate::sys::spawn::{self, Bound, ProcessGroup, Spawn, SpawnError};
 
 /// What dockerd is started with.
 #[derive(Debug)]
@@ -39,6 +39,7 @@ impl Launch {
             listeners: &sockets.sockets(),
             listener_names: sockets.names(),
             stderr: output.map(Output::for_dockerd),
+            bound: Bound::No,
         })
     }
 }
@@ -76,6 +77,7 @@ impl MainCommand {
             listeners: &[],
             listener_names: &[],
             stderr: None,
+            bound: Bound::No,
         });
         score(ours);
         started

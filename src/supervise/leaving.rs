@@ -120,6 +120,9 @@ impl Supervisor {
         if let Some(names) = &mut self.names {
             names.stop();
         }
+        if let Some(rootless) = &mut self.rootless {
+            rootless.let_go();
+        }
         passing.leaving.watch = ending::end_descendants(signal);
         passing.leaving.fresh = true;
     }

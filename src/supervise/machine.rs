@@ -7,6 +7,8 @@ mod tests;
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::cli::lifetime::RestartPolicy;
 
 /// Milliseconds since this process started.
@@ -134,7 +136,7 @@ impl Held {
 }
 
 /// How a process ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     /// By itself.
     Code(u8),

@@ -26,7 +26,7 @@ pub mod status_socket;
 pub mod timeline;
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signalfd::SignalFd;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -47,7 +47,9 @@ use self::status_socket::StatusSocket;
 use self::timeline::Timeline;
 use crate::apply::listen::HeldSockets;
 use crate::cli::lifetime::Drain;
+use crate::explain::{Explain as _, one_line};
 use crate::host::stale::Places;
+use crate::rootless::parent::{News, Parent};
 use crate::sink::Sink;
 
 /// Everything that lives while dockerd runs.
@@ -65,6 +67,8 @@ pub struct Supervisor {
     pub notify: NotifySocket,
     /// The forwarder for names.
     pub names: Option<NameForwarder>,
+    /// What stands for a rootless dockerd: `dockerd` is its child then, which hands signals on.
+    pub rootless: Option<Parent>,
     /// Whoever started us.
     pub outer: Outer,
     /// What `dind-init status` reads.
@@ -183,6 +187,7 @@ impl Supervisor {
                 events.push(Event::Signal(number));
             }
         }
+        self.hear(passing, &mut events);
         // Always, and not only after SIGCHLD: signals of one kind are merged.
         self.reap(passing, &mut events);
         events.extend(self.containers_read(passing));
@@ -212,12 +217,13 @@ impl Supervisor {
             soon(passing.leaving.must_look_again() || passing.start_by.is_some()),
             (!passing.events.is_empty() || passing.leaving.is_fresh()).then_some(0),
         ];
-        let timeout = at.into_iter().flatten().min().map(|until| {
-            let left = Duration::from_millis(until.saturating_sub(self.now()));
-            Timespec {
-                tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
-                tv_nsec: left.subsec_nanos().into(),
-            }
+        let at = at.into_iter().flatten().min();
+        let left = at.map(|until| Duration::from_millis(until.saturating_sub(self.now())));
+        let besides = self.rootless.as_ref().and_then(Parent::deadline);
+        let besides = besides.map(|until| until.saturating_duration_since(Instant::now()));
+        let timeout = left.into_iter().chain(besides).min().map(|left| Timespec {
+            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: left.subsec_nanos().into(),
         });
         let mut fds = vec![
             PollFd::new(signals, PollFlags::IN),
@@ -248,7 +254,40 @@ impl Supervisor {
                 .fds()
                 .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)),
         );
+        let besides = self.rootless.iter().flat_map(Parent::descriptors);
+        fds.extend(besides.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         let _ = poll(&mut fds, timeout.as_ref());
+    }
+
+    /// What stands for a rootless dockerd does its work, and says what became of dockerd.
+    fn hear(&mut self, passing: &mut Passing, events: &mut Vec<Event>) {
+        let Some(rootless) = &mut self.rootless else {
+            return;
+        };
+        rootless.work();
+        for news in rootless.news() {
+            match news {
+                News::Running(pid) => {
+                    self.status.status.dockerd = pid;
+                    self.set_status("restarting");
+                }
+                News::Ended(outcome) if self.dockerd.take().is_some() => {
+                    events.push(self.ended(outcome, passing));
+                }
+                News::Ended(_) => {}
+                News::NotStarted(error) => {
+                    self.dockerd = None;
+                    tracing::error!("{}", one_line(&error));
+                    events.push(Event::StartFailed(error.exit_code()));
+                }
+            }
+        }
+    }
+
+    fn ended(&mut self, outcome: Outcome, passing: &mut Passing) -> Event {
+        passing.ping = None;
+        let transient = self.tell_death(outcome, passing);
+        Event::DockerdEnded { outcome, transient }
     }
 
     /// Reaps everything that is dead; says so when dockerd or our command is among it.
@@ -257,16 +296,16 @@ impl Supervisor {
             if let Some(names) = &mut self.names {
                 names.reaped(pid);
             }
+            if let Some(rootless) = &mut self.rootless {
+                rootless.reaped(pid, status);
+            }
             if Some(pid) == passing.command {
                 passing.command = None;
                 events.push(Event::CommandEnded(outcome(status).exit_code()));
             }
             if Some(pid) == self.dockerd {
                 self.dockerd = None;
-                passing.ping = None;
-                let outcome = outcome(status);
-                let transient = self.tell_death(outcome, passing);
-                events.push(Event::DockerdEnded { outcome, transient });
+                events.push(self.ended(outcome(status), passing));
             }
         }
     }
@@ -276,6 +315,9 @@ impl Supervisor {
         self.remove_ready_file();
         if let Some(names) = &mut self.names {
             names.stop();
+        }
+        if let Some(rootless) = &mut self.rootless {
+            rootless.stop();
         }
         if ending::Table::read().nested().is_empty() {
             mounts::remove(&self.roots);
@@ -309,6 +351,7 @@ fn outcome(status: WaitStatus) -> Outcome {
 }
 
 /// Every signal but those that concern only ourselves (S62).
-fn forwardable(signal: i32) -> bool {
+#[must_use]
+pub(crate) fn forwardable(signal: i32) -> bool {
     ![libc::SIGCHLD, libc::SIGTTIN, libc::SIGTTOU].contains(&signal)
 }

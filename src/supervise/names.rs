@@ -56,6 +56,7 @@ impl NameForwarder {
             group: ProcessGroup::Own,
             listeners: &self.sockets.descriptors(),
             listener_names: &["names-udp".into(), "names-tcp".into()],
+            bound: spawn::Bound::No,
             stderr: None,
         })?;
         self.process = Some((pid, Instant::now()));

@@ -162,7 +162,7 @@ fn ancestry<'a>(
 }
 
 /// `containerd-shim`, `containerd-shim-runc-v2`, those of other runtimes.
-fn is_shim(process: &Process) -> bool {
+pub(super) fn is_shim(process: &Process) -> bool {
     process.name.starts_with("containerd-shim")
 }
 

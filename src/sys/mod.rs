@@ -4,15 +4,20 @@
 //! wraps 0, 1 or 2, and never a descriptor that somebody else owns.
 
 pub mod confine;
+pub mod datagram;
 pub mod entry;
 pub mod fork;
+pub mod helper;
 pub mod memory;
 pub mod net;
 pub mod netdev;
 pub mod ns;
 pub mod process;
 pub mod program;
+pub mod service;
 pub mod signal;
 pub mod spawn;
 pub mod stdio;
+pub mod tap;
 pub mod trial;
+pub mod userns;

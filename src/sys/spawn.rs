@@ -46,6 +46,17 @@ pub struct Spawn<'a> {
     pub listener_names: &'a [String],
     /// The child's standard error, when it is not ours.
     pub stderr: Option<BorrowedFd<'a>>,
+    /// Whether the program outlives us.
+    pub bound: Bound,
+}
+
+/// What our end means for a program that we started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    /// It gets `SIGKILL`.
+    DiesWithUs,
+    /// Nothing: for PID 1, whose end is everybody's.
+    No,
 }
 
 /// Why a program was not started.
@@ -185,7 +196,14 @@ pub fn spawn(spawn: &Spawn<'_>) -> Result<Pid, SpawnError> {
 }
 
 /// Names of the child's steps, by the code that it reports.
-const STEPS: [&str; 5] = ["execve", "setpgid", "sigprocmask", "dup2", "close_range"];
+const STEPS: [&str; 6] = [
+    "execve",
+    "setpgid",
+    "sigprocmask",
+    "dup2",
+    "close_range",
+    "prctl(PR_SET_PDEATHSIG)",
+];
 
 /// Everything between fork and exec, in the child. Returns the index into [`STEPS`] of what
 /// failed, with errno set.
@@ -202,6 +220,12 @@ fn child(
     // SAFETY: plain system call on our own process, no memory involved.
     if unsafe { libc::setpgid(0, 0) } != 0 {
         return 1;
+    }
+    if spawn.bound == Bound::DiesWithUs
+        && rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
+            .is_err()
+    {
+        return 5;
     }
     if spawn.group == ProcessGroup::Foreground {
         // SIGTTOU is still blocked here, so the call cannot stop us. ENOTTY, ENXIO and EBADF mean

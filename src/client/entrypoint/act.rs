@@ -76,6 +76,7 @@ fn ask(docker: &Path, word: &OsStr, env: &Environment, mask: OriginalMask) -> io
             group: ProcessGroup::Own,
             listeners: &[],
             listener_names: &[],
+            bound: spawn::Bound::No,
             stderr: None,
         })
         .map_err(io::Error::other)?

@@ -1,0 +1,37 @@
+//! Rootless dockerd below the real binary, in privileged and in unprivileged containers. Needs a
+//! lab: `make integration`.
+//!
+//! Without a lab every test says why it is skipped; with `MUST_RUN` set that is a failure. The
+//! harness is the one of `dockerd.rs`.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the harness runs a docker client and makes its own files"
+)]
+#![allow(
+    dead_code,
+    reason = "the harness is shared with dockerd.rs, which uses all of it"
+)]
+
+#[path = "dockerd/container.rs"]
+mod container;
+#[path = "dockerd/lab.rs"]
+mod lab;
+#[path = "dockerd/workload.rs"]
+mod workload;
+
+#[path = "rootless/clients.rs"]
+mod clients;
+#[path = "rootless/helpers.rs"]
+mod helpers;
+#[path = "rootless/lives.rs"]
+mod lives;
+#[path = "rootless/outer.rs"]
+mod outer;
+#[path = "rootless/persona.rs"]
+mod persona;
+#[path = "rootless/published.rs"]
+mod published;
+#[path = "rootless/restarts.rs"]
+mod restarts;
+#[path = "rootless/rights.rs"]
+mod rights;

@@ -1,0 +1,114 @@
+//! Deaths that are survived: of the whole container, and of dockerd alone.
+
+use crate::container::Container;
+use crate::lab::{Lab, NESTED, until};
+use crate::outer::{SOCKET, inside, unprivileged};
+use crate::workload;
+
+const TIMES: u32 = 10;
+
+/// The image survived; no container of an earlier life runs but the one with a policy.
+#[track_caller]
+fn lives(dind: &Container, life: u32) {
+    dind.docker(["image", "inspect", NESTED]);
+    let running = dind.docker(["ps", "--quiet", "--filter", "name=old"]);
+    assert_eq!(
+        running, "",
+        "life {life}: a container of an earlier life runs"
+    );
+    let name = format!("old{life}");
+    let run = ["run", "--detach", "--name", &name, "--publish", "8080:80"];
+    dind.docker(run.into_iter().chain([NESTED, "sleep", "1000"]));
+    dind.sh(&format!("docker exec {name} true"));
+    dind.sh("until docker exec again true; do :; done");
+}
+
+/// Ten times, with work going on and a published port: nothing stale is in the way.
+#[test]
+fn a_killed_container_starts_again_ten_times() {
+    let Some(lab) = Lab::find() else { return };
+    let dind = unprivileged(lab).start();
+    dind.import_nested();
+    let again = "run --detach --name again --restart=always --publish 8081:80";
+    let words = again.split(' ').chain([NESTED, "sleep", "1000"]);
+    dind.docker(words);
+    lives(&dind, 0);
+    for life in 1..=TIMES {
+        dind.signal("KILL");
+        assert_eq!(dind.wait(), "137");
+        dind.start();
+        lives(&dind, life);
+    }
+    assert_eq!(dind.stop(), "0");
+}
+
+/// dockerd dies and is started again in the same namespaces: the network driver and the sockets
+/// stay, what was published is published again, and the death has its name.
+#[test]
+fn a_killed_dockerd_is_started_again_in_its_namespaces() {
+    let Some(lab) = Lab::find() else { return };
+    let dind = unprivileged(lab).env("DIND_RESTART=on-failure").start();
+    dind.import_nested();
+    let serve = "run --detach --restart=always --publish 8080:80";
+    let web = ["httpd", "-f", "-p", "80", "-h", "/www"];
+    dind.docker(serve.split(' ').chain([NESTED]).chain(web));
+    let driver = dind.sh("pgrep slirp4netns");
+    let namespace = inside(&dind, "readlink /proc/self/ns/net");
+    for round in 1..=3 {
+        dind.sh("kill -9 $(pgrep -x dockerd)");
+        // It waits in the socket's queue, and is answered.
+        dind.sh(&format!(
+            "curl -sf --retry 20 --retry-all-errors --unix-socket {SOCKET} http://d/_ping"
+        ));
+        until("another round", || {
+            let status = dind.exec(["dind-init", "status"]).stdout;
+            let restarts = format!("restarts   {round}\n");
+            (status.contains("state      ready") && status.contains(&restarts)).then_some(())
+        });
+        workload::run(&dind);
+        dind.sh(
+            "until [ \"$(curl -sf --retry 20 --retry-all-errors http://127.0.0.1:8080/)\" = nested ]; do :; done",
+        );
+    }
+    assert_eq!(dind.sh("pgrep slirp4netns"), driver);
+    assert_eq!(inside(&dind, "readlink /proc/self/ns/net"), namespace);
+    let status = dind.sh("dind-init status");
+    assert!(
+        status.contains("dockerd was killed by signal 9"),
+        "{status}"
+    );
+    assert_eq!(dind.stop(), "0");
+}
+
+/// As with the official image, unless restarts are asked for.
+#[test]
+fn a_killed_dockerd_ends_the_container_with_its_code() {
+    let Some(lab) = Lab::find() else { return };
+    let dind = unprivileged(lab).start();
+    dind.import_nested();
+    dind.docker(["run", "--detach", NESTED, "sleep", "infinity"]);
+    dind.sh("kill -9 $(pgrep -x dockerd)");
+    assert_eq!(dind.wait(), "137");
+    dind.until_log("dockerd was killed by signal 9");
+}
+
+/// T8 with a container that is deaf to its signal, and whose user is not mapped to ours: what
+/// lives in it is killed in time, dockerd records it and ends by itself.
+#[test]
+fn a_deaf_container_is_stopped_within_docker_stops_patience() {
+    let Some(lab) = Lab::find() else { return };
+    let dind = unprivileged(lab).start();
+    dind.import_nested();
+    let deaf = "trap '' TERM; while :; do sleep 1; done";
+    let run = [
+        "run", "--detach", "--name", "deaf", "--user", "1234", NESTED,
+    ];
+    dind.docker(run.into_iter().chain(["sh", "-c", deaf]));
+    assert_eq!(dind.stop(), "0");
+    let log = dind.log();
+    assert!(log.stderr.contains("inside nested containers"), "{log}");
+    assert!(!log.stderr.contains("did not stop in time"), "{log}");
+    dind.start();
+    let inspect = ["inspect", "--format", "{{.State.ExitCode}}", "deaf"];
+    assert_eq!(dind.docker(inspect), "137");
+}

@@ -1,0 +1,165 @@
+//! Rights that a container has or lacks: who writes the id maps, and what is refused.
+
+use std::fs::File;
+use std::process::Stdio;
+
+use crate::lab::{Lab, NESTED};
+use crate::outer::{UNPRIVILEGED, bare, unprivileged};
+use crate::workload;
+
+/// T10: nothing but the right to change ids.
+#[test]
+fn root_with_two_capabilities_under_no_new_privs_is_enough() {
+    let Some(lab) = Lab::find() else { return };
+    let dind = unprivileged(lab)
+        .options(["--user", "0", "--cap-drop", "ALL"])
+        .options(["--cap-add", "SETUID", "--cap-add", "SETGID"])
+        .options(["--security-opt", "no-new-privileges"])
+        .env("DIND_ROOTLESS=1")
+        .start();
+    // Without CAP_DAC_OVERRIDE a root of `docker exec` may not use the user's socket.
+    let user = |words: &[&str], input: Stdio| {
+        let exec = ["exec", "-i", "--user", "1000", &dind.id];
+        lab.docker_reading(input, exec.iter().chain(words)).ok()
+    };
+    let tar = File::open(&lab.nested_tar).expect("the nested tar");
+    user(&["docker", "import", "-", NESTED], tar.into());
+    let run = ["docker", "run", "--rm", NESTED, "echo", "from within"];
+    assert_eq!(user(&run, Stdio::null()), "from within");
+    let status = dind
+        .sh("grep -E '^(Uid|Gid|CapPrm|CapEff):' /proc/1/status")
+        .replace('\t', " ");
+    assert_eq!(
+        status,
+        "Uid: 1000 1000 1000 1000\nGid: 1000 1000 1000 1000\nCapPrm: 0000000000000000\n\
+         CapEff: 0000000000000000"
+    );
+    let probe = [
+        "sh",
+        "-c",
+        "dind-init probe && dind-init status | head -n 1",
+    ];
+    assert!(user(&probe, Stdio::null()).ends_with("state      ready"));
+}
+
+/// Docker allows /dev/net/tun to every container, and root may make the node.
+#[test]
+fn root_needs_no_device_option() {
+    let Some(lab) = Lab::find() else { return };
+    let dind = bare(lab)
+        .options(["--user", "0"])
+        .options(UNPRIVILEGED.into_iter().take(4))
+        .env("DIND_ROOTLESS=1")
+        .start();
+    dind.import_nested();
+    workload::run(&dind);
+}
+
+/// T11: the kernel makes such a process undumpable, and its map files root's.
+#[test]
+fn an_unreadable_binary_with_file_capabilities_works() {
+    let Some(lab) = Lab::find() else { return };
+    for change in [
+        "chmod 0711 /usr/local/bin/dind-init",
+        "setcap cap_net_bind_service=ep /usr/local/bin/dind-init",
+    ] {
+        let dind = unprivileged(lab)
+            .options(["--user", "0"])
+            .entrypoint("sh")
+            .args(["-ec"])
+            .args([format!(
+                "{change}; exec setpriv --reuid 1000 --regid 1000 --clear-groups \
+                 dockerd-entrypoint.sh"
+            )
+            .as_str()])
+            .start();
+        dind.import_nested();
+        workload::run(&dind);
+    }
+}
+
+/// T12: a container that has 65536 ids itself.
+#[test]
+fn inside_a_user_namespace_the_ids_that_exist_are_used() {
+    let Some(lab) = Lab::find() else { return };
+    let script = |ids: &str| {
+        format!(
+            "rm -f /etc/subuid /etc/subgid; echo {ids} >/etc/subuid; cp /etc/subuid /etc/subgid; \
+             exec unshare -U -m -n -p -f --map-users=0:300000:65536 --map-groups=0:300000:65536 \
+             --setuid 0 --setgid 0 sh -ec 'mount -t proc proc /proc; \
+             mkdir -p /tmp/h; chown 1000:1000 /tmp/h; export HOME=/tmp/h XDG_RUNTIME_DIR=/tmp/h; \
+             exec setpriv --reuid 1000 --regid 1000 --clear-groups \
+             rootlesskit --net=none cat /proc/self/uid_map'"
+        )
+    };
+    let run = |ids: &str| {
+        let create = bare(lab)
+            .options(["--user", "0", "--privileged"])
+            .entrypoint("sh");
+        create.args(["-ec", &script(ids)]).run_to_end().1
+    };
+    run("rootless:100000:65536").assert_refused("do not exist in this container");
+    let map = run("rootless:1001:64535").ok();
+    let words: Vec<&str> = map.split_whitespace().collect();
+    assert_eq!(words, ["0", "1000", "1", "1", "1001", "64535"]);
+}
+
+/// Section by section of the preflight, where a container can be made to lack it.
+#[test]
+fn what_is_missing_is_refused_with_its_remedy() {
+    let Some(lab) = Lab::find() else { return };
+    let unconfined = &UNPRIVILEGED[..2];
+    for (options, what) in [
+        (&[][..], "the kernel refuses a new user namespace"),
+        (unconfined, "no tap device can be made"),
+        (
+            &UNPRIVILEGED[2..],
+            "the kernel refuses a new user namespace",
+        ),
+        (
+            &[
+                "--security-opt",
+                "seccomp=unconfined",
+                "--device",
+                "/dev/net/tun",
+            ],
+            "no inner container could start",
+        ),
+        (
+            &[
+                "--security-opt",
+                "seccomp=unconfined",
+                "--security-opt",
+                "no-new-privileges",
+            ],
+            "no_new_privs is set",
+        ),
+        (
+            &["--security-opt", "seccomp=unconfined", "--cap-drop", "ALL"],
+            "CAP_SETUID is not in the bounding set",
+        ),
+        (
+            &["--security-opt", "seccomp=unconfined", "--user", "1234"],
+            "need writable HOME",
+        ),
+        (
+            &[
+                "--security-opt",
+                "seccomp=unconfined",
+                "--user",
+                "1234",
+                "--env",
+                "HOME=/tmp",
+            ],
+            "missing necessary entries in /etc/subuid",
+        ),
+        (
+            &["--env", "DOCKERD_ROOTLESS_ROOTLESSKIT_NET=vpnkit"],
+            "\"vpnkit\" is not supported",
+        ),
+    ] {
+        let (container, output) = bare(lab).options(options.iter().copied()).run_to_end();
+        output.assert_refused(what);
+        container.assert_tidy();
+    }
+}

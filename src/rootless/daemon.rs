@@ -1,0 +1,106 @@
+//! The rootless half of the main job ([`crate::daemon`]): wishes, decision, start.
+
+use std::path::PathBuf;
+
+use super::enter;
+use super::facts::RootlessFacts;
+use super::options::Options;
+use super::parent::{self, Job, Parent};
+use super::places::Places;
+use super::plan::{self, RootlessPlan};
+use super::ports::spec::PortSpec;
+use super::preflight;
+use super::state::StateDir;
+use crate::apply::listen::HeldSockets;
+use crate::cli::environment::Environment;
+use crate::explain::Failure;
+use crate::host::uplink::UplinkFacts;
+use crate::plan::host_refusal::HostRefusal;
+use crate::plan::listen::{ListenPlan, PlannedSocket};
+use crate::supervise::launch::Launch;
+use crate::supervise::output::Output;
+use crate::sys::spawn::ProcessGroup;
+
+/// What is wanted of the namespaces.
+#[derive(Debug)]
+pub struct RootlessWishes {
+    /// Flags and variables.
+    pub options: Options,
+    /// Where things are.
+    pub places: Places,
+}
+
+/// The wishes, when we are not root.
+///
+/// # Errors
+/// A wish that cannot be honoured, or directories that cannot be written.
+pub fn wishes(env: &Environment) -> Result<Option<RootlessWishes>, Failure> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(None);
+    }
+    Ok(Some(RootlessWishes {
+        options: Options::for_dockerd(env)?,
+        places: enter::places(env.clone())?,
+    }))
+}
+
+/// Looks at the machine and decides.
+///
+/// # Errors
+/// There is nothing to plan with; see [`plan::plan`].
+pub fn decide(
+    wishes: &RootlessWishes,
+    listen: &ListenPlan,
+    uplink: &UplinkFacts,
+) -> Result<RootlessPlan, HostRefusal> {
+    let RootlessWishes { options, places } = wishes;
+    let facts = RootlessFacts::probe(&places.env, options, &places.data);
+    let mut plan = plan::plan(options.clone(), places, &facts, uplink)?;
+    plan.warnings.extend(preflight::warnings(&facts, &plan.net));
+    plan.publish.extend(api_ports(listen));
+    plan.socket_groups = socket_groups(listen);
+    Ok(plan)
+}
+
+/// Ports of the API that dockerd binds itself (`DIND_SOCKETS=dockerd`): inside, so that they must
+/// be published, as the official script does (S42).
+fn api_ports(listen: &ListenPlan) -> Vec<PortSpec> {
+    let port = |host: &String| host.strip_prefix("tcp://0.0.0.0:")?.parse::<u16>().ok();
+    let ports = listen.left_to_dockerd.iter().filter_map(port);
+    let specs = ports.map(|port| PortSpec::parse_list(&format!("0.0.0.0:{port}:{port}/tcp")));
+    specs.flat_map(Result::unwrap_or_default).collect()
+}
+
+fn socket_groups(listen: &ListenPlan) -> Vec<(PathBuf, u32)> {
+    let path = |socket: &PlannedSocket| match socket {
+        PlannedSocket::Unix { path, .. } => Some((path.clone(), listen.inner_gid?)),
+        PlannedSocket::Tcp { .. } | PlannedSocket::Inherited { .. } => None,
+    };
+    listen.sockets.iter().filter_map(path).collect()
+}
+
+/// Starts dockerd in its namespaces.
+///
+/// # Errors
+/// Another run has the state directory, or a step that failed.
+pub fn begin(
+    plan: &RootlessPlan,
+    launch: &Launch,
+    sockets: &mut HeldSockets,
+    output: Option<&Output>,
+) -> Result<Parent, Failure> {
+    let state = StateDir::take(&plan.state)?;
+    let daemon = launch.daemon.clone();
+    let job = Job {
+        program: daemon.program,
+        argv: daemon.argv,
+        env: daemon.env,
+        mask: launch.mask,
+        group: ProcessGroup::Own,
+        sockets,
+        stderr: output.map(Output::for_dockerd),
+        notify: Some(daemon.notify_socket),
+        dockerd: true,
+    };
+    Ok(parent::launch(plan, state, job)?)
+}

@@ -1,0 +1,250 @@
+//! The way into rootless mode: who we will be, and where things are. Started as root with
+//! `DIND_ROOTLESS=1` the process becomes the image's user first, and keeps only the right to
+//! write id maps.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "effects of the launch live in rootless/"
+)]
+
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::Mode;
+
+use super::error::LaunchError;
+use super::places::{self, NotWritable, Places};
+use crate::cli::environment::Environment;
+use crate::explain::exit;
+use crate::host::listen::parse_groups;
+use crate::sys::userns;
+
+/// Whether root asked for a rootless daemon.
+#[must_use]
+pub fn wanted(env: &Environment) -> bool {
+    let value = env.non_empty("DIND_ROOTLESS");
+    value.is_some_and(|value| value == "1" || value == "true")
+}
+
+/// Becomes the user of the image, if we are root and that was asked for.
+///
+/// # Errors
+/// There is no such user, or the kernel refuses.
+pub fn become_user(env: Environment) -> Result<Environment, LaunchError> {
+    if !rustix::process::geteuid().is_root() || !wanted(&env) {
+        return Ok(env);
+    }
+    let text = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let (passwd, group) = (text("/etc/passwd"), text("/etc/group"));
+    let asked = env.non_empty("DIND_ROOTLESS_USER");
+    let asked = asked.map(|user| user.to_string_lossy().into_owned());
+    let user = find_user(&passwd, asked.as_deref()).ok_or_else(|| {
+        let name = asked.as_deref().unwrap_or("rootless");
+        LaunchError::plain(format!("there is no user {name} in /etc/passwd"))
+            .because(
+                "DIND_ROOTLESS=1 as root makes dind-init become an ordinary user",
+                "add the user to the image, or name another one: DIND_ROOTLESS_USER=NAME or UID",
+            )
+            .with_code(exit::REFUSED)
+    })?;
+    runtime_dir(&env, &user);
+    tun_device(user.gid);
+    let groups = groups(&group, &user.name);
+    // The user may not be allowed to open root's standard error once more.
+    crate::log::never_wait();
+    userns::become_user(user.uid, user.gid, &groups).map_err(|error| {
+        LaunchError::new(format!("could not become user {}", user.name), &error)
+            .because(
+                "changing to another user needs CAP_SETUID and CAP_SETGID",
+                "start the container with --cap-add SETUID --cap-add SETGID, or as that user",
+            )
+            .with_code(exit::REFUSED)
+    })?;
+    // root's own places are of no use to the user.
+    let env = env
+        .with("HOME", user.home.as_os_str())
+        .with("USER", user.name);
+    Ok(env)
+}
+
+/// A user of the image.
+struct User {
+    name: String,
+    uid: u32,
+    gid: u32,
+    home: PathBuf,
+}
+
+/// By name or number; else `rootless`, else 1000.
+fn find_user(passwd: &str, asked: Option<&str>) -> Option<User> {
+    let by_name = |wanted: &str| {
+        let line = passwd
+            .lines()
+            .find(|line| line.split(':').next() == Some(wanted))?;
+        line.split(':').nth(2)?.parse::<u32>().ok()
+    };
+    let uid = match asked {
+        Some(asked) => by_name(asked).or_else(|| asked.parse().ok())?,
+        None => by_name("rootless").unwrap_or(1000),
+    };
+    let known = places::passwd(passwd, uid);
+    let user = match known {
+        Some((name, gid, home)) => User {
+            name,
+            uid,
+            gid,
+            home,
+        },
+        None if asked.is_some() => User {
+            name: uid.to_string(),
+            uid,
+            gid: uid,
+            home: "/".into(),
+        },
+        None => return None,
+    };
+    (user.uid != 0).then_some(user)
+}
+
+/// The groups of the user, and those that the container was given beside root's own: they may
+/// grant /dev/net/tun or /dev/fuse.
+fn groups(text: &str, user: &str) -> Vec<u32> {
+    let members = |line: &str| -> Vec<String> {
+        let list = line.split(':').nth(3).unwrap_or_default();
+        list.split(',').map(str::to_owned).collect()
+    };
+    let of = |name: &str| -> Vec<u32> {
+        let lines = text
+            .lines()
+            .filter(|line| members(line).iter().any(|member| member == name));
+        lines
+            .flat_map(|line| parse_groups(line).into_values())
+            .collect()
+    };
+    let roots = of("root");
+    let given = rustix::process::getgroups().unwrap_or_default();
+    let mut groups = of(user);
+    groups.extend(
+        given
+            .iter()
+            .map(|group| group.as_raw())
+            .filter(|group| *group != 0 && !roots.contains(group)),
+    );
+    groups.sort_unstable();
+    groups.dedup();
+    groups
+}
+
+/// Makes the runtime directory for the user while we may. Tolerated when we may not: the user may
+/// be able to, or another place is taken.
+fn runtime_dir(env: &Environment, user: &User) {
+    let path = env
+        .non_empty("XDG_RUNTIME_DIR")
+        .map_or_else(|| format!("/run/user/{}", user.uid).into(), PathBuf::from);
+    if path.exists() {
+        return;
+    }
+    let parents = path.parent().map_or(Ok(()), fs::create_dir_all);
+    let made = parents.and_then(|()| fs::DirBuilder::new().mode(0o700).create(&path));
+    if made.is_ok()
+        && let Err(error) = chown(&path, Some(user.uid), Some(user.gid))
+    {
+        tracing::debug!("chown {}: {error}", path.display());
+        let _ = fs::remove_dir(&path);
+    }
+}
+
+/// Lets the user's group open /dev/net/tun, and makes it where it is missing: Docker allows the
+/// device to every container, and gives it to none. The node is the container's own. Tolerated
+/// when we may not: the preflight says what is missing then.
+fn tun_device(gid: u32) {
+    let path = Path::new("/dev/net/tun");
+    let made = || {
+        if !path.exists() {
+            fs::create_dir_all("/dev/net")?;
+            let device = rustix::fs::makedev(10, 200);
+            let kind = rustix::fs::FileType::CharacterDevice;
+            rustix::fs::mknodat(rustix::fs::CWD, path, kind, Mode::from(0o600), device)?;
+        }
+        let mode = fs::metadata(path)?.permissions().mode();
+        if mode & 0o006 != 0o006 {
+            chown(path, None, Some(gid))?;
+            fs::set_permissions(path, fs::Permissions::from_mode(mode | 0o060))?;
+        }
+        Ok::<_, std::io::Error>(())
+    };
+    if let Err(error) = made() {
+        tracing::debug!("{}: {error}", path.display());
+    }
+}
+
+/// Looks where things can be.
+///
+/// # Errors
+/// [`NotWritable`].
+pub fn places(env: Environment) -> Result<Places, NotWritable> {
+    let uid = rustix::process::geteuid().as_raw();
+    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let home = places::passwd(&passwd, uid).map(|(_, _, home)| home);
+    places::decide(env, uid, home, writable)
+}
+
+/// Where the runtime directory of a running daemon may be: ours, and, for root, that of the user
+/// that a daemon became.
+#[must_use]
+pub fn runtime_dirs(env: &Environment) -> Vec<PathBuf> {
+    let mut dirs: Vec<PathBuf> = places(env.clone())
+        .map(|places| places.runtime)
+        .into_iter()
+        .collect();
+    if rustix::process::geteuid().is_root() && wanted(env) {
+        let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+        let asked = env.non_empty("DIND_ROOTLESS_USER");
+        let asked = asked.map(|user| user.to_string_lossy().into_owned());
+        if let Some(user) = find_user(&passwd, asked.as_deref()) {
+            dirs.push(format!("/run/user/{}", user.uid).into());
+            dirs.push(user.home.join(".docker/run"));
+        }
+    }
+    dirs
+}
+
+/// Whether a directory can be written, or the first one above it that exists.
+fn writable(path: &Path) -> bool {
+    let existing = path.ancestors().find(|path| path.exists());
+    existing.is_some_and(|path| {
+        path.is_dir()
+            && rustix::fs::access(
+                path,
+                rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK,
+            )
+            .is_ok()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PASSWD: &str = "root:x:0:0::/root:/bin/sh\nrootless:x:1001:1002::/home/r:/bin/sh\n\
+                          other:x:7:7::/o:/bin/sh\n";
+
+    #[test]
+    fn the_user_is_found_by_name_number_or_custom_and_is_never_root() {
+        let find = |asked| find_user(PASSWD, asked).map(|user| (user.uid, user.gid));
+        assert_eq!(find(None), Some((1001, 1002)));
+        assert_eq!(find(Some("other")), Some((7, 7)));
+        assert_eq!(find(Some("7")), Some((7, 7)));
+        assert_eq!(find(Some("5000")), Some((5000, 5000)));
+        assert_eq!(find(Some("nobody")), None);
+        assert_eq!(find(Some("0")), None);
+        assert!(find_user("", None).is_none());
+    }
+
+    #[test]
+    fn a_users_groups_are_kept_and_roots_are_not() {
+        let text = "root:x:0:root\nbin:x:1:root\ndocker:x:2375:rootless,other\ntun:x:9:\n";
+        let found = groups(text, "rootless");
+        assert!(found.contains(&2375) && !found.contains(&0) && !found.contains(&1));
+    }
+}

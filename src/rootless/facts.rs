@@ -1,0 +1,222 @@
+//! What this machine lets a user do: ids, programs, sysctls, and a trial of the namespaces.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use caps::{CapSet, Capability};
+use serde::{Deserialize, Serialize};
+
+use super::idmap::{self, IdFacts, Range};
+use super::options::{NetDriver, Options, SubidSource};
+use super::places;
+use super::ports::rules::Filter;
+use super::trial::{self, NamespaceTrial};
+use crate::cli::environment::Environment;
+use crate::sys::spawn::find_program;
+use crate::sys::trial::{Trials, Tried, UnshareFlags};
+
+/// A hung trial is an unknown fact, never a hung start.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Facts for the rootless plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RootlessFacts {
+    /// Ids.
+    pub ids: IdFacts,
+    /// Our name in /etc/passwd.
+    pub user: Option<String>,
+    /// Our host name.
+    pub host: String,
+    /// The program of slirp4netns.
+    pub slirp4netns: Option<PathBuf>,
+    /// The program of pasta.
+    pub pasta: Option<PathBuf>,
+    /// The helpers that write maps.
+    pub map_helpers: Vec<MapHelper>,
+    /// Settings of the kernel that concern namespaces, where they exist.
+    pub sysctls: Vec<(String, String)>,
+    /// The seccomp mode of this process.
+    pub seccomp: Option<u32>,
+    /// `no_new_privs`.
+    pub no_new_privs: bool,
+    /// Bounding set, by name.
+    pub bounding: Vec<String>,
+    /// Whether the data root is on an overlay file system, as a container without a volume has it.
+    pub data_on_overlay: bool,
+    /// Whether fuse-overlayfs can work: the program and /dev/fuse.
+    pub fuse_overlayfs: bool,
+    /// The packet filter that can keep client addresses of published ports.
+    pub filter: Option<Filter>,
+    /// Whether the outer namespace has an address of the IPv6 internet.
+    pub global_ipv6: bool,
+    /// The trial.
+    pub trial: Tried<NamespaceTrial>,
+}
+
+/// `newuidmap` or `newgidmap`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MapHelper {
+    /// Its name.
+    pub name: String,
+    /// Where it is.
+    pub path: Option<PathBuf>,
+    /// Whether it has the set-user-ID bit.
+    pub setuid: bool,
+    /// Whether it has file capabilities.
+    pub capabilities: bool,
+    /// Whether it lies on a nosuid mount.
+    pub nosuid: bool,
+}
+
+/// Settings of the kernel that forbid or limit namespaces.
+const SYSCTLS: [&str; 6] = [
+    "kernel/unprivileged_userns_clone",
+    "kernel/apparmor_restrict_unprivileged_userns",
+    "user/max_user_namespaces",
+    "user/max_mnt_namespaces",
+    "user/max_net_namespaces",
+    "user/max_pid_namespaces",
+];
+
+impl RootlessFacts {
+    /// Reads the machine and tries the namespaces.
+    #[must_use]
+    pub fn probe(env: &Environment, options: &Options, data: &Path) -> Self {
+        let mut trials = Trials::new();
+        let device = options.net != Some(NetDriver::None);
+        let ticket = trials.start(
+            "rootless namespaces",
+            UnshareFlags::empty(),
+            PATIENCE,
+            move || trial::run(device),
+        );
+        let path = env.get("PATH");
+        let find = |name: &str| {
+            find_program(name.as_ref(), path)
+                .filter(|path| rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok())
+        };
+        let text = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        let uid = rustix::process::geteuid().as_raw();
+        let gid = rustix::process::getegid().as_raw();
+        let user = places::passwd(&text("/etc/passwd"), uid).map(|(name, ..)| name);
+        let may = |capability| caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false);
+        let source = options.subid_source;
+        let sub =
+            |file: &str, flag: &[&str]| sub_ids(source, file, flag, user.as_deref(), uid, env);
+        let status = text("/proc/self/status");
+        let bounding = caps::read(None, CapSet::Bounding).unwrap_or_default();
+        let sysctl = |name: &&str| {
+            let value = std::fs::read_to_string(Path::new("/proc/sys").join(name)).ok()?;
+            Some((name.replace('/', "."), value.trim().to_owned()))
+        };
+        Self {
+            ids: IdFacts {
+                uid,
+                gid,
+                sub_uids: sub("/etc/subuid", &[]),
+                sub_gids: sub("/etc/subgid", &["-g"]),
+                outer_uids: idmap::parse_map(&text("/proc/self/uid_map")),
+                outer_gids: idmap::parse_map(&text("/proc/self/gid_map")),
+                may_write: may(Capability::CAP_SETUID) && may(Capability::CAP_SETGID),
+            },
+            user,
+            host: rustix::system::uname()
+                .nodename()
+                .to_string_lossy()
+                .into_owned(),
+            slirp4netns: find(&options.slirp4netns),
+            pasta: find(&options.pasta),
+            map_helpers: ["newuidmap", "newgidmap"]
+                .map(|name| map_helper(name, find(name)))
+                .to_vec(),
+            sysctls: SYSCTLS.iter().filter_map(sysctl).collect(),
+            seccomp: status_field(&status, "Seccomp:"),
+            no_new_privs: status_field(&status, "NoNewPrivs:") == Some(1),
+            bounding: bounding.iter().map(ToString::to_string).collect(),
+            data_on_overlay: on_overlay(data),
+            fuse_overlayfs: find("fuse-overlayfs").is_some()
+                && rustix::fs::access("/dev/fuse", rustix::fs::Access::READ_OK).is_ok(),
+            filter: find("ip").and_then(|_| {
+                let filters = [("nft", Filter::Nft), ("iptables", Filter::Iptables)];
+                let found = filters.into_iter().find(|(name, _)| find(name).is_some())?;
+                Some(found.1)
+            }),
+            global_ipv6: crate::sys::netdev::addresses().iter().any(of_internet6),
+            trial: trials.collect().take(ticket),
+        }
+    }
+
+    /// The program of a driver, if it is installed.
+    #[must_use]
+    pub fn driver(&self, driver: NetDriver) -> Option<&PathBuf> {
+        match driver {
+            NetDriver::Pasta => self.pasta.as_ref(),
+            NetDriver::Slirp4netns => self.slirp4netns.as_ref(),
+            NetDriver::Host | NetDriver::None => None,
+        }
+    }
+}
+
+/// Every range of the user: from the file, or, where it has none, from `getsubids`, which also
+/// asks directories (SSSD).
+fn sub_ids(
+    source: SubidSource,
+    file: &str,
+    flag: &[&str],
+    user: Option<&str>,
+    uid: u32,
+    env: &Environment,
+) -> Vec<Range> {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let of_file = idmap::parse_file(&text, user, uid);
+    match source {
+        SubidSource::Static => return of_file,
+        SubidSource::Auto if !of_file.is_empty() => return of_file,
+        SubidSource::Auto | SubidSource::Dynamic => {}
+    }
+    let Some(program) = find_program("getsubids".as_ref(), env.get("PATH")) else {
+        return Vec::new();
+    };
+    let owner = user.map_or_else(|| uid.to_string(), str::to_owned);
+    let words = ["getsubids"].iter().chain(flag).map(ToString::to_string);
+    let argv: Vec<_> = words.chain([owner]).map(Into::into).collect();
+    let said = super::ask(&program, &argv, &env.words()).unwrap_or_default();
+    idmap::parse_getsubids(&said)
+}
+
+fn map_helper(name: &str, path: Option<PathBuf>) -> MapHelper {
+    let stat = path.as_deref().and_then(|path| rustix::fs::stat(path).ok());
+    let mut value = [0u8; 64];
+    let capability =
+        |path: &Path| rustix::fs::getxattr(path, "security.capability", &mut value[..]).is_ok();
+    let nosuid = |path: &Path| {
+        let flags = rustix::fs::statvfs(path).map(|stat| stat.f_flag);
+        flags.is_ok_and(|flags| flags.contains(rustix::fs::StatVfsMountFlags::NOSUID))
+    };
+    MapHelper {
+        name: name.to_owned(),
+        setuid: stat.is_some_and(|stat| stat.st_mode & 0o4000 != 0 && stat.st_uid == 0),
+        capabilities: path.as_deref().is_some_and(capability),
+        nosuid: path.as_deref().is_some_and(nosuid),
+        path,
+    }
+}
+
+/// 2000::/3, all that is routed.
+fn of_internet6(address: &IpAddr) -> bool {
+    matches!(address, IpAddr::V6(ip) if ip.octets().first().is_some_and(|byte| byte >> 5 == 1))
+}
+
+fn status_field(status: &str, name: &str) -> Option<u32> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    line.trim().parse().ok()
+}
+
+/// Whether a directory, or the first one above it that exists, is on an overlay file system.
+fn on_overlay(path: &Path) -> bool {
+    const OVERLAYFS_SUPER_MAGIC: i64 = 0x794c_7630;
+    path.ancestors()
+        .find_map(|path| rustix::fs::statfs(path).ok())
+        .is_some_and(|stat| stat.f_type == OVERLAYFS_SUPER_MAGIC)
+}

@@ -1,0 +1,312 @@
+//! Keeps the network driver alive. The tap device is persistent: addresses and routes stay when
+//! the driver dies, and a new one takes it over.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "effects of the launch live in rootless/"
+)]
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, Read as _, Seek as _};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
+
+use super::driver::{self, DriverCommand, Hardening, Ready};
+use super::error::LaunchError;
+use super::netplan::NetPlan;
+use super::options::Options;
+use crate::sys::helper::{self, Helper, Privileges};
+
+/// How long a driver may take until it is ready.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A driver that does not live so long counts as failed.
+const SOON: Duration = Duration::from_secs(2);
+
+/// The pause after such a failure.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The driver of one namespace.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    options: Options,
+    net: NetPlan,
+    program: PathBuf,
+    env: Vec<OsString>,
+    child: u32,
+    pid_file: PathBuf,
+    hardening: Hardening,
+    running: Option<Running>,
+    again: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Running {
+    pid: Pid,
+    since: Instant,
+    /// pasta's first process, which ends when its daemon is ready.
+    announces: Option<PathBuf>,
+    output: fs::File,
+    /// slirp4netns ends when this does.
+    _exit: Option<OwnedFd>,
+}
+
+impl Keeper {
+    /// Knows how to start the driver for a child's namespace; nothing runs yet.
+    #[must_use]
+    pub(super) fn new(
+        options: Options,
+        net: NetPlan,
+        program: PathBuf,
+        env: Vec<OsString>,
+        child: u32,
+        pid_file: PathBuf,
+    ) -> Self {
+        Self {
+            options,
+            net,
+            program,
+            env,
+            child,
+            pid_file,
+            hardening: Hardening::Wished,
+            running: None,
+            again: None,
+        }
+    }
+
+    /// Starts the driver and waits until it moves packets. Where its own sandbox does not work, it
+    /// is started once more without.
+    ///
+    /// # Errors
+    /// What the driver said.
+    pub(super) fn start(&mut self) -> Result<(), LaunchError> {
+        let Some(command) = self.command() else {
+            return Ok(());
+        };
+        match self.attempt(&command) {
+            Err(first) if command.hardened => {
+                self.hardening = Hardening::Fallback;
+                let Some(plain) = self.command() else {
+                    return Err(first);
+                };
+                self.attempt(&plain)?;
+                tracing::warn!(
+                    "{} works here only without its sandbox and seccomp filter: {}",
+                    self.net.driver.name(),
+                    crate::explain::chain(&first)
+                );
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    fn command(&self) -> Option<DriverCommand> {
+        driver::command(
+            &self.options,
+            &self.net,
+            self.child,
+            self.pid_file.clone(),
+            self.hardening,
+        )
+    }
+
+    fn attempt(&mut self, command: &DriverCommand) -> Result<(), LaunchError> {
+        let ready = self.spawn(command)?;
+        let Some(mut running) = self.running.take() else {
+            return Ok(());
+        };
+        let name = self.net.driver.name();
+        let verdict = match (&ready, &running.announces) {
+            (Some(ready), _) => wait_for_byte(ready),
+            (None, Some(file)) => wait_for_daemon(running.pid, file).map(|pid| running.pid = pid),
+            (None, None) => Ok(()),
+        };
+        match verdict {
+            Ok(()) => {
+                running.announces = None;
+                self.running = Some(running);
+                Ok(())
+            }
+            Err(why) => {
+                let _ = rustix::process::kill_process(running.pid, Signal::KILL);
+                let _ = rustix::process::waitpid(Some(running.pid), WaitOptions::empty());
+                let said = said(&mut running.output);
+                Err(LaunchError::plain(format!("{name} {why}"))
+                    .saying(&said)
+                    .because(
+                        "without it there is no network inside",
+                        "see what it said above; another driver: \
+                         DOCKERD_ROOTLESS_ROOTLESSKIT_NET=pasta or slirp4netns",
+                    ))
+            }
+        }
+    }
+
+    /// Starts the process; returns the descriptor on which it will say that it is ready.
+    fn spawn(&mut self, command: &DriverCommand) -> Result<Option<OwnedFd>, LaunchError> {
+        let name = self.net.driver.name();
+        let failed = |error: io::Error| LaunchError::new(format!("could not start {name}"), &error);
+        let output = super::output()?;
+        let argv: Vec<OsString> = command.argv.iter().map(OsString::from).collect();
+        let pipes = match command.ready {
+            Ready::Daemon(ref file) => {
+                let _ = fs::remove_file(file);
+                None
+            }
+            Ready::Byte => {
+                let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(|e| failed(e.into()));
+                Some((pipe()?, pipe()?))
+            }
+        };
+        let descriptors: Vec<_> = pipes
+            .iter()
+            .flat_map(|((_, ready), (exit, _))| [ready.as_fd(), exit.as_fd()])
+            .collect();
+        let pid = helper::start(&Helper {
+            program: &self.program,
+            argv: &argv,
+            env: &self.env,
+            descriptors: &descriptors,
+            output: Some(output.as_fd()),
+            privileges: Privileges::NoNew,
+        })
+        .map_err(failed)?;
+        drop(descriptors);
+        let (ready, exit) = match pipes {
+            Some(((ready, _), (_, exit))) => (Some(ready), Some(exit)),
+            None => (None, None),
+        };
+        self.running = Some(Running {
+            pid,
+            since: Instant::now(),
+            announces: match &command.ready {
+                Ready::Daemon(file) => Some(file.clone()),
+                Ready::Byte => None,
+            },
+            output,
+            _exit: exit,
+        });
+        Ok(ready)
+    }
+
+    /// When [`Keeper::work`] wants to be called.
+    #[must_use]
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.again
+    }
+
+    /// Starts the driver again when its pause is over. Does not wait for it.
+    pub(super) fn work(&mut self) {
+        if self.again.is_none_or(|again| again > Instant::now()) {
+            return;
+        }
+        self.again = None;
+        let Some(command) = self.command() else {
+            return;
+        };
+        if let Err(error) = self.spawn(&command) {
+            tracing::error!("{}", crate::explain::one_line(&error));
+            self.again = Some(Instant::now() + PAUSE);
+        }
+    }
+
+    /// To be told of every child that was reaped.
+    pub(super) fn reaped(&mut self, pid: Pid, status: WaitStatus) {
+        let Some(mut running) = self.running.take_if(|running| running.pid == pid) else {
+            return;
+        };
+        if status.exit_status() == Some(0)
+            && let Some(daemon) = running.announces.take().as_deref().and_then(read_pid)
+        {
+            running.pid = daemon;
+            self.running = Some(running);
+            return;
+        }
+        let name = self.net.driver.name();
+        let soon = running.since.elapsed() < SOON;
+        let said = said(&mut running.output);
+        let pid = pid.as_raw_nonzero();
+        tracing::warn!(
+            "{name} (process {pid}) died and is started again: {}",
+            said.trim()
+        );
+        self.again = Some(Instant::now() + if soon { PAUSE } else { Duration::ZERO });
+    }
+
+    /// Ends the driver for good.
+    pub(super) fn stop(&mut self) {
+        self.again = None;
+        if let Some(running) = self.running.take() {
+            let _ = rustix::process::kill_process(running.pid, Signal::KILL);
+        }
+    }
+}
+
+/// The last kilobyte of what a program said.
+fn said(output: &mut fs::File) -> String {
+    let mut bytes = Vec::new();
+    // What cannot be read costs the text only.
+    let _ = output.rewind();
+    let _ = output.read_to_end(&mut bytes);
+    let tail = bytes.len().saturating_sub(1024);
+    String::from_utf8_lossy(bytes.get(tail..).unwrap_or_default()).into_owned()
+}
+
+fn wait(fd: impl AsFd, until: Instant) -> bool {
+    let left = until.saturating_duration_since(Instant::now());
+    let limit = Timespec {
+        tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: left.subsec_nanos().into(),
+    };
+    let mut fds = [PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::IN)];
+    loop {
+        match poll(&mut fds, Some(&limit)) {
+            Err(rustix::io::Errno::INTR) => {}
+            Ok(0) | Err(_) => return false,
+            Ok(_) => return true,
+        }
+    }
+}
+
+fn wait_for_byte(ready: &OwnedFd) -> Result<(), String> {
+    if !wait(ready, Instant::now() + PATIENCE) {
+        return Err(format!("was not ready within {PATIENCE:?}"));
+    }
+    let mut byte = [0];
+    match rustix::io::read(ready, &mut byte) {
+        Ok(1) => Ok(()),
+        _ => Err("ended before it was ready".into()),
+    }
+}
+
+/// Waits for the end of the first process, and finds the second.
+fn wait_for_daemon(pid: Pid, file: &std::path::Path) -> Result<Pid, String> {
+    let until = Instant::now() + PATIENCE;
+    let flags = rustix::process::PidfdFlags::empty();
+    let ended = match rustix::process::pidfd_open(pid, flags) {
+        Ok(pidfd) => wait(&pidfd, until),
+        // Before 5.3, or hidden by a filter: the wait below has no limit then.
+        Err(_) => true,
+    };
+    if !ended {
+        return Err(format!("was not ready within {PATIENCE:?}"));
+    }
+    match rustix::process::waitpid(Some(pid), WaitOptions::empty()) {
+        Ok(Some((_, status))) if status.exit_status() == Some(0) => {
+            read_pid(file).ok_or_else(|| "left no process id".into())
+        }
+        _ => Err("ended before it was ready".into()),
+    }
+}
+
+fn read_pid(file: &std::path::Path) -> Option<Pid> {
+    let text = fs::read_to_string(file).ok()?;
+    Pid::from_raw(text.trim().parse().ok()?)
+}

@@ -1,0 +1,145 @@
+//! Writes the id maps of the child.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "effects of the launch live in rootless/"
+)]
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, Read as _, Seek as _};
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+
+use rustix::process::{Pid, WaitOptions};
+
+use super::error::LaunchError;
+use super::idmap::{Line, MapPlan, Writer};
+use crate::sys::helper::{self, Helper, Privileges};
+use crate::sys::spawn;
+
+/// Writes both maps.
+///
+/// # Errors
+/// What the kernel or the helper said.
+pub(super) fn write(
+    child: Pid,
+    plan: &MapPlan,
+    env: &[OsString],
+    path: Option<&std::ffi::OsStr>,
+) -> Result<(), LaunchError> {
+    let pid = child.as_raw_nonzero().get();
+    let file = |name: &str, text: &str| {
+        let path = PathBuf::from(format!("/proc/{pid}/{name}"));
+        fs::write(&path, text).map_err(|error| {
+            LaunchError::new(
+                format!("could not write {:?} to {}", text.trim(), path.display()),
+                &error,
+            )
+            .because(
+                "the kernel lets a process write the id map of another one only with CAP_SETUID \
+                 and CAP_SETGID, and only ids of its own user namespace",
+                "start the container with --cap-add SETUID --cap-add SETGID, or as the user of \
+                 the image",
+            )
+        })
+    };
+    match plan.writer {
+        Writer::Direct => {
+            file("uid_map", &MapPlan::text(&plan.uids))?;
+            file("gid_map", &MapPlan::text(&plan.gids))
+        }
+        Writer::Single => {
+            file("uid_map", &MapPlan::text(&plan.uids))?;
+            file("setgroups", "deny")?;
+            file("gid_map", &MapPlan::text(&plan.gids))
+        }
+        Writer::Helpers => {
+            let uids = Writing::start("newuidmap", pid, &plan.uids, env, path)?;
+            let gids = Writing::start("newgidmap", pid, &plan.gids, env, path)?;
+            uids.finish()?;
+            gids.finish()
+        }
+    }
+}
+
+/// A helper at work.
+struct Writing {
+    command: String,
+    pid: Pid,
+    output: fs::File,
+}
+
+impl Writing {
+    fn start(
+        name: &str,
+        pid: i32,
+        lines: &[Line],
+        env: &[OsString],
+        path: Option<&std::ffi::OsStr>,
+    ) -> Result<Self, LaunchError> {
+        let words: Vec<String> = [name.to_owned(), pid.to_string()]
+            .into_iter()
+            .chain(MapPlan::words(lines))
+            .collect();
+        let command = words.join(" ");
+        let failed =
+            |error: io::Error| LaunchError::new(format!("could not run {command}"), &error);
+        let Some(program) = spawn::find_program(name.as_ref(), path) else {
+            return Err(
+                LaunchError::plain(format!("{name} is not in PATH")).because(
+                    "it writes the id map of the user namespace",
+                    "install it in the image: uidmap (Debian), shadow-uidmap (Alpine)",
+                ),
+            );
+        };
+        let output = super::output()?;
+        let argv: Vec<OsString> = words.into_iter().map(OsString::from).collect();
+        let pid = helper::start(&Helper {
+            program: &program,
+            argv: &argv,
+            env,
+            descriptors: &[],
+            output: Some(output.as_fd()),
+            privileges: Privileges::MayGain,
+        })
+        .map_err(failed)?;
+        Ok(Self {
+            command,
+            pid,
+            output,
+        })
+    }
+
+    fn finish(mut self) -> Result<(), LaunchError> {
+        let status = loop {
+            match rustix::process::waitpid(Some(self.pid), WaitOptions::empty()) {
+                Ok(Some((_, status))) => break status,
+                Ok(None) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => {
+                    let error = io::Error::from(error);
+                    return Err(LaunchError::new(
+                        format!("{} was lost", self.command),
+                        &error,
+                    ));
+                }
+            }
+        };
+        if status.exit_status() == Some(0) {
+            return Ok(());
+        }
+        let mut text = String::new();
+        // What cannot be read costs the text only.
+        let _ = self.output.rewind();
+        let _ = self.output.read_to_string(&mut text);
+        Err(LaunchError::plain(format!("{} failed", self.command))
+            .saying(&text)
+            .because(
+                "it needs the rights of its set-user-ID bit or its file capability, which \
+                 no_new_privs, a nosuid mount or the bounding set take away; with the bit it also \
+                 needs CAP_SYS_ADMIN in the bounding set",
+                "in the image: chmod u-s and setcap cap_setuid=ep newuidmap, cap_setgid=ep \
+                 newgidmap; Kubernetes: allowPrivilegeEscalation: true; or start as root with \
+                 DIND_ROOTLESS=1 and --cap-add SETUID --cap-add SETGID",
+            ))
+    }
+}

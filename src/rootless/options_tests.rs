@@ -1,0 +1,123 @@
+use super::*;
+
+fn variable(name: &str, value: &str) -> Result<Options, BadOption> {
+    let env = [(format!("{PREFIX}{name}"), value)].into_iter().collect();
+    Options::for_dockerd(&env)
+}
+
+#[test]
+fn the_defaults_are_the_dind_scripts_but_for_the_mtu() {
+    let options = Options::for_dockerd(&Environment::default()).unwrap();
+    assert_eq!(options.net, None, "slirp4netns where it is installed");
+    assert_eq!(options.mtu, None);
+    assert_eq!(options.ifname, "tap0");
+    assert_eq!(options.port_driver, PortDriver::Builtin);
+    assert_eq!(options.copy_up, [PathBuf::from("/etc"), "/run".into()]);
+    assert_eq!(options.propagation, Propagation::Private);
+    assert!(!options.host_loopback && !options.single_id);
+    assert!(options.warnings.is_empty());
+}
+
+#[test]
+fn every_variable_is_honoured() {
+    let net = |value| variable("NET", value).unwrap().net;
+    assert_eq!(net("slirp4netns"), Some(NetDriver::Slirp4netns));
+    assert_eq!(net("pasta"), Some(NetDriver::Pasta));
+    assert_eq!(net("none"), Some(NetDriver::None));
+    assert_eq!(net(""), None);
+    assert_eq!(variable("MTU", "1400").unwrap().mtu, Some(1400));
+    assert_eq!(variable("MTU", "0").unwrap().mtu, None);
+    let layer = variable("SLIRP4NETNS_SANDBOX", "false").unwrap().sandbox;
+    assert_eq!(layer, Layer::Off);
+    let layer = variable("SLIRP4NETNS_SECCOMP", "true").unwrap().seccomp;
+    assert_eq!(layer, Layer::On);
+    let loopback = |value| {
+        variable("DISABLE_HOST_LOOPBACK", value)
+            .unwrap()
+            .host_loopback
+    };
+    assert!(loopback("false") && !loopback("0") && !loopback("true"));
+    let dir = variable("STATE_DIR", "/run/x").unwrap().state_dir;
+    assert_eq!(dir, Some("/run/x".into()));
+    assert_eq!(
+        variable("PORT_DRIVER", "none").unwrap().port_driver,
+        PortDriver::None
+    );
+}
+
+#[test]
+fn flags_win_over_variables() {
+    let env = [
+        (format!("{PREFIX}MTU"), "1400"),
+        (format!("{PREFIX}NET"), "pasta"),
+        (
+            format!("{PREFIX}FLAGS"),
+            " --mtu=9000\t--disable-host-loopback=false --cidr 10.9.0.0/16 -p :80:80/tcp \n",
+        ),
+    ];
+    let options = Options::for_dockerd(&env.into_iter().collect()).unwrap();
+    assert_eq!(options.mtu, Some(9000));
+    assert_eq!(options.net, Some(NetDriver::Pasta));
+    assert!(options.host_loopback);
+    assert_eq!(options.cidr, "10.9.0.0/16".parse().ok());
+    let publish: Vec<_> = options.publish.iter().map(ToString::to_string).collect();
+    assert_eq!(publish, [":80:80/tcp"]);
+}
+
+#[test]
+fn what_has_a_substitute_is_substituted_with_a_warning() {
+    let options = variable("NET", "gvisor-tap-vsock").unwrap();
+    assert_eq!((options.net, options.warnings.len()), (None, 1));
+    let options = variable("PORT_DRIVER", "slirp4netns").unwrap();
+    assert_eq!(
+        (options.port_driver, options.warnings.len()),
+        (PortDriver::Builtin, 1)
+    );
+    let options = variable("DETACH_NETNS", "true").unwrap();
+    assert!(options.warnings[0].starts_with("detached network namespaces are not part"));
+    assert!(variable("DETACH_NETNS", "0").unwrap().warnings.is_empty());
+}
+
+#[test]
+fn what_cannot_be_honoured_is_refused_by_name() {
+    for (name, value) in [
+        ("NET", "vpnkit"),
+        ("NET", "lxc-user-nic"),
+        ("NET", "host"),
+        ("MTU", "70000"),
+        ("MTU", "big"),
+        ("PORT_DRIVER", "implicit"),
+        ("PORT_DRIVER", "socat"),
+        ("DETACH_NETNS", "yes"),
+        ("SLIRP4NETNS_SANDBOX", "maybe"),
+        ("STATE_DIR", "relative"),
+        ("FLAGS", "--cidr=10.0.2.1/24"),
+        ("FLAGS", "--cidr=10.0.2.0/30"),
+        ("FLAGS", "--ifname=a/b"),
+        ("FLAGS", "--propagation=rshared"),
+        ("FLAGS", "--copy-up=/tmp"),
+        ("FLAGS", "--vpnkit-binary=x"),
+        ("FLAGS", "--no-such-flag"),
+        ("FLAGS", "dockerd"),
+    ] {
+        let error = variable(name, value).expect_err(value);
+        assert!(
+            error.origin.contains(name) || error.origin.starts_with("--"),
+            "{error}"
+        );
+        assert_eq!(error.exit_code(), 78);
+        assert!(!error.why().is_empty() && !error.fix().is_empty());
+    }
+}
+
+#[test]
+fn the_persona_has_rootlesskits_own_defaults() {
+    let words = ["--net=slirp4netns", "--copy-up=/etc", "sh"].map(str::to_owned);
+    let (flags, rest) = Flags::parse(&words).unwrap();
+    let options = Options::for_persona(&flags).unwrap();
+    assert_eq!(rest, ["sh"]);
+    assert!(options.host_loopback);
+    assert_eq!(options.port_driver, PortDriver::None);
+    let options = Options::for_persona(&Flags::default()).unwrap();
+    assert_eq!(options.net, Some(NetDriver::Host));
+}

@@ -1,0 +1,402 @@
+//! P: makes the child, writes its maps, starts the network driver, and stands by it.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
+use std::time::Instant;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{DumpableBehavior, Pid, Signal, WaitOptions, WaitStatus};
+use serde::{Deserialize, Serialize};
+
+use super::channel::Channel;
+use super::child;
+use super::error::LaunchError;
+use super::keeper::Keeper;
+use super::plan::{RootlessPlan, has_network};
+use super::ports::bind::{self, Asker, BindService};
+use super::state::StateDir;
+use super::{maps, options};
+use crate::apply::listen::HeldSockets;
+use crate::cli::environment::Environment;
+use crate::supervise::machine::Outcome;
+use crate::sys::signal::OriginalMask;
+use crate::sys::spawn::ProcessGroup;
+use crate::sys::userns::{self, Namespaces, Side};
+
+/// What the parent tells the child.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Order {
+    /// Your ids are mapped, and this is your process id outside.
+    Mapped(u32),
+    /// Your network works.
+    Connected,
+    /// Kill the command.
+    Kill,
+    /// Start the command again, with the sockets that come along.
+    Again(Vec<String>),
+}
+
+/// What the child tells the parent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Report {
+    /// The device is there: the driver can take it.
+    Network,
+    /// The command runs.
+    Running(u32),
+    /// The command, which is dockerd, ended; the namespaces are still there.
+    Ended(Outcome),
+    /// It is over, or the command could not be started again.
+    Failed(LaunchError),
+}
+
+/// What the supervisor hears of the child.
+#[derive(Debug)]
+pub enum News {
+    /// The command runs again; its process id, as seen from here.
+    Running(u32),
+    /// The command ended.
+    Ended(Outcome),
+    /// It could not be started again.
+    NotStarted(LaunchError),
+}
+
+/// What is started inside.
+#[derive(Debug)]
+pub struct Job<'a> {
+    /// The executable, as it is found outside.
+    pub program: PathBuf,
+    /// Its words.
+    pub argv: Vec<OsString>,
+    /// Its environment.
+    pub env: Environment,
+    /// The signal mask that we were started with.
+    pub mask: OriginalMask,
+    /// Its process group.
+    pub group: ProcessGroup,
+    /// The API sockets, bound outside.
+    pub sockets: &'a mut HeldSockets,
+    /// The command's standard error, when it is not ours.
+    pub stderr: Option<BorrowedFd<'a>>,
+    /// Where we hear what the command says about its readiness.
+    pub notify: Option<PathBuf>,
+    /// Whether the command is dockerd, which wants more prepared than others, and may be started
+    /// again.
+    pub dockerd: bool,
+}
+
+/// The child and what stands beside it.
+#[derive(Debug)]
+pub struct Parent {
+    /// The child: signals for the command go to it, and its exit code is the command's.
+    pub child: Pid,
+    /// The command, as seen from here; 0 where it has its own process table.
+    pub command: u32,
+    state: StateDir,
+    keeper: Option<Keeper>,
+    service: Option<BindService>,
+    channel: Option<Channel>,
+}
+
+/// Makes everything up to the running command.
+///
+/// # Errors
+/// The step that failed, in either process. The child is gone then.
+pub fn launch(
+    plan: &RootlessPlan,
+    state: StateDir,
+    mut job: Job<'_>,
+) -> Result<Parent, LaunchError> {
+    let failed = |what: &'static str| move |error: io::Error| LaunchError::new(what, &error);
+    // The map helpers refuse a process whose /proc entries are not its user's, as after a change
+    // of ids, and for an executable with file capabilities or without read permission.
+    let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable);
+    let (ours, theirs) = Channel::pair().map_err(failed("could not make a socket pair"))?;
+    let (service, client) = bind::pair().map_err(failed("could not make a socket pair"))?;
+    let parent = rustix::process::getpid();
+    let made = userns::fork_into(namespaces(plan)).map_err(|error| {
+        LaunchError::new(
+            "could not make the user, mount and network namespaces",
+            &error,
+        )
+    })?;
+    let child = match made {
+        Side::Child => {
+            drop((ours, service));
+            let binds = Some(client);
+            userns::leave(child::run(plan, &state, &mut job, &theirs, binds, parent))
+        }
+        Side::Parent(child) => Guard(Some(child)),
+    };
+    drop((theirs, client));
+    let pid = child.pid();
+    let env = helper_environment(&job.env);
+    maps::write(pid, &plan.maps, &env, job.env.get("PATH"))?;
+    // The child has what it needs; from here on nobody who gets hold of its user may trace us.
+    userns::drop_capabilities().map_err(failed("could not give up capabilities"))?;
+    let number = pid.as_raw_nonzero().get().unsigned_abs();
+    ours.send(&Order::Mapped(number))
+        .map_err(failed("could not speak to the child"))?;
+
+    let mut keeper = None;
+    if has_network(&plan.net) {
+        expect(&ours, &service, pid, &Report::Network)?;
+        if let Some(program) = &plan.driver {
+            let mut started = Keeper::new(
+                plan.options.clone(),
+                plan.net.clone(),
+                program.clone(),
+                env,
+                number,
+                state.join("driver.pid"),
+            );
+            started.start()?;
+            keeper = Some(started);
+        }
+    }
+    state
+        .write("child_pid", &number.to_string())
+        .map_err(failed("could not write child_pid"))?;
+    ours.send(&Order::Connected)
+        .map_err(failed("could not speak to the child"))?;
+    let command = match report(&ours, &service, pid)? {
+        Report::Running(command) => command,
+        other => return Err(unexpected(&other)),
+    };
+    let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    Ok(Parent {
+        child: child.release(),
+        command,
+        state,
+        keeper,
+        service: Some(service),
+        channel: Some(ours),
+    })
+}
+
+fn namespaces(plan: &RootlessPlan) -> Namespaces {
+    let options::MoreNamespaces {
+        pid,
+        cgroup,
+        uts,
+        ipc,
+    } = plan.options.more;
+    let optional = [
+        (has_network(&plan.net), libc::CLONE_NEWNET),
+        (pid, libc::CLONE_NEWPID),
+        (cgroup, libc::CLONE_NEWCGROUP),
+        (uts, libc::CLONE_NEWUTS),
+        (ipc, libc::CLONE_NEWIPC),
+    ];
+    let wanted = optional.iter().filter(|(wanted, _)| *wanted);
+    let bits = wanted.fold(0, |bits, (_, bit)| bits | bit);
+    Namespaces(libc::CLONE_NEWUSER | libc::CLONE_NEWNS | bits)
+}
+
+/// What helper programs get: nothing that is meant for dockerd or for us.
+fn helper_environment(env: &Environment) -> Vec<OsString> {
+    let kept = [
+        "PATH",
+        "HOME",
+        "LANG",
+        "LC_ALL",
+        "TZ",
+        "XDG_RUNTIME_DIR",
+        "USER",
+    ];
+    env.clone()
+        .without(|name| !kept.iter().any(|kept| name == *kept))
+        .words()
+}
+
+/// A child that is killed unless it is released.
+struct Guard(Option<Pid>);
+
+impl Guard {
+    fn pid(&self) -> Pid {
+        self.0.unwrap_or(Pid::INIT)
+    }
+    fn release(mut self) -> Pid {
+        self.0.take().unwrap_or(Pid::INIT)
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some(pid) = self.0.take() {
+            let _ = rustix::process::kill_process(pid, Signal::KILL);
+            let _ = rustix::process::waitpid(Some(pid), WaitOptions::empty());
+        }
+    }
+}
+
+fn unexpected(report: &Report) -> LaunchError {
+    match report {
+        Report::Failed(error) => error.clone(),
+        Report::Network | Report::Running(_) | Report::Ended(_) => {
+            LaunchError::plain(format!("the child is out of step: {report:?}"))
+        }
+    }
+}
+
+/// Waits for the child's next word, and binds what its port driver asks for meanwhile.
+fn report(channel: &Channel, service: &BindService, child: Pid) -> Result<Report, LaunchError> {
+    loop {
+        let fds = [channel.as_fd(), service.as_fd()];
+        let mut fds = fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+        let _ = poll(&mut fds, None);
+        let [word, question] = fds.map(|fd| !fd.revents().is_empty());
+        if question {
+            // What the port driver does not hear, it tells.
+            let _ = service.answer();
+        }
+        if word {
+            return next_report(channel, child);
+        }
+    }
+}
+
+fn next_report(channel: &Channel, child: Pid) -> Result<Report, LaunchError> {
+    match channel.receive::<Report>() {
+        Ok(Some((report, _))) => Ok(report),
+        Ok(None) => {
+            let waited = rustix::process::waitpid(Some(child), WaitOptions::NOHANG);
+            let end = match waited {
+                Ok(Some((_, status))) => match status.terminating_signal() {
+                    Some(signal) => format!("it was killed by signal {signal}"),
+                    None => format!("exit code {}", status.exit_status().unwrap_or_default()),
+                },
+                _ => "it closed its socket".to_owned(),
+            };
+            Err(
+                LaunchError::plain("the child in the namespaces ended without a word")
+                    .saying(&end)
+                    .because(
+                        "something killed it: a memory limit, or somebody",
+                        "look at dmesg on the node",
+                    ),
+            )
+        }
+        Err(error) => Err(LaunchError::new("could not hear the child", &error)),
+    }
+}
+
+fn expect(
+    channel: &Channel,
+    service: &BindService,
+    child: Pid,
+    wanted: &Report,
+) -> Result<(), LaunchError> {
+    let report = report(channel, service, child)?;
+    if report == *wanted {
+        Ok(())
+    } else {
+        Err(unexpected(&report))
+    }
+}
+
+impl Parent {
+    /// Descriptors that [`Parent::work`] wants to be polled for.
+    #[must_use]
+    pub fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        let channel = self.channel.iter().map(AsFd::as_fd);
+        channel
+            .chain(self.service.iter().map(AsFd::as_fd))
+            .collect()
+    }
+
+    /// What the child said since the last call.
+    pub fn news(&mut self) -> Vec<News> {
+        let mut news = Vec::new();
+        while let Some(channel) = &self.channel {
+            match channel.look::<Report>() {
+                Ok(Some((Report::Running(pid), _))) => {
+                    self.command = pid;
+                    news.push(News::Running(pid));
+                }
+                Ok(Some((Report::Ended(outcome), _))) => news.push(News::Ended(outcome)),
+                Ok(Some((Report::Failed(error), _))) => news.push(News::NotStarted(error)),
+                Ok(Some((Report::Network, _))) => tracing::error!("the child is out of step"),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                // It is gone: its end is reaped.
+                Ok(None) => self.channel = None,
+                Err(error) => {
+                    tracing::error!("could not hear the child: {error}");
+                    self.channel = None;
+                }
+            }
+        }
+        news
+    }
+
+    /// Has the command started again.
+    ///
+    /// # Errors
+    /// The child is gone, and the namespaces with it.
+    pub fn start_again(&self, sockets: &HeldSockets) -> Result<(), LaunchError> {
+        let order = Order::Again(sockets.names().to_vec());
+        let sent = match &self.channel {
+            Some(channel) => channel.send_with(&order, &sockets.sockets()),
+            None => Err(io::ErrorKind::NotConnected.into()),
+        };
+        sent.map_err(|error| {
+            LaunchError::new("could not start dockerd again", &error).because(
+                "the process that held its namespaces is gone",
+                "start the container again",
+            )
+        })
+    }
+
+    /// Kills the command; its end is told as any other.
+    pub fn kill(&self) {
+        let sent = self
+            .channel
+            .as_ref()
+            .map(|channel| channel.send(&Order::Kill));
+        if !matches!(sent, Some(Ok(()))) {
+            let _ = rustix::process::kill_process(self.child, Signal::KILL);
+        }
+    }
+
+    /// Lets the network driver end without starting it again.
+    pub fn let_go(&mut self) {
+        if let Some(mut keeper) = self.keeper.take() {
+            keeper.stop();
+        }
+    }
+
+    /// When [`Parent::work`] wants to be called at the latest.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.keeper.as_ref().and_then(Keeper::deadline)
+    }
+
+    /// Does what is due.
+    pub fn work(&mut self) {
+        // The child keeps its end as long as it lives: nobody else can be gone.
+        let gone = |service: &BindService| !matches!(service.answer(), Ok(Asker::There));
+        if self.service.as_ref().is_some_and(gone) {
+            self.service = None;
+        }
+        if let Some(keeper) = &mut self.keeper {
+            keeper.work();
+        }
+    }
+
+    /// To be told of every child that was reaped.
+    pub fn reaped(&mut self, pid: Pid, status: WaitStatus) {
+        if pid == self.child {
+            // Its namespace is gone: the driver ends, and is not to come back.
+            self.stop();
+        } else if let Some(keeper) = &mut self.keeper {
+            keeper.reaped(pid, status);
+        }
+    }
+
+    /// Ends what stands beside the child, and clears the state directory.
+    pub fn stop(&mut self) {
+        self.let_go();
+        self.state.clear();
+    }
+}

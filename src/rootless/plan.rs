@@ -1,0 +1,209 @@
+//! What will be done for a rootless dockerd: the decisions of this module in one value. Pure.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::facts::RootlessFacts;
+use super::idmap::{self, MapPlan, Writer};
+use super::netplan::{self, NetPlan};
+use super::options::{NetDriver, Options, PortDriver};
+use super::places::{self, Places};
+use super::ports::api::info::ChildSide;
+use super::ports::rules::Filter;
+use super::ports::spec::PortSpec;
+use super::preflight;
+use super::refusal::RootlessRefusal;
+use crate::cli::config::Config;
+use crate::cli::environment::Environment;
+use crate::host::daemon_json::DaemonFile;
+use crate::host::uplink::UplinkFacts;
+use crate::plan::dockerd::AddedFlag;
+
+/// Everything that the launcher needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RootlessPlan {
+    /// The user's wishes.
+    pub options: Options,
+    /// The id maps.
+    pub maps: MapPlan,
+    /// The network.
+    pub net: NetPlan,
+    /// The program of the network driver.
+    pub driver: Option<PathBuf>,
+    /// The state directory.
+    pub state: PathBuf,
+    /// Ports that are published from the start.
+    pub publish: Vec<PortSpec>,
+    /// Unix sockets, and the groups that they get inside.
+    pub socket_groups: Vec<(PathBuf, u32)>,
+    /// Where dockerd is to map ports to; nothing without a port driver of ours.
+    pub child_side: Option<ChildSide>,
+    /// Whether no overlay can be mounted on the data root.
+    pub copies_layers: bool,
+    /// The packet filter that keeps client addresses; nothing where they are not kept.
+    pub source_filter: Option<Filter>,
+    /// Our ids outside.
+    pub ids: (u32, u32),
+    /// Our host name, for /etc/hosts inside.
+    pub host: String,
+    /// Every certain failure ahead, worst first.
+    pub refusals: Vec<RootlessRefusal>,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+}
+
+/// Decides.
+///
+/// # Errors
+/// There is nothing to plan with: no ids, or no network driver. Every other failure ahead is in
+/// [`RootlessPlan::refusals`].
+pub fn plan(
+    options: Options,
+    places: &Places,
+    facts: &RootlessFacts,
+    uplink: &UplinkFacts,
+) -> Result<RootlessPlan, RootlessRefusal> {
+    let maps = idmap::plan(&facts.ids, options.single_id)
+        .map_err(|none| RootlessRefusal::no_map(none, facts))?;
+    let has = |driver| facts.driver(driver).is_some();
+    let net = netplan::plan(&options, uplink, has).map_err(|none| RootlessRefusal::NoDriver {
+        wanted: none.wanted,
+    })?;
+    let mut warnings = options.warnings.clone();
+    warnings.extend(places.notes.iter().cloned());
+    warnings.extend(maps.notes.iter().cloned());
+    warnings.extend(net.notes.iter().cloned());
+    let driver = facts.driver(net.driver).cloned();
+    let child_side = child_side(&options, &net, facts);
+    let source_filter = facts
+        .filter
+        .filter(|_| child_side.is_some() && options.source_address && net.tap.is_some());
+    let state = options.state_dir.clone();
+    Ok(RootlessPlan {
+        state: state.unwrap_or_else(|| places::default_state(&places.runtime)),
+        ids: (facts.ids.uid, facts.ids.gid),
+        host: facts.host.clone(),
+        publish: options.publish.clone(),
+        socket_groups: Vec::new(),
+        child_side,
+        source_filter,
+        copies_layers: facts.data_on_overlay && !facts.fuse_overlayfs,
+        refusals: preflight::refusals(facts, &maps),
+        options,
+        maps,
+        net,
+        driver,
+        warnings,
+    })
+}
+
+/// On the tap device's address dockerd's own rule takes connections to the container; IPv6 can be
+/// published by itself only on loopback.
+fn child_side(options: &Options, net: &NetPlan, facts: &RootlessFacts) -> Option<ChildSide> {
+    if net.port_driver != PortDriver::Builtin {
+        return None;
+    }
+    Some(match options.child_side {
+        _ if net.tap.is_none() => ChildSide::Loopback,
+        Some(side) => side,
+        None if facts.global_ipv6 => ChildSide::Loopback,
+        None => ChildSide::Tap,
+    })
+}
+
+impl RootlessPlan {
+    /// The storage driver that works where no overlay does. dockerd 28 would take fuse-overlayfs
+    /// without its device, 29 overlayfs, and both would fail with the first container.
+    #[must_use]
+    pub fn storage_flag(
+        &self,
+        config: &Config,
+        file: &DaemonFile,
+        engine: Option<u32>,
+    ) -> Option<AddedFlag> {
+        let chosen = config.daemon.has("storage-driver")
+            || config.env.non_empty("DOCKER_DRIVER").is_some()
+            || file.get("storage-driver").is_some();
+        (self.copies_layers && !chosen).then(|| AddedFlag {
+            name: "storage-driver",
+            value: match engine {
+                Some(29..) => "native".to_owned(),
+                _ => "vfs".to_owned(),
+            },
+            why: "the data root is on an overlay file system, and there is no /dev/fuse".to_owned(),
+        })
+    }
+
+    /// dockerd's environment: what it and its users expect to find of rootlesskit.
+    #[must_use]
+    pub fn environment(&self, env: Environment) -> Environment {
+        let (uid, gid) = self.ids;
+        env.with("ROOTLESSKIT_STATE_DIR", self.state.as_os_str())
+            .with("ROOTLESSKIT_PARENT_EUID", uid.to_string())
+            .with("ROOTLESSKIT_PARENT_EGID", gid.to_string())
+            .without(|name| name == "DIND_ROOTLESS" || name == "DIND_ROOTLESS_USER")
+    }
+}
+
+impl fmt::Display for RootlessPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let by = match self.maps.writer {
+            Writer::Direct => "written by us",
+            Writer::Helpers => "written by newuidmap and newgidmap",
+            Writer::Single => "a single id",
+        };
+        let words = MapPlan::words(&self.maps.uids).join(" ");
+        writeln!(f, "   ids    {words} ({by})")?;
+        match &self.net.tap {
+            Some(tap) => writeln!(
+                f,
+                "   net    {} on {}, {}/{}, mtu {}",
+                self.net.driver.name(),
+                tap.name,
+                tap.address(),
+                tap.network.length(),
+                tap.mtu
+            )?,
+            None => writeln!(f, "   net    {}", self.net.driver.name())?,
+        }
+        let ports = match self.child_side {
+            Some(ChildSide::Tap) => "relayed to the tap device's address",
+            Some(ChildSide::Loopback) => "relayed to loopback",
+            None => "not relayed by us",
+        };
+        let source = match self.source_filter {
+            Some(Filter::Nft) => ", with client addresses (nft)",
+            Some(Filter::Iptables) => ", with client addresses (iptables)",
+            None => "",
+        };
+        writeln!(f, "   ports  {ports}{source}")?;
+        writeln!(f, "   state  {}", self.state.display())
+    }
+}
+
+impl Serialize for RootlessPlan {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct View<'a> {
+            maps: &'a MapPlan,
+            net: &'a NetPlan,
+            state: &'a PathBuf,
+            warnings: &'a [String],
+        }
+        View {
+            maps: &self.maps,
+            net: &self.net,
+            state: &self.state,
+            warnings: &self.warnings,
+        }
+        .serialize(serializer)
+    }
+}
+
+/// Whether a network namespace is made.
+#[must_use]
+pub fn has_network(net: &NetPlan) -> bool {
+    net.driver != NetDriver::Host
+}

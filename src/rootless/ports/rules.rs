@@ -1,0 +1,127 @@
+//! What the child network namespace needs so that answers find transparent sockets: data for the
+//! launcher, which applies it before the relay starts.
+//!
+//! A connection that leaves with an address that is not local gets a connection mark; its answers,
+//! from a container or over loopback, get a packet mark when they come in, and marked packets are
+//! taken for local whatever their address (a routing table of its own). `tcp_fwmark_accept` hands
+//! the mark on to sockets that docker-proxy accepts.
+
+/// The mark, and the number of the routing table: those of rootlesskit.
+const MARK: &str = "100";
+
+/// One step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rule {
+    /// Runs a program. When it fails, source addresses cannot be kept.
+    Run(Vec<&'static str>),
+    /// Runs a program that may fail: the namespace may be without IPv6.
+    RunV6(Vec<&'static str>),
+    /// Writes a value below `/proc/sys`.
+    Sysctl {
+        /// The path.
+        path: &'static str,
+        /// The value.
+        value: &'static str,
+    },
+}
+
+/// Which program changes the packet filter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Filter {
+    /// `iptables` and `ip6tables`.
+    Iptables,
+    /// `nft`.
+    Nft,
+}
+
+/// Every step, in order. Not to be applied twice: it belongs into a fresh namespace.
+#[must_use]
+pub fn rules(filter: Filter) -> Vec<Rule> {
+    let mut rules = vec![Rule::Sysctl {
+        path: "/proc/sys/net/ipv4/tcp_fwmark_accept",
+        value: "1",
+    }];
+    for family in ["-4", "-6"] {
+        let run = if family == "-4" {
+            Rule::Run
+        } else {
+            Rule::RunV6
+        };
+        rules.push(run(vec![
+            "ip", family, "route", "add", "local", "default", "dev", "lo", "table", MARK,
+        ]));
+        rules.push(run(vec![
+            "ip", family, "rule", "add", "fwmark", MARK, "lookup", MARK, "priority", MARK,
+        ]));
+    }
+    match filter {
+        Filter::Nft => rules.push(Rule::Run(vec!["nft", NFT])),
+        Filter::Iptables => {
+            rules.extend(iptables("iptables").map(Rule::Run));
+            rules.extend(iptables("ip6tables").map(Rule::RunV6));
+        }
+    }
+    rules
+}
+
+/// One table for both families. `fib saddr type` is what iptables calls `addrtype`.
+const NFT: &str = "\
+add table inet dind-source
+add chain inet dind-source output { type filter hook output priority mangle; }
+add chain inet dind-source prerouting { type filter hook prerouting priority mangle; }
+add rule inet dind-source output meta l4proto tcp fib saddr type != local ct mark set 100
+add rule inet dind-source prerouting meta l4proto tcp ct mark 100 meta mark set 100
+";
+
+fn iptables(program: &'static str) -> [Vec<&'static str>; 2] {
+    let append = |rest: &[&'static str]| {
+        let mut command = vec![program, "-w", "-t", "mangle", "-A"];
+        command.extend(rest);
+        command
+    };
+    [
+        append(&[
+            "OUTPUT",
+            "-p",
+            "tcp",
+            "-m",
+            "addrtype",
+            "!",
+            "--src-type",
+            "LOCAL",
+            "-j",
+            "CONNMARK",
+            "--set-mark",
+            MARK,
+        ]),
+        append(&[
+            "PREROUTING",
+            "-p",
+            "tcp",
+            "-m",
+            "connmark",
+            "--mark",
+            MARK,
+            "-j",
+            "MARK",
+            "--set-mark",
+            MARK,
+        ]),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_filter_marks_what_leaves_and_what_comes_in() {
+        for filter in [Filter::Nft, Filter::Iptables] {
+            let text = format!("{:?}", rules(filter));
+            for word in ["output", "prerouting", "tcp_fwmark_accept", "100"] {
+                assert!(text.to_lowercase().contains(word), "{filter:?}: {word}");
+            }
+        }
+    }
+}

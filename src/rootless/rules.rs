@@ -1,0 +1,45 @@
+//! Applies what keeps the source addresses of published ports ([`super::ports::rules`]).
+#![expect(
+    clippy::disallowed_methods,
+    reason = "effects of the launch live in rootless/"
+)]
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use super::ports::SourceAddresses;
+use super::ports::rules::{Filter, Rule, rules};
+use crate::cli::environment::Environment;
+use crate::sys::spawn::find_program;
+
+/// Applies the rules in this fresh network namespace. What fails costs the addresses and one
+/// warning: the first connection would be slow otherwise.
+pub(super) fn apply(filter: Filter, env: &Environment) -> SourceAddresses {
+    for rule in rules(filter) {
+        let (done, text) = match &rule {
+            Rule::Run(words) | Rule::RunV6(words) => (run(words, env), words.join(" ")),
+            Rule::Sysctl { path, value } => {
+                (std::fs::write(path, value).is_ok(), (*path).to_owned())
+            }
+        };
+        if done || matches!(rule, Rule::RunV6(_)) {
+            continue;
+        }
+        tracing::warn!(
+            "inner services will not see the addresses of their clients: {text} did not work"
+        );
+        return SourceAddresses::Hidden;
+    }
+    SourceAddresses::Kept
+}
+
+fn run(words: &[&str], env: &Environment) -> bool {
+    let Some(program) = words
+        .first()
+        .and_then(|name| find_program(name.as_ref(), env.get("PATH")))
+    else {
+        return false;
+    };
+    let argv: Vec<OsString> = words.iter().map(OsString::from).collect();
+    super::ask(Path::new(&program), &argv, &env.words()).is_some()
+}

@@ -1,0 +1,232 @@
+//! Network devices of this network namespace: loopback, and a tap device that outlives whoever
+//! serves it. By ioctl: neither `ip` nor netlink is needed.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+
+/// Which step of making a device failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{step}")]
+pub struct DeviceError {
+    /// The call.
+    pub step: &'static str,
+    /// What the kernel said.
+    pub source: io::Error,
+}
+
+fn failed(step: &'static str) -> impl FnOnce(io::Error) -> DeviceError {
+    move |source| DeviceError { step, source }
+}
+
+/// `struct ifreq` with one kind of content; the union of the kernel is 24 bytes long.
+#[repr(C)]
+struct Request<T> {
+    name: [u8; libc::IFNAMSIZ],
+    content: T,
+    rest: [u8; 24],
+}
+
+impl<T> Request<T> {
+    fn new(name: &str, content: T) -> Self {
+        let mut request = Self {
+            name: [0; libc::IFNAMSIZ],
+            content,
+            rest: [0; 24],
+        };
+        // The last byte stays 0.
+        for (place, byte) in request
+            .name
+            .iter_mut()
+            .zip(name.bytes())
+            .take(libc::IFNAMSIZ - 1)
+        {
+            *place = byte;
+        }
+        request
+    }
+}
+
+/// `TUNSETIFF` of linux/if_tun.h, whose type in the C libraries differs.
+const TUNSETIFF: u32 = 0x4004_54ca;
+
+/// One ioctl on a structure that the kernel reads, and may write. By number, since the C libraries
+/// do not agree about the type of the request.
+///
+/// # Safety
+/// `T` must be at least as large as the structure of `request`, and valid for any bits that the
+/// kernel writes to it.
+unsafe fn ioctl<T>(fd: impl AsFd, request: libc::c_ulong, argument: &mut T) -> io::Result<()> {
+    let fd = fd.as_fd().as_raw_fd();
+    // SAFETY: the descriptor is open, and the caller promises that the argument fits.
+    match unsafe { libc::syscall(libc::SYS_ioctl, fd, request, std::ptr::from_mut(argument)) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
+fn control(family: AddressFamily) -> Result<OwnedFd, DeviceError> {
+    rustix::net::socket_with(family, SocketType::DGRAM, SocketFlags::CLOEXEC, None)
+        .map_err(|e| failed("socket")(e.into()))
+}
+
+/// Makes a tap device that stays when its descriptor is closed.
+///
+/// # Errors
+/// The step and what the kernel said: `ENOENT`, `ENODEV`, `EPERM` of /dev/net/tun have different
+/// remedies.
+pub fn make(name: &str) -> Result<(), DeviceError> {
+    let tun = rustix::fs::open(
+        "/dev/net/tun",
+        OFlags::RDWR | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .map_err(|e| failed("open /dev/net/tun")(e.into()))?;
+    let flags = i16::try_from(libc::IFF_TAP | libc::IFF_NO_PI).unwrap_or_default();
+    let mut request = Request::new(name, flags);
+    // SAFETY: TUNSETIFF takes a struct ifreq, which `Request` is no shorter than.
+    unsafe { ioctl(&tun, libc::c_ulong::from(TUNSETIFF), &mut request) }
+        .map_err(failed("ioctl TUNSETIFF on /dev/net/tun"))?;
+    // The kernel takes this argument by value: any but zero means yes.
+    let tun = tun.as_fd().as_raw_fd();
+    let on: libc::c_ulong = 1;
+    // SAFETY: the descriptor is open and the argument is a number.
+    match unsafe { libc::ioctl(tun, libc::TUNSETPERSIST, on) } {
+        -1 => Err(failed("ioctl TUNSETPERSIST")(io::Error::last_os_error())),
+        _ => Ok(()),
+    }
+}
+
+/// An IPv4 `sockaddr` as ioctls take it.
+fn ipv4(address: Ipv4Addr) -> libc::sockaddr_in {
+    // SAFETY: a structure of numbers, for which zero is valid.
+    let mut socket: libc::sockaddr_in = unsafe { MaybeUninit::zeroed().assume_init() };
+    socket.sin_family = u16::try_from(libc::AF_INET).unwrap_or_default();
+    socket.sin_addr.s_addr = u32::from(address).to_be();
+    socket
+}
+
+/// The same as the plain `sockaddr` of routes.
+fn plain(address: Ipv4Addr) -> libc::sockaddr {
+    // SAFETY: both are 16 bytes of numbers; every sockaddr_in is a sockaddr.
+    unsafe { std::mem::transmute::<libc::sockaddr_in, libc::sockaddr>(ipv4(address)) }
+}
+
+/// Brings a device up.
+///
+/// # Errors
+/// The step and what the kernel said.
+pub fn up(name: &str) -> Result<(), DeviceError> {
+    let socket = control(AddressFamily::INET)?;
+    let mut request = Request::new(name, 0i16);
+    // SAFETY: both calls take a struct ifreq, which `Request` is no shorter than.
+    unsafe { ioctl(&socket, libc::SIOCGIFFLAGS, &mut request) }
+        .map_err(failed("ioctl SIOCGIFFLAGS"))?;
+    request.content |= i16::try_from(libc::IFF_UP).unwrap_or_default();
+    // SAFETY: as above.
+    unsafe { ioctl(&socket, libc::SIOCSIFFLAGS, &mut request) }
+        .map_err(failed("ioctl SIOCSIFFLAGS"))
+}
+
+/// Sets MTU, address and network mask, brings the device up, and makes it the default route.
+///
+/// # Errors
+/// The step and what the kernel said.
+pub fn configure(
+    name: &str,
+    mtu: u32,
+    address: Ipv4Addr,
+    length: u32,
+    gateway: Ipv4Addr,
+) -> Result<(), DeviceError> {
+    let socket = control(AddressFamily::INET)?;
+    let mtu = i32::try_from(mtu).unwrap_or(i32::MAX);
+    let mask = u32::MAX.checked_shl(32 - length.min(32)).unwrap_or(0);
+    // SAFETY: SIOCSIFMTU takes a struct ifreq, which `Request` is no shorter than.
+    unsafe { ioctl(&socket, libc::SIOCSIFMTU, &mut Request::new(name, mtu)) }
+        .map_err(failed("ioctl SIOCSIFMTU"))?;
+    // SAFETY: as above, with an address.
+    unsafe {
+        ioctl(
+            &socket,
+            libc::SIOCSIFADDR,
+            &mut Request::new(name, ipv4(address)),
+        )
+    }
+    .map_err(failed("ioctl SIOCSIFADDR"))?;
+    let mask = ipv4(Ipv4Addr::from(mask));
+    // SAFETY: as above, with a mask.
+    unsafe { ioctl(&socket, libc::SIOCSIFNETMASK, &mut Request::new(name, mask)) }
+        .map_err(failed("ioctl SIOCSIFNETMASK"))?;
+    up(name)?;
+    // SAFETY: a structure of numbers and one pointer, for which zero is valid.
+    let mut route: libc::rtentry = unsafe { MaybeUninit::zeroed().assume_init() };
+    route.rt_dst = plain(Ipv4Addr::UNSPECIFIED);
+    route.rt_genmask = plain(Ipv4Addr::UNSPECIFIED);
+    route.rt_gateway = plain(gateway);
+    route.rt_flags = libc::RTF_UP | libc::RTF_GATEWAY;
+    // SAFETY: SIOCADDRT takes a struct rtentry; its device pointer is null, which means any.
+    unsafe { ioctl(&socket, libc::SIOCADDRT, &mut route) }.map_err(failed("ioctl SIOCADDRT"))
+}
+
+/// `struct in6_ifreq` of linux/ipv6.h.
+#[repr(C)]
+struct Request6 {
+    address: [u8; 16],
+    length: u32,
+    index: i32,
+}
+
+/// `struct in6_rtmsg` of linux/ipv6_route.h.
+#[repr(C)]
+#[derive(Default)]
+struct Route6 {
+    destination: [u8; 16],
+    source: [u8; 16],
+    gateway: [u8; 16],
+    kind: u32,
+    destination_length: u16,
+    source_length: u16,
+    metric: u32,
+    info: libc::c_ulong,
+    flags: u32,
+    index: i32,
+}
+
+/// Adds an IPv6 address and makes the device the default route for IPv6.
+///
+/// # Errors
+/// The step and what the kernel said.
+pub fn configure6(
+    name: &str,
+    address: Ipv6Addr,
+    length: u32,
+    gateway: Ipv6Addr,
+) -> Result<(), DeviceError> {
+    let socket = control(AddressFamily::INET6)?;
+    let index = rustix::net::netdevice::name_to_index(&socket, name)
+        .map_err(|e| failed("ioctl SIOCGIFINDEX")(e.into()))?;
+    let index = i32::try_from(index).unwrap_or_default();
+    let mut request = Request6 {
+        address: address.octets(),
+        length,
+        index,
+    };
+    // SAFETY: for an IPv6 socket the call takes a struct in6_ifreq.
+    unsafe { ioctl(&socket, libc::SIOCSIFADDR, &mut request) }
+        .map_err(failed("ioctl SIOCSIFADDR for IPv6"))?;
+    let mut route = Route6 {
+        gateway: gateway.octets(),
+        metric: 1,
+        flags: u32::from(libc::RTF_UP | libc::RTF_GATEWAY),
+        index,
+        ..Route6::default()
+    };
+    // SAFETY: for an IPv6 socket the call takes a struct in6_rtmsg.
+    unsafe { ioctl(&socket, libc::SIOCADDRT, &mut route) }
+        .map_err(failed("ioctl SIOCADDRT for IPv6"))
+}
