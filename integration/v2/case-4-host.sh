@@ -26,7 +26,8 @@ apparmor_is_used_where_its_profile_can_be_had() {
     # shellcheck disable=SC2016
     printf '#!/bin/sh\nexec /host/lib64/ld-linux-x86-64.so.2 --library-path /host/lib/x86_64-linux-gnu /host/sbin/apparmor_parser "$@"\n' >/tmp/parser
     chmod 0755 /tmp/parser
-    id=$(image=$bookworm dind --volume /usr:/host:ro --volume /tmp/parser:/usr/sbin/apparmor_parser:ro --volume /etc/apparmor.d:/etc/apparmor.d:ro)
+    : >/tmp/parser.conf # 20.10 takes a warning about a missing one for the version
+    id=$(image=$bookworm dind --volume /usr:/host:ro --volume /tmp/parser:/usr/sbin/apparmor_parser:ro --volume /tmp/parser.conf:/etc/apparmor/parser.conf:ro --volume /etc/apparmor.d:/etc/apparmor.d:ro)
     equal "$(docker exec "$id" docker run --rm nested cat /proc/self/attr/current)" "docker-default (enforce)" "label with 20.10 and a parser"
 }
 
