@@ -136,8 +136,8 @@ pub fn launch(
     // The child has what it needs; from here on nobody who gets hold of its user may trace us.
     userns::drop_capabilities().map_err(failed("could not give up capabilities"))?;
     let number = pid.as_raw_nonzero().get().unsigned_abs();
-    ours.send(&Order::Mapped(number))
-        .map_err(failed("could not speak to the child"))?;
+    // A child that is gone has said why, which is heard next.
+    let _ = ours.send(&Order::Mapped(number));
 
     let mut keeper = None;
     if has_network(&plan.net) {
@@ -158,8 +158,7 @@ pub fn launch(
     state
         .write("child_pid", &number.to_string())
         .map_err(failed("could not write child_pid"))?;
-    ours.send(&Order::Connected)
-        .map_err(failed("could not speak to the child"))?;
+    let _ = ours.send(&Order::Connected);
     let command = match report(&ours, &service, pid)? {
         Report::Running(command) => command,
         other => return Err(unexpected(&other)),
