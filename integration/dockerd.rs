@@ -22,6 +22,8 @@ mod commands;
 mod early;
 #[path = "dockerd/left_overs.rs"]
 mod left_overs;
+#[path = "dockerd/limits.rs"]
+mod limits;
 #[path = "dockerd/netfilter.rs"]
 mod netfilter;
 #[path = "dockerd/network.rs"]

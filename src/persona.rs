@@ -15,6 +15,7 @@ use crate::explain::{self, Failure, exit};
 use crate::host::Facts;
 use crate::host::daemon_json::{self, DaemonFile};
 use crate::host::network::NetworkFacts;
+use crate::plan::cgroup::Maker;
 use crate::plan::host;
 use crate::rootless::enter;
 use crate::{apply, init, log, program, rootless};
@@ -164,12 +165,11 @@ fn set_up(words: &[OsString], caller: &Caller) -> Result<u8, Failure> {
         Caller::identity(),
     )?;
     let facts = Facts::of_container(&config);
-    let mut warnings = Vec::new();
-    let steps = host::set_up(&config, &facts, &mut warnings);
-    for warning in warnings {
+    let set_up = host::set_up(&config, Maker::Command, &facts);
+    for warning in &set_up.warnings {
         tracing::warn!("{warning}");
     }
-    apply::steps(&steps, &mut || Ok(()))?;
+    apply::steps(&set_up.steps, &mut || Ok(()))?;
     if words.is_empty() {
         log::stderr("ERROR: No command specified.\n");
         log::stderr("You probably want to run hack/make.sh, or maybe a shell?\n");

@@ -16,14 +16,18 @@ install_tools() {
     say "no engine answers that can run a privileged container: starting a private one"
     say "  Debian packages to install on this machine: ${missing[*]:-none}"
     say "  everything else goes into $cache and $run (lab clean removes it)"
-    [ ${#missing[@]} -ne 0 ] || return 0
-    command -v apt-get >/dev/null || die "there is no apt-get to install ${missing[*]} with" \
+    install_packages "${missing[@]}"
+}
+
+install_packages() { # PACKAGE...
+    [ $# -ne 0 ] || return 0
+    command -v apt-get >/dev/null || die "there is no apt-get to install $* with" \
         "install them, or start a Docker engine that can run a privileged container"
-    local install=(env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "${missing[@]}")
+    local install=(env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "$@")
     # The package lists may be missing or old: fetch them only then.
     "${install[@]}" >"$work/apt.log" 2>&1 ||
         { apt-get update >"$work/apt.log" 2>&1 && "${install[@]}" >>"$work/apt.log" 2>&1; } ||
-        { tail -n 20 "$work/apt.log" >&2 && die "could not install ${missing[*]}"; }
+        { tail -n 20 "$work/apt.log" >&2 && die "could not install $*"; }
 }
 
 # The engine's root is the base of the newest suite, unpacked.

@@ -7,14 +7,48 @@ use std::io;
 use std::path::Path;
 
 use super::ApplyError;
+use crate::host::cgroup::mount::FreshMount;
+use crate::sys::ns::{self, OldMount};
 
 /// Rounds of moving and enabling. Processes of `docker exec` and of probes are born into the
 /// root while we move; each is moved in the next round. 500 rounds of 10 ms are 5 s.
 const ROUNDS: u32 = 500;
+/// The first rounds come without a pause: most births are over by then.
+const EAGER: u32 = 3;
 const PAUSE: rustix::thread::Timespec = rustix::thread::Timespec {
     tv_sec: 0,
     tv_nsec: 10_000_000,
 };
+
+/// Makes our cgroup the root of a namespace of our own, and mounts the tree anew.
+///
+/// # Errors
+/// What the kernel says, although it had allowed it in a trial.
+pub fn enter_namespace(point: &Path, options: &FreshMount) -> Result<(), ApplyError> {
+    ns::own_cgroup_root(&options.at(point, OldMount::TakenAway)).map_err(|error| {
+        ApplyError::new(format!("{} for", error.call), point, error.source).because(
+            "the kernel allowed it in a trial and refuses it now",
+            "start the container with --cgroupns=private, or set DIND_CGROUP=skip",
+        )
+    })
+}
+
+/// Makes a cgroup where it is missing, and limits it.
+///
+/// # Errors
+/// What the kernel says; a controller that was not handed down has no file.
+pub fn limit(dir: &Path, file: &str, bytes: u64) -> Result<(), ApplyError> {
+    make(dir)?;
+    let path = dir.join(file);
+    fs::write(&path, bytes.to_string()).map_err(|e| ApplyError::new("write", &path, e))
+}
+
+fn make(dir: &Path) -> Result<(), ApplyError> {
+    match fs::create_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        other => other.map_err(|e| ApplyError::new("mkdir", dir, e)),
+    }
+}
 
 /// Moves every process of the root to the leaf and hands the controllers down, one by one: a
 /// controller that the kernel refuses for another reason does not cost the others.
@@ -22,26 +56,32 @@ const PAUSE: rustix::thread::Timespec = rustix::thread::Timespec {
 /// # Errors
 /// When processes that cannot be moved keep the root busy until the bound is reached.
 pub fn delegate(root: &Path, leaf: &Path, controllers: &[String]) -> Result<(), ApplyError> {
-    match fs::create_dir(leaf) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        other => other.map_err(|e| ApplyError::new("mkdir", leaf, e))?,
-    }
+    make(leaf)?;
     let mut wanted: Vec<&String> = controllers.iter().collect();
     for round in 0..ROUNDS {
-        if round > 0 {
+        if round > EAGER {
             let _ = rustix::thread::nanosleep(&PAUSE);
         }
-        let busy = move_processes(root, leaf)?;
+        let left = move_processes(root, leaf)?;
         wanted.retain(|name| !enabled_or_hopeless(root, name));
-        if wanted.is_empty() && busy.is_empty() {
+        if wanted.is_empty() && left.is_empty() {
             return Ok(());
         }
     }
-    let busy = processes(root).unwrap_or_default();
+    let left = processes(root).unwrap_or_default();
+    if wanted.is_empty() {
+        // Nothing had to be handed down: then nobody is hurt by a process that stays.
+        tracing::warn!(
+            "these processes stay in {}: {}",
+            root.display(),
+            describe(&left)
+        );
+        return Ok(());
+    }
     let control = root.join("cgroup.subtree_control");
     let error = io::Error::from_raw_os_error(libc::EBUSY);
     Err(ApplyError::new("enable controllers in", &control, error).because(
-        format!("after {ROUNDS} rounds the root cgroup still holds: {}", describe(&busy)),
+        format!("after {ROUNDS} rounds the root cgroup still holds: {}", describe(&left)),
         "process 0 is one outside our pid namespace (docker exec --pid=host, a sidecar): end it; \
          or set DIND_CGROUP=skip to run without limits for nested containers",
     ))
@@ -51,22 +91,48 @@ pub fn delegate(root: &Path, leaf: &Path, controllers: &[String]) -> Result<(), 
 fn move_processes(root: &Path, leaf: &Path) -> Result<Vec<u32>, ApplyError> {
     let target = leaf.join("cgroup.procs");
     let mut left = Vec::new();
-    for pid in
-        processes(root).map_err(|e| ApplyError::new("read", &root.join("cgroup.procs"), e))?
-    {
+    let source = root.join("cgroup.procs");
+    for pid in processes(root).map_err(|e| refused("read", &source, e))? {
         if pid == 0 {
             left.push(pid); // outside our pid namespace; writing "0" would move ourselves
             continue;
         }
         match fs::write(&target, pid.to_string()) {
-            // It ended meanwhile (ESRCH), or is a kernel thread or a zombie (EINVAL).
+            // ESRCH: it ended meanwhile.
             Ok(()) => {}
             Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
+            // EINVAL: a kernel thread, or one that is bound to its CPU's group.
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => left.push(pid),
-            Err(error) => return Err(ApplyError::new("move a process to", &target, error)),
+            Err(error) => return Err(refused("move a process to", &target, error)),
         }
     }
     Ok(left)
+}
+
+/// The errnos of a `cgroup.procs` by what they mean there.
+fn refused(operation: &str, procs: &Path, error: io::Error) -> ApplyError {
+    let kind = procs.with_file_name("cgroup.type");
+    let kind = fs::read_to_string(kind).unwrap_or_default();
+    let number = error.raw_os_error();
+    let refused = ApplyError::new(operation, procs, error);
+    match number {
+        Some(libc::EOPNOTSUPP) => refused.because(
+            format!(
+                "cgroup.type is \"{}\" there, and only a domain has processes",
+                kind.trim()
+            ),
+            "find what wrote \"threaded\" to our cgroup or above it; or set DIND_CGROUP=skip",
+        ),
+        Some(libc::EBUSY) => refused.because(
+            "the leaf itself hands controllers down, so it may not hold processes",
+            "remove the groups below it and its cgroup.subtree_control; or set DIND_CGROUP=skip",
+        ),
+        Some(libc::ENOENT) => refused.because(
+            "the process is outside our cgroup namespace (nsdelegate)",
+            "start the container with --cgroupns=private; or set DIND_CGROUP=skip",
+        ),
+        _ => refused,
+    }
 }
 
 fn processes(root: &Path) -> io::Result<Vec<u32>> {

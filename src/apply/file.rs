@@ -6,7 +6,11 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, FileType, Mode};
+use rustix::io::Errno;
+
 use super::ApplyError;
+use crate::host::devices::Device;
 
 /// Removes a file or a socket; one that is gone already is no error.
 ///
@@ -57,6 +61,25 @@ pub fn create_directory(path: &Path, mode: u32) -> Result<(), ApplyError> {
         .mode(mode)
         .create(path);
     made.map_err(|e| ApplyError::new("mkdir", path, e))
+}
+
+/// Makes a character device; one that is there already is left alone.
+///
+/// # Errors
+/// What `mknod(2)` says.
+pub fn make_device(device: &Device) -> Result<(), ApplyError> {
+    let path = Path::new(&device.path);
+    if let Some(parent) = path.parent() {
+        create_directory(parent, 0o755)?;
+    }
+    let mode = Mode::from_raw_mode(device.mode);
+    let number = rustix::fs::makedev(device.major, device.minor);
+    match rustix::fs::mknodat(CWD, path, FileType::CharacterDevice, mode, number) {
+        Err(Errno::EXIST) => return Ok(()),
+        other => other.map_err(|e| ApplyError::new("mknod", path, e.into()))?,
+    }
+    // mknod(2) obeys the umask.
+    rustix::fs::chmod(path, mode).map_err(|e| ApplyError::new("chmod", path, e.into()))
 }
 
 /// Makes a directory of links; links that are right stay, wrong ones are made anew.

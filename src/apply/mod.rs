@@ -8,6 +8,7 @@
 pub mod certificate;
 pub mod cgroup;
 pub mod file;
+pub mod limit;
 pub mod listen;
 pub mod lock;
 pub mod module;
@@ -190,6 +191,15 @@ fn carry_out(action: &Action, certificates: Certificates<'_>) -> Result<(), Fail
             leaf,
             controllers,
         } => Ok(cgroup::delegate(root, leaf, controllers)?),
+        Action::EnterCgroupNamespace { point, options } => {
+            Ok(cgroup::enter_namespace(point, options)?)
+        }
+        Action::LimitCgroup { dir, file, bytes } => Ok(cgroup::limit(dir, file, *bytes)?),
+        Action::MakeDevice { device } => Ok(file::make_device(device)?),
+        Action::MakeWritable { path } => Ok(mount::make_writable(path)?),
+        Action::OomScore { value } => Ok(limit::oom_score(*value)?),
+        Action::RaiseLimit { resource, limit } => Ok(limit::resource(*resource, *limit)?),
+        Action::NodeSetting { name, value } => Ok(limit::node_setting(name, *value)?),
         Action::LinkTools { dir, links } => Ok(file::link_all(dir, links)?),
         Action::LoadModules { names } => Ok(module::request(names)?),
         Action::WriteSetting { path, value } => Ok(module::write_setting(path, value)?),

@@ -7,6 +7,7 @@ use super::daemon_args::DaemonArgs;
 use super::environment::Environment;
 use super::lifetime::{self, Lifetime};
 use super::settings;
+use super::size;
 use crate::explain::{Explain, exit};
 
 /// How the daemon was asked for (S1–S5).
@@ -157,6 +158,10 @@ pub struct Config {
     pub preflight: Preflight,
     /// DIND_CGROUP.
     pub cgroup: Switch,
+    /// DIND_MEMORY_RESERVE, in bytes.
+    pub memory_reserve: Option<u64>,
+    /// DIND_SYSCTL.
+    pub sysctl: Switch,
     /// DIND_TMP.
     pub tmp: Switch,
     /// DIND_DNS.
@@ -284,6 +289,8 @@ impl Config {
                 &[("refuse", Preflight::Refuse), ("warn", Preflight::Warn)],
             )?,
             cgroup: switch(&env, "DIND_CGROUP")?,
+            memory_reserve: memory_reserve(&env)?,
+            sysctl: switch(&env, "DIND_SYSCTL")?,
             tmp: switch(&env, "DIND_TMP")?,
             dns: switch(&env, "DIND_DNS")?,
             mtu: switch(&env, "DIND_MTU")?,
@@ -407,6 +414,18 @@ fn socket_paths(env: &Environment) -> Result<Vec<PathBuf>, BadSetting> {
     }
 }
 
+fn memory_reserve(env: &Environment) -> Result<Option<u64>, BadSetting> {
+    const NAME: &str = "DIND_MEMORY_RESERVE";
+    let Some(value) = text(env, NAME) else {
+        return Ok(None);
+    };
+    match size::bytes(&value) {
+        Some(0) => Ok(None),
+        Some(bytes) => Ok(Some(bytes)),
+        None => Err(bad(NAME, value)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -440,6 +459,8 @@ mod tests {
             ("DIND_PREFLIGHT", "ignore"),
             ("DIND_CGROUP", "no"),
             ("DIND_TMP", "1"),
+            ("DIND_MEMORY_RESERVE", "some"),
+            ("DIND_SYSCTL", "yes"),
             ("DIND_FIREWALL", "nft"),
             ("DIND_STORAGE", "overlay2"),
             ("DIND_STOP_TIMEOUT", "soon"),

@@ -8,3 +8,4 @@ pub mod daemon_args;
 pub mod environment;
 pub mod lifetime;
 pub mod settings;
+pub mod size;

@@ -98,6 +98,22 @@ pub const SETTINGS: &[Setting] = &[
         official: false,
     },
     Setting {
+        name: "DIND_MEMORY_RESERVE",
+        values: "size: 64M, 1g, or bytes",
+        default: "none",
+        doc: "Nested containers together get this much less memory than this container has, so \
+              that one that eats too much does not take dockerd with it.",
+        official: false,
+    },
+    Setting {
+        name: "DIND_SYSCTL",
+        values: "auto, skip",
+        default: "auto",
+        doc: "auto: raise fs.inotify.max_user_instances and max_user_watches of the node where \
+              they are too low for nested clusters and we may; skip: never.",
+        official: false,
+    },
+    Setting {
         name: "DIND_TMP",
         values: "auto, skip",
         default: "auto",

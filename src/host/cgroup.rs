@@ -1,10 +1,23 @@
 //! The cgroup tree as this process sees it (`cgroups(7)`, kernel `cgroup-v2.rst`).
+//!
+//! The one question that matters: is the directory at [`ROOT`] ours, or does it show the tree of
+//! the host? It is answered by [`Seat`], from our path and from the mount's root; both are told
+//! relative to our cgroup namespace.
+
+pub mod legacy;
+pub mod mount;
+pub mod place;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::mountinfo::{self, Mount};
+use crate::sys::ns::{self, OldMount};
+use crate::sys::trial::{Ticket, Trials, Tried, UnshareFlags};
+use legacy::Hierarchy;
+use mount::{FreshMount, TreeMount};
 
 /// Where every engine and runtime looks.
 pub const ROOT: &str = "/sys/fs/cgroup";
@@ -26,6 +39,22 @@ pub enum CgroupMode {
     V2,
 }
 
+/// Where our cgroup is in the version 2 tree that [`ROOT`] shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Seat {
+    /// At the root of the machine's own tree: there is no container around us.
+    Machine,
+    /// At the root, and the root is a container's.
+    Root,
+    /// In [`LEAF`] below such a root: an earlier start put us there.
+    Leaf,
+    /// Deeper: the tree shows cgroups that are not ours. The path is relative to [`ROOT`].
+    Below(PathBuf),
+    /// Not in the tree that is mounted there, or nothing is mounted.
+    Hidden,
+}
+
 /// Facts about cgroups.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CgroupFacts {
@@ -33,58 +62,160 @@ pub struct CgroupFacts {
     pub mode: CgroupMode,
     /// Our path in the version 2 tree, relative to our cgroup namespace.
     pub own_path: Option<String>,
-    /// Whether the tree is mounted read-write.
-    pub writable: bool,
-    /// `cgroup.controllers` of the root.
+    /// Where that is in the mounted tree.
+    pub seat: Seat,
+    /// The version 2 mount at [`ROOT`].
+    pub mount: Option<TreeMount>,
+    /// The mount below it, where that is shared with peers.
+    #[serde(default)]
+    pub shared_below: Option<PathBuf>,
+    /// The group that is ours to divide: the root for [`Seat::Root`] and [`Seat::Leaf`], our own
+    /// group for [`Seat::Below`].
+    pub group: Option<Group>,
+    /// The same group as the root of a fresh mount in a cgroup namespace of its own; tried where
+    /// the mounted tree is not ours, or is read-only.
+    pub fresh: Option<Tried<Result<Group, String>>>,
+    /// Whether systemd manages the mounted tree.
+    pub systemd: bool,
+    /// The hierarchies of version 1.
+    pub legacy: Vec<Hierarchy>,
+}
+
+/// One cgroup of version 2.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// `cgroup.type`; the root of a machine has none.
+    pub kind: Option<String>,
+    /// `cgroup.controllers`.
     pub controllers: Vec<String>,
-    /// `cgroup.subtree_control` of the root.
+    /// `cgroup.subtree_control`.
     pub delegated: Vec<String>,
-    /// `cgroup.type` of the root; the real root of a machine has none.
-    pub root_type: Option<String>,
-    /// Processes in the root itself.
-    pub root_processes: Vec<u32>,
+    /// `cgroup.procs`: 0 is a process outside our pid namespace.
+    pub processes: Vec<u32>,
+    /// Whether we may make groups in it and move processes out of it.
+    pub writable: bool,
+    /// `memory.max`, where there is a limit.
+    pub memory_max: Option<u64>,
+    /// `memory.oom.group`: an OOM kill at this group's limit takes everything in it.
+    pub oom_group: bool,
+    /// `cpu.max`, where there is a limit.
+    pub cpu_max: Option<String>,
+    /// `pids.max`, where there is a limit.
+    pub pids_max: Option<u64>,
 }
 
 impl CgroupFacts {
     /// Reads the tree.
     #[must_use]
     pub fn read(mounts: &[Mount]) -> Self {
-        let root = Path::new(ROOT);
-        let mode = mode(mounts);
-        let read = |name: &str| {
-            let text = std::fs::read_to_string(root.join(name)).ok();
-            text.filter(|_| mode == CgroupMode::V2)
-        };
-        let words = |name: &str| {
-            let text = read(name).unwrap_or_default();
-            text.split_whitespace()
-                .map(str::to_owned)
-                .collect::<Vec<_>>()
-        };
         let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        let legacy = legacy::read(&own, mounts);
+        let mode = mode(mounts);
+        let own_path = own_path(&own);
+        let mount = mountinfo::at(mounts, Path::new(ROOT))
+            .filter(|mount| mount.fs_type == "cgroup2")
+            .map(TreeMount::of);
+        let root = mount.as_ref().map(|_| Group::read(Path::new(ROOT)));
+        let seat = seat(own_path.as_deref(), mount.as_ref(), root.as_ref());
+        let group = match &seat {
+            Seat::Machine | Seat::Hidden => None,
+            Seat::Root | Seat::Leaf => root,
+            Seat::Below(path) => Some(Group::read(&Path::new(ROOT).join(path))),
+        };
         Self {
             mode,
-            own_path: own_path(&own),
-            writable: mountinfo::at(mounts, root).is_some_and(|m| writable(&m.options)),
-            controllers: words("cgroup.controllers"),
-            delegated: words("cgroup.subtree_control"),
-            root_type: read("cgroup.type").map(|text| text.trim().to_owned()),
-            root_processes: words("cgroup.procs")
-                .iter()
-                .filter_map(|p| p.parse().ok())
-                .collect(),
+            own_path,
+            seat,
+            mount,
+            shared_below: mount::shared_below(mounts),
+            group,
+            fresh: None,
+            systemd: managed_by_systemd(),
+            legacy,
         }
     }
 
-    /// The leaf's directory.
+    /// Whether a fresh mount in a cgroup namespace of our own would help.
     #[must_use]
-    pub fn leaf() -> PathBuf {
-        Path::new(ROOT).join(LEAF)
+    pub fn needs_fresh_mount(&self) -> bool {
+        let alone = self.legacy.is_empty() && self.own_path.is_some();
+        match (&self.mode, &self.seat) {
+            (CgroupMode::V2, Seat::Below(_) | Seat::Hidden) => true,
+            (CgroupMode::V2, Seat::Root) => self.group.as_ref().is_some_and(|g| !g.writable),
+            (CgroupMode::None, _) => alone,
+            _ => false,
+        }
+    }
+
+    /// Tries it: unshare, mount, look. Everything ends with the child.
+    #[must_use = "the answer is taken with it"]
+    pub fn try_fresh_mount(&self, trials: &mut Trials) -> Ticket<Result<Group, String>> {
+        let options = FreshMount::of(self);
+        trials.start(
+            "cgroup namespace",
+            UnshareFlags::NEWNS,
+            Duration::from_secs(2),
+            move || {
+                ns::own_cgroup_root(&options.at(Path::new(ROOT), OldMount::Covered))
+                    .map_err(|error| error.to_string())?;
+                let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+                let group = Group::read(Path::new(ROOT));
+                if own_path(&own).as_deref() != Some("/")
+                    || !group.processes.contains(&std::process::id())
+                {
+                    return Err("the fresh mount does not show our cgroup".into());
+                }
+                if !group.writable {
+                    return Err("the fresh mount is not writable".into());
+                }
+                Ok(group.without(std::process::id()))
+            },
+        )
     }
 }
 
-fn writable(options: &str) -> bool {
-    options.split(',').any(|option| option == "rw")
+impl Group {
+    /// Reads a cgroup's files; those that are missing are empty.
+    #[must_use]
+    pub fn read(dir: &Path) -> Self {
+        let text = |name: &str| std::fs::read_to_string(dir.join(name)).ok();
+        let words = |name: &str| -> Vec<String> {
+            let text = text(name).unwrap_or_default();
+            text.split_whitespace().map(str::to_owned).collect()
+        };
+        let limit = |name: &str| text(name)?.trim().parse().ok();
+        let writable = |path: &Path| rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok();
+        Self {
+            kind: text("cgroup.type").map(|text| text.trim().to_owned()),
+            controllers: words("cgroup.controllers"),
+            delegated: words("cgroup.subtree_control"),
+            processes: words("cgroup.procs")
+                .iter()
+                .filter_map(|pid| pid.parse().ok())
+                .collect(),
+            writable: writable(dir)
+                && ["cgroup.procs", "cgroup.subtree_control"]
+                    .iter()
+                    .all(|name| writable(&dir.join(name))),
+            memory_max: limit("memory.max"),
+            oom_group: text("memory.oom.group").is_some_and(|text| text.trim() == "1"),
+            cpu_max: text("cpu.max")
+                .map(|text| text.trim().to_owned())
+                .filter(|text| !text.starts_with("max")),
+            pids_max: limit("pids.max"),
+        }
+    }
+
+    fn without(mut self, pid: u32) -> Self {
+        self.processes.retain(|other| *other != pid);
+        self
+    }
+}
+
+/// `sd_booted(3)`, and systemd is there: /run may be the host's.
+fn managed_by_systemd() -> bool {
+    let first = std::fs::read_to_string("/proc/1/comm").unwrap_or_default();
+    ["systemd", "init"].contains(&first.trim()) && Path::new("/run/systemd/system").exists()
 }
 
 fn mode(mounts: &[Mount]) -> CgroupMode {
@@ -107,6 +238,33 @@ pub fn own_path(text: &str) -> Option<String> {
     text.lines()
         .find_map(|line| line.strip_prefix("0::"))
         .map(str::to_owned)
+}
+
+/// Where a cgroup is in a mounted tree: both are named relative to the same namespace. `None`
+/// when it is not in there, or cannot be told.
+#[must_use]
+pub fn within(own: &str, mount_root: &Path) -> Option<PathBuf> {
+    if own.starts_with("/..") || mount_root.starts_with("/..") {
+        return None; // outside our namespace: the names between the two are not told
+    }
+    Path::new(own)
+        .strip_prefix(mount_root)
+        .ok()
+        .map(Path::to_owned)
+}
+
+fn seat(own: Option<&str>, mount: Option<&TreeMount>, root: Option<&Group>) -> Seat {
+    let (Some(own), Some(mount), Some(root)) = (own, mount, root) else {
+        return Seat::Hidden;
+    };
+    let container = root.kind.is_some();
+    match within(own, &mount.root) {
+        None => Seat::Hidden,
+        Some(path) if path.as_os_str().is_empty() && container => Seat::Root,
+        Some(path) if path.as_os_str().is_empty() => Seat::Machine,
+        Some(path) if path == Path::new(LEAF) && container => Seat::Leaf,
+        Some(path) => Seat::Below(path),
+    }
 }
 
 #[cfg(test)]
@@ -136,5 +294,38 @@ mod tests {
     fn the_own_path_is_that_of_version_2() {
         assert_eq!(own_path("5:cpu:/x\n0::/a:b\n").as_deref(), Some("/a:b"));
         assert_eq!(own_path("5:cpu:/x\n"), None);
+    }
+
+    /// Each line was seen on a real machine.
+    #[test]
+    fn the_seat_is_told_from_our_path_and_the_mounts_root() {
+        for (own, root, kind, seat) in [
+            ("/", "/", Some("domain"), Seat::Root), // --cgroupns=private
+            ("/init", "/", Some("domain"), Seat::Leaf), // the same, a second start
+            ("/docker/1", "/", None, Seat::Below("docker/1".into())), // --cgroupns=host
+            (
+                "/docker/1",
+                "/",
+                Some("domain"),
+                Seat::Below("docker/1".into()),
+            ), // in another DinD
+            ("/docker/1/init", "/docker/1", Some("domain"), Seat::Leaf), // docker exec after our remount
+            ("/", "/../..", None, Seat::Hidden), // private, with the host's tree as a volume
+            ("/", "/", None, Seat::Machine),     // a virtual machine
+            ("/init", "/", None, Seat::Below("init".into())), // not ours: the machine's
+            ("/../x", "/", Some("domain"), Seat::Hidden),
+        ] {
+            let mount = TreeMount {
+                root: root.into(),
+                options: String::new(),
+                super_options: String::new(),
+            };
+            let group = Group {
+                kind: kind.map(str::to_owned),
+                ..Group::read(Path::new("/nowhere"))
+            };
+            let found = super::seat(Some(own), Some(&mount), Some(&group));
+            assert_eq!(found, seat, "{own} in {root}");
+        }
     }
 }

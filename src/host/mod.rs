@@ -4,16 +4,21 @@
 //! [`Facts`] is data: `dind-init facts` prints it, a bug report carries it, and a fixture replays
 //! it in a test of the plan.
 
+pub mod apparmor;
 pub mod certs;
 pub mod cgroup;
 pub mod daemon_json;
+pub mod devices;
 pub mod engine;
+pub mod limits;
 pub mod listen;
 pub mod mountinfo;
+pub mod mounts;
 pub mod net4;
 pub mod netfilter;
 pub mod network;
 pub mod process;
+pub mod sandbox;
 pub mod stale;
 pub mod storage;
 pub mod uplink;
@@ -24,14 +29,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::cli::config::Config;
 use crate::plan;
-use crate::sys::trial::{Results, Trials};
-use cgroup::CgroupFacts;
+use crate::sys::trial::{Results, Ticket, Trials};
+use apparmor::{AppArmorFacts, Profile};
+use cgroup::{CgroupFacts, Group};
 use daemon_json::DaemonFile;
 use engine::{EngineFacts, Generation};
+use limits::LimitFacts;
 use mountinfo::Mount;
+use mounts::MountFacts;
 use netfilter::NetfilterFacts;
 use network::NetworkFacts;
 use process::ProcessFacts;
+use sandbox::Sandbox;
 use stale::StaleFile;
 use storage::StorageFacts;
 use uplink::UplinkFacts;
@@ -41,12 +50,17 @@ use uplink::UplinkFacts;
 pub struct Facts {
     /// `uname -r`.
     pub kernel: String,
+    /// Whether that is the machine's kernel.
+    #[serde(default)]
+    pub sandbox: Sandbox,
     /// Rights of this process.
     pub process: ProcessFacts,
     /// The cgroup tree.
     pub cgroup: CgroupFacts,
     /// Mount points that matter.
     pub mounts: MountFacts,
+    /// Limits of this process and of the node.
+    pub limits: LimitFacts,
     /// Names and addresses.
     pub network: NetworkFacts,
     /// The way out.
@@ -62,31 +76,6 @@ pub struct Facts {
     pub storage: Option<StorageFacts>,
     /// The packet filter; likewise.
     pub netfilter: Option<NetfilterFacts>,
-}
-
-/// Mount points that matter.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MountFacts {
-    /// Whether `/` is shared with peers.
-    pub root_shared: bool,
-    /// `/tmp`.
-    pub tmp: DirectoryState,
-    /// `/sys/kernel/security`.
-    pub securityfs: DirectoryState,
-}
-
-/// A directory that something could be mounted on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DirectoryState {
-    /// It does not exist.
-    Absent,
-    /// It exists and has no entries.
-    Empty,
-    /// It has entries.
-    Used,
-    /// Something is mounted there.
-    MountPoint,
 }
 
 /// Programs found in PATH.
@@ -105,23 +94,25 @@ impl Facts {
         let mounts = mountinfo::parse(&std::fs::read("/proc/self/mountinfo").unwrap_or_default());
         if config.identity.uid != 0 {
             // A rootless daemon works in namespaces of its own: crate::rootless::facts.
-            let mut facts = Self::read(config, &mounts);
+            let mut facts = Self::of_container(config);
             let dockerd = facts.programs.dockerd.as_deref();
             facts.engine = dockerd.map(EngineFacts::read).unwrap_or_default();
             return facts;
         }
-        // The trials run while we read.
+        // The trials run while we read. The container comes first: its cgroup does not hold them yet.
         let mut trials = Trials::new();
+        let container = Container::start(&mounts, &mut trials);
         let question = plan::netfilter::question(config, file);
         let netfilter = netfilter::Probing::start(config, question, Vec::new(), &mut trials);
         let storage = storage::Probing::start(config, file, &mounts, &mut trials);
-        let mut facts = Self::read(config, &mounts);
+        let mut facts = Self::read(config, &container);
         let dockerd = facts.programs.dockerd.clone();
         facts.engine = dockerd
             .as_deref()
             .map(EngineFacts::read)
             .unwrap_or_default();
         let mut results = collect(trials);
+        container.finish(&mut facts, &mut results);
         let storage = storage.finish(&mut results);
         let unclear = facts.engine.generation == Generation::Unknown;
         if unclear && plan::storage::depends_on_engine(config, file, &storage) {
@@ -143,26 +134,28 @@ impl Facts {
         self.netfilter = Some(probing.finish(&mut collect(trials)));
     }
 
-    /// Reads what the container is, whether or not dockerd will run in it.
+    /// Looks at the container, whether or not dockerd will run in it.
     #[must_use]
     pub fn of_container(config: &Config) -> Self {
         let mounts = mountinfo::parse(&std::fs::read("/proc/self/mountinfo").unwrap_or_default());
-        Self::read(config, &mounts)
+        let mut trials = Trials::new();
+        let container = Container::start(&mounts, &mut trials);
+        let mut facts = Self::read(config, &container);
+        container.finish(&mut facts, &mut collect(trials));
+        facts
     }
 
-    fn read(config: &Config, mounts: &[Mount]) -> Self {
+    fn read(config: &Config, container: &Container<'_>) -> Self {
+        let kernel = rustix::system::uname();
+        let release = kernel.release().to_string_lossy().into_owned();
+        let version = kernel.version().to_string_lossy();
         Self {
-            kernel: rustix::system::uname()
-                .release()
-                .to_string_lossy()
-                .into_owned(),
+            sandbox: Sandbox::of(&release, &version, container.all),
+            kernel: release,
             process: ProcessFacts::read(),
-            cgroup: CgroupFacts::read(mounts),
-            mounts: MountFacts {
-                root_shared: mountinfo::at(mounts, Path::new("/")).is_some_and(|m| m.shared),
-                tmp: directory(mounts, Path::new("/tmp")),
-                securityfs: directory(mounts, Path::new("/sys/kernel/security")),
-            },
+            cgroup: container.cgroup.clone(),
+            mounts: container.mounts.clone(),
+            limits: LimitFacts::read(),
             network: NetworkFacts::read(),
             uplink: UplinkFacts::read(),
             stale: stale::find(&stale::Places::of(config)),
@@ -174,6 +167,41 @@ impl Facts {
     }
 }
 
+/// What is read and tried of the container itself.
+struct Container<'a> {
+    all: &'a [Mount],
+    cgroup: CgroupFacts,
+    mounts: MountFacts,
+    fresh: Option<Ticket<Result<Group, String>>>,
+    profile: Option<Ticket<Profile>>,
+}
+
+impl<'a> Container<'a> {
+    fn start(all: &'a [Mount], trials: &mut Trials) -> Self {
+        let cgroup = CgroupFacts::read(all);
+        let mounts = MountFacts::read(all);
+        let fresh = cgroup
+            .needs_fresh_mount()
+            .then(|| cgroup.try_fresh_mount(trials));
+        let profile = mounts
+            .apparmor
+            .enabled
+            .then(|| AppArmorFacts::try_profile(trials, mounts.securityfs));
+        Self {
+            all,
+            cgroup,
+            mounts,
+            fresh,
+            profile,
+        }
+    }
+
+    fn finish(self, facts: &mut Facts, results: &mut Results) {
+        facts.cgroup.fresh = self.fresh.map(|ticket| results.take(ticket));
+        facts.mounts.apparmor.profile = self.profile.map(|ticket| results.take(ticket));
+    }
+}
+
 /// Waits for trials, and says how long they took.
 fn collect(trials: Trials) -> Results {
     let results = trials.collect();
@@ -181,17 +209,6 @@ fn collect(trials: Trials) -> Results {
         tracing::debug!("trial {name}: {:.1} ms", took.as_secs_f64() * 1000.0);
     }
     results
-}
-
-fn directory(mounts: &[Mount], path: &Path) -> DirectoryState {
-    if mountinfo::at(mounts, path).is_some() {
-        return DirectoryState::MountPoint;
-    }
-    match std::fs::read_dir(path).map(|mut entries| entries.next().is_none()) {
-        Ok(true) => DirectoryState::Empty,
-        Ok(false) => DirectoryState::Used,
-        Err(_) => DirectoryState::Absent,
-    }
 }
 
 impl Programs {

@@ -16,6 +16,38 @@ pub struct ProcessFacts {
     pub no_new_privs: bool,
     /// Whether the user namespace maps every id, as the initial one does.
     pub full_id_map: bool,
+    /// What filters our system calls.
+    #[serde(default)]
+    pub seccomp: Seccomp,
+}
+
+/// The `Seccomp` line of /proc/self/status.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Seccomp {
+    /// Nothing does.
+    Disabled,
+    /// Four calls only.
+    Strict,
+    /// A program, such as the engine's default profile.
+    Filter,
+    /// The kernel does not say.
+    #[default]
+    Unknown,
+}
+
+impl Seccomp {
+    fn parse(status: &str) -> Self {
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("Seccomp:"));
+        match line.map(str::trim) {
+            Some("0") => Self::Disabled,
+            Some("1") => Self::Strict,
+            Some("2") => Self::Filter,
+            _ => Self::Unknown,
+        }
+    }
 }
 
 impl ProcessFacts {
@@ -38,6 +70,9 @@ impl ProcessFacts {
             bounding: names(CapSet::Bounding),
             no_new_privs: rustix::thread::no_new_privs().unwrap_or(false),
             full_id_map: full_id_map(&uid_map),
+            seccomp: Seccomp::parse(
+                &std::fs::read_to_string("/proc/self/status").unwrap_or_default(),
+            ),
         }
     }
 
@@ -60,5 +95,13 @@ mod tests {
     fn the_initial_map_is_full_and_others_are_not() {
         assert!(full_id_map("         0          0 4294967295\n"));
         assert!(!full_id_map("0 1000 1\n1 100000 65536\n"));
+    }
+
+    #[test]
+    fn the_seccomp_line_is_told_from_its_neighbours() {
+        let status = |value| format!("NoNewPrivs:\t0\nSeccomp:\t{value}\nSeccomp_filters:\t1\n");
+        assert_eq!(Seccomp::parse(&status("0")), Seccomp::Disabled);
+        assert_eq!(Seccomp::parse(&status("2")), Seccomp::Filter);
+        assert_eq!(Seccomp::parse("Seccomp_filters:\t1\n"), Seccomp::Unknown);
     }
 }

@@ -43,6 +43,12 @@ pub fn user_set(config: &Config, file: &DaemonFile, flag: &str, keys: &[&str]) -
             .any(|key| file.get(key).is_some())
 }
 
+/// A setting of dockerd's that has the same name as flag and as key of the file.
+#[must_use]
+pub fn user_text<'a>(config: &'a Config, file: &'a DaemonFile, name: &str) -> Option<&'a str> {
+    config.daemon.value(name).or_else(|| file.text(name))
+}
+
 /// dockerd's arguments, with argv\[0\]. The user's come last.
 #[must_use]
 pub fn argv(

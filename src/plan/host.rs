@@ -6,23 +6,24 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::dockerd::AddedFlag;
+use super::cgroup::Maker;
+use super::dockerd::{AddedFlag, user_text};
 use super::host_refusal::HostRefusal;
 use super::listen::ListenPlan;
 use super::netfilter::{self, NetfilterPlan};
 use super::network::{self, Forwarder};
 use super::step::{Action, OnFailure, Step};
 use super::storage::{self, StoragePlan};
-use super::{dockerd, tls_mode};
+use super::{cgroup, dockerd, limits, mounts, tls_mode};
 use crate::cli::config::{
-    Config, FirewallWish, IptablesWish, Preflight, SocketHolder, StoragePolicy, Switch, TlsWish,
+    Config, FirewallWish, IptablesWish, Preflight, SocketHolder, StoragePolicy, TlsWish,
 };
 use crate::cli::environment::Environment;
-use crate::host::cgroup::{self, CgroupFacts, CgroupMode};
+use crate::host::Facts;
 use crate::host::daemon_json::{Content, DaemonFile};
 use crate::host::netfilter::Question;
 use crate::host::netfilter::tools::LEGACY_FARM;
-use crate::host::{DirectoryState, Facts};
+use crate::host::sandbox::Sandbox;
 use crate::rootless::places;
 use crate::rootless::plan::RootlessPlan;
 
@@ -75,6 +76,19 @@ pub struct HostPlan {
     pub summary: String,
 }
 
+/// What is done before any command that makes containers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SetUp {
+    /// What is done, in order.
+    pub steps: Vec<Step>,
+    /// Flags for dockerd.
+    pub flags: Vec<AddedFlag>,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+    /// What holds for cgroups.
+    pub cgroup: String,
+}
+
 /// Decides about the machine.
 ///
 /// # Errors
@@ -97,7 +111,10 @@ pub fn plan(
     let refused = storage.as_ref().and_then(|plan| plan.refusal.clone());
     refusals.extend(refused.map(HostRefusal::Storage));
     let refused = netfilter.as_ref().and_then(|plan| plan.refusal.clone());
-    refusals.extend(refused.map(HostRefusal::Netfilter));
+    refusals.extend(refused.map(|refusal| match facts.sandbox {
+        Sandbox::Gvisor => HostRefusal::Gvisor(refusal),
+        Sandbox::None | Sandbox::Sysbox => HostRefusal::Netfilter(refusal),
+    }));
     for refusal in refusals {
         match config.preflight {
             Preflight::Refuse => return Err(refusal),
@@ -140,21 +157,30 @@ pub fn plan(
             "TCP speaks TLS with client certificates",
         )
     }));
-    let network = match &rootless {
+    let (set_up, uplink) = match &rootless {
         None => {
-            steps.extend(set_up(config, facts, &mut warnings));
-            network::plan(config, file, &facts.uplink, facts.engine.major())
+            let maker = match (user_text(config, file, "cgroup-parent"), config.holder) {
+                // Exactly the official arguments were asked for.
+                (None, SocketHolder::Dockerd) => Maker::Command,
+                (parent, _) => Maker::Dockerd { parent },
+            };
+            let set_up = set_up(config, maker, facts);
+            steps.extend(set_up.steps.iter().cloned());
+            warnings.extend(set_up.warnings.iter().cloned());
+            let limits = limits::plan(config, &facts.process, &facts.limits, &mut warnings);
+            steps.extend(limits);
+            (set_up, &facts.uplink)
         }
         // S43: the dind script has no part in rootless mode.
         Some(rootless) => {
             warnings.extend(rootless.warnings.iter().cloned());
             warnings.extend(without_effect(config));
-            let inside = rootless.net.inside(&facts.uplink);
-            network::plan(config, file, &inside, facts.engine.major())
+            (SetUp::default(), &rootless.net.inside(&facts.uplink))
         }
     };
+    let network = network::plan(config, file, uplink, facts.engine.major());
     let mut flags = network.flags;
-    let mut asked = Vec::new();
+    let mut asked = set_up.flags;
     asked.extend(storage.iter().flat_map(|plan| plan.flags.clone()));
     let rootless_storage = rootless.as_ref();
     asked.extend(
@@ -187,7 +213,7 @@ pub fn plan(
     Ok(HostPlan {
         steps,
         warnings,
-        summary: summary(config, listen, facts),
+        summary: summary(config, listen, &set_up.cgroup, facts),
         daemon: DaemonCommand {
             program,
             argv: dockerd::argv(config, file, listen, &flags),
@@ -218,75 +244,19 @@ fn without_effect(config: &Config) -> Vec<String> {
         .collect()
 }
 
-/// What the `dind` persona does before it executes a command (S51–S60).
+/// What both the daemon and the `dind` persona need (S51–S60).
 #[must_use]
-pub fn set_up(config: &Config, facts: &Facts, warnings: &mut Vec<String>) -> Vec<Step> {
-    let mut steps = Vec::new();
-    if facts.mounts.securityfs == DirectoryState::Empty {
-        let target = "/sys/kernel/security".into();
-        let action = Action::Mount {
-            fs_type: "securityfs",
-            target,
-            data: "",
-        };
-        // Warn: forbidden in user namespaces and by some LSMs; all else works without it (P2).
-        steps.push(Step::may(action, "AppArmor detection"));
+pub fn set_up(config: &Config, maker: Maker<'_>, facts: &Facts) -> SetUp {
+    let mut steps = mounts::plan(config, &facts.process, &facts.mounts);
+    let cgroup = cgroup::plan(config, maker, &facts.cgroup);
+    steps.extend(cgroup.steps);
+    steps.extend(mounts::share(&facts.mounts));
+    SetUp {
+        steps,
+        flags: cgroup.flags,
+        warnings: cgroup.warnings,
+        cgroup: cgroup.summary,
     }
-    if config.tmp == Switch::Auto && facts.mounts.tmp == DirectoryState::Empty {
-        let action = Action::Mount {
-            fs_type: "tmpfs",
-            target: "/tmp".into(),
-            data: "mode=1777",
-        };
-        // Warn: an empty /tmp on the container's own file system serves as well.
-        steps.push(Step::may(action, "empty and not a mount point"));
-    }
-    steps.extend(delegation(config, &facts.cgroup, warnings));
-    if !facts.mounts.root_shared {
-        // Warn: only FUSE and CSI mounts below nested containers need it (M3).
-        steps.push(Step::may(
-            Action::ShareRoot,
-            "mounts must propagate to nested containers",
-        ));
-    }
-    steps
-}
-
-fn delegation(config: &Config, facts: &CgroupFacts, warnings: &mut Vec<String>) -> Option<Step> {
-    if config.cgroup == Switch::Skip || facts.mode != CgroupMode::V2 {
-        return None; // version 1 needs nothing: every hierarchy nests by itself (S58)
-    }
-    match facts.own_path.as_deref() {
-        Some("/") => {}
-        Some(path) if path == format!("/{}", cgroup::LEAF) && !facts.delegated.is_empty() => {
-            return None; // done by an earlier start in this very container
-        }
-        path => {
-            warnings.push(format!(
-                "our cgroup is {}, not /: the tree is the host's and is left alone; limits of \
-                 this container may not hold for nested ones; start it with --cgroupns=private",
-                path.unwrap_or("unknown")
-            ));
-            return None;
-        }
-    }
-    if !facts.writable {
-        warnings.push(
-            "/sys/fs/cgroup is read-only: limits of nested containers will not work; start the \
-             container with --privileged"
-                .into(),
-        );
-        return None;
-    }
-    let action = Action::DelegateCgroup {
-        root: cgroup::ROOT.into(),
-        leaf: CgroupFacts::leaf(),
-        controllers: facts.controllers.clone(),
-    };
-    Some(Step::must(
-        action,
-        "dockerd cannot hand controllers to a cgroup beside processes",
-    ))
 }
 
 fn stale(facts: &Facts) -> Vec<Step> {
@@ -350,18 +320,12 @@ fn refusals(
     found
 }
 
-fn summary(config: &Config, listen: &ListenPlan, facts: &Facts) -> String {
+fn summary(config: &Config, listen: &ListenPlan, cgroup: &str, facts: &Facts) -> String {
     let user = if config.identity.uid == 0 {
-        "root"
+        format!("root, {cgroup}")
     } else {
         // dockerd gives limits up without systemd (`cgroupDriver` in moby's daemon_unix.go).
-        "rootless without limits for nested containers"
-    };
-    let cgroup = match facts.cgroup.mode {
-        CgroupMode::None => "no cgroups",
-        CgroupMode::V1 => "cgroup v1",
-        CgroupMode::Hybrid => "cgroup v1 hybrid",
-        CgroupMode::V2 => "cgroup v2",
+        "rootless without limits for nested containers".to_owned()
     };
     let tls = match config.tls {
         TlsWish::Directory { .. } if tls_mode::adds_tls(config) => "TLS",
@@ -369,7 +333,7 @@ fn summary(config: &Config, listen: &ListenPlan, facts: &Facts) -> String {
     };
     let sockets = listen.sockets.len();
     format!(
-        "{user}, {cgroup}, {tls}, {sockets} sockets held, kernel {}",
+        "{user}, {tls}, {sockets} sockets held, kernel {}",
         facts.kernel
     )
 }

@@ -38,6 +38,9 @@ pub enum HostRefusal {
     /// The packet filter cannot be programmed.
     #[error(transparent)]
     Netfilter(NetfilterRefusal),
+    /// The same, in a sandbox that has no packet filter to speak of.
+    #[error("{0}, and this is gVisor")]
+    Gvisor(NetfilterRefusal),
     /// dockerd would refuse.
     #[error("given both as flags and in {}: {}", path.display(), keys.join(", "))]
     FlagAndFile {
@@ -61,6 +64,11 @@ impl Explain for HostRefusal {
             Self::DaemonFile { .. } => "dockerd would end with the same complaint".into(),
             Self::Storage(refusal) => refusal.why(),
             Self::Netfilter(refusal) => refusal.why(),
+            Self::Gvisor(refusal) => format!(
+                "gVisor (runsc) answers system calls with a kernel of its own, which lacks what \
+                 dockerd uses: {}",
+                refusal.why()
+            ),
             Self::FlagAndFile { .. } => {
                 "dockerd refuses a setting that is given in both places".into()
             }
@@ -82,6 +90,10 @@ impl Explain for HostRefusal {
             }
             Self::Storage(refusal) => refusal.fix(),
             Self::Netfilter(refusal) => refusal.fix(),
+            Self::Gvisor(_) => "start with --iptables=false --ip6tables=false, and nested \
+                 containers with --network=host: others have no way out and no published ports; \
+                 or run this container with runc"
+                .into(),
             Self::FlagAndFile { path, .. } => {
                 format!("remove the flags, or the keys of {}", path.display())
             }

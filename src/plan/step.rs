@@ -5,8 +5,21 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::host::cgroup::mount::FreshMount;
+use crate::host::devices::Device;
+use crate::host::limits::Limit;
 use crate::host::storage::content::Marker;
 use crate::host::storage::owner::Owner;
+
+/// A resource limit by what it counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resource {
+    /// `RLIMIT_NOFILE`.
+    OpenFiles,
+    /// `RLIMIT_NPROC`.
+    Processes,
+}
 
 /// What is done. There are no choices left in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -40,6 +53,53 @@ pub enum Action {
     },
     /// Make the mounts below `/` propagate to peers.
     ShareRoot,
+    /// Make our cgroup the root of a cgroup namespace of our own and mount the tree anew.
+    EnterCgroupNamespace {
+        /// Where the tree is mounted.
+        point: PathBuf,
+        /// Options of the old mount.
+        options: FreshMount,
+    },
+    /// Give a cgroup, made where it is missing, a limit.
+    LimitCgroup {
+        /// Which.
+        dir: PathBuf,
+        /// The file that takes the limit.
+        file: &'static str,
+        /// The limit.
+        bytes: u64,
+    },
+    /// Make a device file.
+    MakeDevice {
+        /// Which.
+        #[serde(flatten)]
+        device: Device,
+    },
+    /// Make a part of a read-only mount writable for this mount namespace.
+    MakeWritable {
+        /// Which.
+        path: PathBuf,
+    },
+    /// Set our own score for the OOM killer, which dockerd inherits.
+    OomScore {
+        /// The score.
+        value: i32,
+    },
+    /// Set a resource limit of ours, which dockerd inherits.
+    RaiseLimit {
+        /// Which.
+        resource: Resource,
+        /// The limit.
+        #[serde(flatten)]
+        limit: Limit,
+    },
+    /// Write a kernel setting of the node.
+    NodeSetting {
+        /// Its name, with dots.
+        name: String,
+        /// Its new value.
+        value: u64,
+    },
     /// Move every process of the root cgroup to a leaf, then hand controllers down.
     DelegateCgroup {
         /// The root.
@@ -164,6 +224,32 @@ impl fmt::Display for Action {
                     .iter()
                     .try_for_each(|name| write!(f, " +{name}"))
             }
+            Self::EnterCgroupNamespace { point, .. } => write!(
+                f,
+                "cgroup enter a namespace of our own, mount {} anew",
+                point.display()
+            ),
+            Self::LimitCgroup { dir, file, bytes } => {
+                write!(f, "cgroup limit {}: {file} {bytes}", dir.display())
+            }
+            Self::MakeDevice { device } => write!(
+                f,
+                "mknod  {} c {} {} (mode {:04o})",
+                device.path, device.major, device.minor, device.mode
+            ),
+            Self::MakeWritable { path } => write!(f, "mount  {} writable", path.display()),
+            Self::OomScore { value } => write!(f, "limit  oom_score_adj {value}"),
+            Self::RaiseLimit { resource, limit } => {
+                let name = match resource {
+                    Resource::OpenFiles => "open files",
+                    Resource::Processes => "processes",
+                };
+                let text = |limit: Option<u64>| {
+                    limit.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string())
+                };
+                write!(f, "limit  {name} {}:{}", text(limit.soft), text(limit.hard))
+            }
+            Self::NodeSetting { name, value } => write!(f, "sysctl {name}={value}"),
             Self::Certificates { plan } => {
                 f.write_str("certs  TLS material")?;
                 plan.iter()

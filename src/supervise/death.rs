@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::host::cgroup::place::{self, Membership};
+use crate::host::mountinfo;
 use crate::host::mountinfo::Mount;
-use crate::host::{cgroup, mountinfo};
 
 /// The line of dockerd's output that names the cause: its own final line, a panic, the last fatal
 /// line, or else the last error.
@@ -68,25 +69,12 @@ impl OomCounter {
 
 /// `memory.events` of version 2, `memory.oom_control` of version 1.
 fn counter_file(mounts: &[Mount], cgroups: &str) -> Option<PathBuf> {
-    let below = |mount: &Mount, path: &str, file: &str| {
-        let below = Path::new(path).strip_prefix(&mount.root).ok()?;
-        Some(mount.point.join(below).join(file))
-    };
-    let version_1 = |mount: &&Mount| {
-        mount.fs_type == "cgroup" && mount.super_options.split(',').any(|o| o == "memory")
-    };
-    let line_1 = cgroups.lines().find_map(|line| {
-        let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
-        controllers
-            .split(',')
-            .any(|c| c == "memory")
-            .then_some(path)
-    });
-    if let (Some(mount), Some(path)) = (mounts.iter().find(version_1), line_1) {
-        return below(mount, path, "memory.oom_control");
-    }
-    let mount = mounts.iter().find(|mount| mount.fs_type == "cgroup2")?;
-    below(mount, &cgroup::own_path(cgroups)?, "memory.events")
+    let mut lines = cgroups.lines().filter_map(Membership::parse);
+    // A hierarchy of version 1 that has the controller keeps it from version 2.
+    let line = lines.clone().find(|line| line.has("memory"));
+    let file = line.map_or("memory.events", |_| "memory.oom_control");
+    let line = line.or_else(|| lines.find(|line| line.controllers.is_empty()))?;
+    Some(place::directory(mounts, line)?.join(file))
 }
 
 /// The `oom_kill` line, which both files have.

@@ -5,7 +5,7 @@
 #![expect(clippy::disallowed_methods, reason = "cgroup.kill is written here")]
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -13,6 +13,7 @@ use rustix::process::{Pid, PidfdFlags};
 
 use super::containers::Running;
 use super::processes::{self, ContainerCgroup, Process};
+use crate::host::cgroup::place::{self, Membership};
 use crate::host::mountinfo::{self, Mount};
 use crate::sys::process::{self, Target};
 
@@ -233,28 +234,16 @@ fn kill_cgroup(mounts: &[Mount], cgroup: &ContainerCgroup) {
         "freezer" => ("freezer.state", "THAWED"),
         _ => return,
     };
-    let Some(directory) = directory(mounts, cgroup) else {
+    let line = Membership {
+        controllers: &cgroup.controllers,
+        path: &cgroup.path,
+    };
+    let Some(directory) = place::directory(mounts, line) else {
         return;
     };
     if let Err(error) = std::fs::write(directory.join(file), text) {
         tracing::debug!("{}: {error}", directory.join(file).display());
     }
-}
-
-/// Where a cgroup's files are.
-fn directory(mounts: &[Mount], cgroup: &ContainerCgroup) -> Option<PathBuf> {
-    let version_2 = cgroup.controllers.is_empty();
-    mounts.iter().find_map(|mount| {
-        let right = match version_2 {
-            true => mount.fs_type == "cgroup2",
-            false => {
-                let mut options = mount.super_options.split(',');
-                mount.fs_type == "cgroup" && options.any(|o| o == cgroup.controllers)
-            }
-        };
-        let below = Path::new(&cgroup.path).strip_prefix(&mount.root).ok()?;
-        right.then(|| mount.point.join(below))
-    })
 }
 
 fn mounts() -> Vec<Mount> {
@@ -290,33 +279,4 @@ pub(super) fn end_descendants(signal: i32) -> Watch {
         watch.signal(process, signal);
     }
     watch
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cgroup_is_found_below_the_mount_that_shows_it() {
-        let text = b"1 0 0:1 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n\
-            2 1 0:2 /docker/out /sys/fs/cgroup/freezer rw - cgroup cgroup rw,freezer\n\
-            3 1 0:3 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
-        let mounts = mountinfo::parse(text);
-        let find = |controllers: &str, path: &str| {
-            let cgroup = ContainerCgroup {
-                controllers: controllers.into(),
-                path: path.into(),
-            };
-            directory(&mounts, &cgroup)
-        };
-        assert_eq!(
-            find("freezer", "/docker/out/docker/in"),
-            Some("/sys/fs/cgroup/freezer/docker/in".into())
-        );
-        assert_eq!(find("freezer", "/elsewhere"), None);
-        assert_eq!(
-            find("", "/docker/in"),
-            Some("/sys/fs/cgroup/unified/docker/in".into())
-        );
-    }
 }

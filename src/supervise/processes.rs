@@ -8,6 +8,8 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use crate::host::cgroup::place::Membership;
+
 /// One process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Process {
@@ -189,9 +191,10 @@ pub(super) struct ContainerCgroup {
 /// namespace is shared.
 #[must_use]
 pub(super) fn container_cgroups(text: &str, own: &str) -> Vec<ContainerCgroup> {
-    let own: HashMap<&str, &str> = own.lines().filter_map(hierarchy).collect();
+    let own = own.lines().filter_map(Membership::parse);
+    let own: HashMap<&str, &str> = own.map(|line| (line.controllers, line.path)).collect();
     let cgroup = |line| {
-        let (controllers, path) = hierarchy(line)?;
+        let Membership { controllers, path } = Membership::parse(line)?;
         let own = own.get(controllers).copied().unwrap_or("/");
         let mut prefix = String::new();
         for part in path.split('/').filter(|part| !part.is_empty()) {
@@ -207,11 +210,6 @@ pub(super) fn container_cgroups(text: &str, own: &str) -> Vec<ContainerCgroup> {
         None
     };
     text.lines().filter_map(cgroup).collect()
-}
-
-/// `5:cpu,cpuacct:/a/b` → (`cpu,cpuacct`, `/a/b`).
-fn hierarchy(line: &str) -> Option<(&str, &str)> {
-    line.split_once(':')?.1.split_once(':')
 }
 
 /// 64 hexadecimal digits, alone or as systemd's scope.

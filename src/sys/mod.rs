@@ -11,6 +11,7 @@ pub mod helper;
 pub mod memory;
 pub mod net;
 pub mod netdev;
+pub mod ns;
 pub mod process;
 pub mod program;
 pub mod service;

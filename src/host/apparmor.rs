@@ -1,0 +1,121 @@
+//! AppArmor: whether the kernel has it, and whether dockerd could use its profile (P3).
+//!
+//! Engines from 23 on leave AppArmor alone where `container` is set, which it is (S51). 20.10 uses
+//! it where securityfs shows it, and then refuses to start containers without its profile.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::mount::MountFlags;
+use serde::{Deserialize, Serialize};
+
+use super::mounts::DirectoryState;
+use crate::sys::trial::{Ticket, Trials, Tried, UnshareFlags};
+
+/// Where its files are.
+pub const SECURITYFS: &str = "/sys/kernel/security";
+
+/// The profile that dockerd gives to containers.
+const PROFILE: &str = "docker-default";
+
+/// The program that dockerd loads it with.
+const PARSER: &str = "/sbin/apparmor_parser";
+
+/// Facts about AppArmor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppArmorFacts {
+    /// Whether the kernel has it and it is switched on.
+    pub enabled: bool,
+    /// The profile that confines us.
+    pub label: Option<String>,
+    /// What can be said of dockerd's profile; tried where AppArmor is on.
+    pub profile: Option<Tried<Profile>>,
+}
+
+/// What can be said of a profile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Profile {
+    /// The kernel has it.
+    Loaded,
+    /// It could be loaded from here.
+    Loadable,
+    /// It could not; this is why.
+    Missing(String),
+}
+
+impl AppArmorFacts {
+    /// Reads them.
+    #[must_use]
+    pub fn read() -> Self {
+        let text = |path: &str| std::fs::read_to_string(path).ok();
+        let enabled = text("/sys/module/apparmor/parameters/enabled");
+        let label = [
+            "/proc/self/attr/apparmor/current",
+            "/proc/self/attr/current",
+        ]
+        .iter()
+        .find_map(|path| text(path));
+        Self {
+            enabled: enabled.is_some_and(|text| text.starts_with('Y')),
+            label: label.map(|text| text.trim_end_matches(['\n', '\0']).to_owned()),
+            profile: None,
+        }
+    }
+
+    /// Looks whether the profile is there, and tries whether it could be loaded.
+    #[must_use = "the answer is taken with it"]
+    pub fn try_profile(trials: &mut Trials, securityfs: DirectoryState) -> Ticket<Profile> {
+        let deadline = Duration::from_secs(2);
+        trials.start("AppArmor", UnshareFlags::NEWNS, deadline, move || {
+            find_profile(securityfs).unwrap_or_else(Profile::Missing)
+        })
+    }
+}
+
+fn find_profile(securityfs: DirectoryState) -> Result<Profile, String> {
+    if securityfs != DirectoryState::MountPoint {
+        let flags = MountFlags::empty();
+        rustix::mount::mount("securityfs", SECURITYFS, "securityfs", flags, c"")
+            .map_err(|errno| format!("mount(securityfs): {errno}"))?;
+    }
+    let list = format!("{SECURITYFS}/apparmor/profiles");
+    let list = std::fs::read_to_string(&list).map_err(|error| format!("read {list}: {error}"))?;
+    if lists(&list, PROFILE) {
+        return Ok(Profile::Loaded);
+    }
+    if !Path::new(PARSER).exists() {
+        return Err(format!("there is no {PARSER}"));
+    }
+    // The kernel looks at our rights before it looks at the data, and data that is no profile
+    // changes nothing.
+    let load = format!("{SECURITYFS}/apparmor/.load");
+    let file = rustix::fs::open(&load, OFlags::WRONLY, Mode::empty())
+        .map_err(|errno| format!("open {load}: {errno}"))?;
+    match rustix::io::write(&file, b"no profile") {
+        Err(errno @ (Errno::ACCESS | Errno::PERM)) => Err(format!("write {load}: {errno}")),
+        Ok(_) | Err(_) => Ok(Profile::Loadable),
+    }
+}
+
+/// Whether a list of profiles has this one (`docker-default (enforce)`).
+fn lists(list: &str, name: &str) -> bool {
+    list.lines()
+        .filter_map(|line| line.rsplit_once(" ("))
+        .any(|(profile, _mode)| profile == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::lists;
+
+    #[test]
+    fn a_profile_is_found_by_its_whole_name() {
+        let list = "/usr/bin/man (enforce)\ndocker-default (complain)\n";
+        assert!(lists(list, "docker-default"));
+        assert!(!lists(list, "docker"));
+        assert!(!lists("", "docker-default"));
+    }
+}
