@@ -89,8 +89,9 @@ impl Channel {
         let received = loop {
             let mut parts = [IoSliceMut::new(&mut buffer)];
             match rustix::net::recvmsg(&self.0, &mut parts, &mut control, flags) {
-                Err(rustix::io::Errno::INTR) => {}
-                Err(rustix::io::Errno::CONNRESET) => return Ok(None),
+                // Reset: the other side left without reading our last record, and the kernel tells
+                // that before it hands out what the other side said last.
+                Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNRESET) => {}
                 other => break other?,
             }
         };
@@ -137,6 +138,17 @@ mod tests {
         drop(one);
         assert!(other.receive::<()>().unwrap().is_none());
         assert!(other.send(&()).is_err());
+    }
+
+    #[test]
+    fn last_words_are_heard_from_who_did_not_listen() {
+        let (one, other) = Channel::pair().unwrap();
+        other.send(&"unread").unwrap();
+        one.send(&"last words").unwrap();
+        drop(one);
+        let (words, _): (String, _) = other.receive().unwrap().unwrap();
+        assert_eq!(words, "last words");
+        assert!(other.look::<String>().unwrap().is_none());
     }
 
     #[test]

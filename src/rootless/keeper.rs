@@ -7,12 +7,11 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::{self, Read as _, Seek as _};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
 
@@ -20,6 +19,7 @@ use super::driver::{self, DriverCommand, Hardening, Ready};
 use super::error::LaunchError;
 use super::netplan::NetPlan;
 use super::options::Options;
+use super::wait;
 use crate::sys::helper::{self, Helper, Privileges};
 
 /// How long a driver may take until it is ready.
@@ -251,28 +251,10 @@ impl Keeper {
 
 /// The last kilobyte of what a program said.
 fn said(output: &mut fs::File) -> String {
-    let mut bytes = Vec::new();
-    // What cannot be read costs the text only.
-    let _ = output.rewind();
-    let _ = output.read_to_end(&mut bytes);
-    let tail = bytes.len().saturating_sub(1024);
-    String::from_utf8_lossy(bytes.get(tail..).unwrap_or_default()).into_owned()
-}
-
-fn wait(fd: impl AsFd, until: Instant) -> bool {
-    let left = until.saturating_duration_since(Instant::now());
-    let limit = Timespec {
-        tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
-        tv_nsec: left.subsec_nanos().into(),
-    };
-    let mut fds = [PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::IN)];
-    loop {
-        match poll(&mut fds, Some(&limit)) {
-            Err(rustix::io::Errno::INTR) => {}
-            Ok(0) | Err(_) => return false,
-            Ok(_) => return true,
-        }
-    }
+    let text = super::said(output);
+    let tail = text.len().saturating_sub(1024);
+    let tail = (tail..=text.len()).find_map(|at| text.get(at..));
+    tail.unwrap_or_default().to_owned()
 }
 
 fn wait_for_byte(ready: &OwnedFd) -> Result<(), String> {

@@ -6,7 +6,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::{self, Read as _, Seek as _};
+use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
@@ -127,10 +127,7 @@ impl Writing {
         if status.exit_status() == Some(0) {
             return Ok(());
         }
-        let mut text = String::new();
-        // What cannot be read costs the text only.
-        let _ = self.output.rewind();
-        let _ = self.output.read_to_string(&mut text);
+        let text = super::said(&mut self.output);
         Err(LaunchError::plain(format!("{} failed", self.command))
             .saying(&text)
             .because(

@@ -22,6 +22,7 @@ pub mod error;
 pub mod facts;
 pub mod flags;
 mod follow;
+mod handshake;
 pub mod idmap;
 mod keeper;
 mod lives;
@@ -45,21 +46,44 @@ mod wishes;
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{Read as _, Seek as _};
+use std::io::{self, Read as _, Seek as _};
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
-use rustix::fs::{MemfdFlags, memfd_create};
-use rustix::process::WaitOptions;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{MemfdFlags, SealFlags, memfd_create};
+use rustix::process::{PidfdFlags, Signal, WaitOptions};
 
 use self::error::LaunchError;
 use crate::sys::helper::{self, Helper, Privileges};
 
-/// A place for what a program says, read when it is worth telling: nobody has to drain it.
+/// What is kept of what a program says.
+const MOST_OUTPUT: u64 = 64 * 1024;
+
+/// A program that answers a question and does not end by itself is killed: SSSD may hang.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A place for what a program says, read when it is worth telling: nobody has to drain it. It
+/// cannot grow: a driver may live, and complain, for years.
 fn output() -> Result<File, LaunchError> {
-    let file = memfd_create("output", MemfdFlags::CLOEXEC)
-        .map_err(|error| LaunchError::new("could not make a memory file", &error))?;
+    let failed = |error: io::Error| LaunchError::new("could not make a memory file", &error);
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let file = memfd_create("output", flags).map_err(|error| failed(error.into()))?;
+    rustix::fs::ftruncate(&file, MOST_OUTPUT)
+        .and_then(|()| rustix::fs::fcntl_add_seals(&file, SealFlags::GROW))
+        .map_err(|error| failed(error.into()))?;
     Ok(File::from(file))
+}
+
+/// What a program said; what cannot be read costs the text only.
+fn said(output: &mut File) -> String {
+    let mut bytes = Vec::new();
+    let _ = output.rewind();
+    let _ = output.read_to_end(&mut bytes);
+    let end = bytes.iter().rposition(|byte| *byte != 0);
+    let text = bytes.get(..end.map_or(0, |end| end + 1));
+    String::from_utf8_lossy(text.unwrap_or_default()).into_owned()
 }
 
 /// Runs a program to its end; what it said if it succeeded.
@@ -74,12 +98,56 @@ fn ask(program: &Path, argv: &[OsString], env: &[OsString]) -> Option<String> {
         privileges: Privileges::NoNew,
     })
     .ok()?;
-    let (_, status) = rustix::process::waitpid(Some(pid), WaitOptions::empty()).ok()??;
-    if status.exit_status() != Some(0) {
-        return None;
+    if let Ok(pidfd) = rustix::process::pidfd_open(pid, PidfdFlags::empty())
+        && !wait(&pidfd, Instant::now() + PATIENCE)
+    {
+        let name = program.display();
+        tracing::warn!("{name} did not end within {PATIENCE:?} and was killed");
+        let _ = rustix::process::kill_process(pid, Signal::KILL);
     }
-    let mut text = String::new();
-    output.rewind().ok()?;
-    output.read_to_string(&mut text).ok()?;
-    Some(text)
+    let (_, status) = rustix::process::waitpid(Some(pid), WaitOptions::empty()).ok()??;
+    (status.exit_status() == Some(0)).then(|| said(&mut output))
+}
+
+/// Waits until a descriptor can be read; false when that does not happen in time.
+fn wait(fd: impl AsFd, until: Instant) -> bool {
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let limit = Timespec {
+            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: left.subsec_nanos().into(),
+        };
+        let mut fds = [PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::IN)];
+        match poll(&mut fds, Some(&limit)) {
+            Err(rustix::io::Errno::INTR) => {}
+            Ok(0) | Err(_) => return false,
+            Ok(_) => return true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    #[test]
+    fn what_a_program_says_is_kept_to_a_bound() {
+        let mut file = output().unwrap();
+        file.write_all(b"it broke\n").unwrap();
+        assert_eq!(said(&mut file), "it broke\n");
+        let more = vec![b'x'; usize::try_from(MOST_OUTPUT).unwrap()];
+        file.write_all(&more).unwrap_err();
+        assert!(said(&mut file).len() as u64 <= MOST_OUTPUT);
+    }
+
+    #[test]
+    fn an_answer_counts_only_from_a_program_that_succeeds() {
+        let ask = |script: &str| {
+            let argv = ["sh", "-c", script].map(OsString::from);
+            ask(Path::new("/bin/sh"), &argv, &[])
+        };
+        assert_eq!(ask("echo yes").as_deref(), Some("yes\n"));
+        assert_eq!(ask("echo yes; exit 1"), None);
+    }
 }

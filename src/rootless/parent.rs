@@ -6,13 +6,13 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::time::Instant;
 
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{DumpableBehavior, Pid, Signal, WaitOptions, WaitStatus};
+use rustix::process::{DumpableBehavior, Pid, Signal, WaitStatus};
 use serde::{Deserialize, Serialize};
 
 use super::channel::Channel;
 use super::child;
 use super::error::LaunchError;
+use super::handshake::{Guard, expect, report, unexpected};
 use super::keeper::Keeper;
 use super::plan::{RootlessPlan, has_network};
 use super::ports::bind::{self, Asker, BindService};
@@ -136,8 +136,8 @@ pub fn launch(
     // The child has what it needs; from here on nobody who gets hold of its user may trace us.
     userns::drop_capabilities().map_err(failed("could not give up capabilities"))?;
     let number = pid.as_raw_nonzero().get().unsigned_abs();
-    ours.send(&Order::Mapped(number))
-        .map_err(failed("could not speak to the child"))?;
+    // A child that is gone has said why, which is heard next.
+    let _ = ours.send(&Order::Mapped(number));
 
     let mut keeper = None;
     if has_network(&plan.net) {
@@ -158,8 +158,7 @@ pub fn launch(
     state
         .write("child_pid", &number.to_string())
         .map_err(failed("could not write child_pid"))?;
-    ours.send(&Order::Connected)
-        .map_err(failed("could not speak to the child"))?;
+    let _ = ours.send(&Order::Connected);
     let command = match report(&ours, &service, pid)? {
         Report::Running(command) => command,
         other => return Err(unexpected(&other)),
@@ -208,92 +207,6 @@ fn helper_environment(env: &Environment) -> Vec<OsString> {
     env.clone()
         .without(|name| !kept.iter().any(|kept| name == *kept))
         .words()
-}
-
-/// A child that is killed unless it is released.
-struct Guard(Option<Pid>);
-
-impl Guard {
-    fn pid(&self) -> Pid {
-        self.0.unwrap_or(Pid::INIT)
-    }
-    fn release(mut self) -> Pid {
-        self.0.take().unwrap_or(Pid::INIT)
-    }
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        if let Some(pid) = self.0.take() {
-            let _ = rustix::process::kill_process(pid, Signal::KILL);
-            let _ = rustix::process::waitpid(Some(pid), WaitOptions::empty());
-        }
-    }
-}
-
-fn unexpected(report: &Report) -> LaunchError {
-    match report {
-        Report::Failed(error) => error.clone(),
-        Report::Network | Report::Running(_) | Report::Ended(_) => {
-            LaunchError::plain(format!("the child is out of step: {report:?}"))
-        }
-    }
-}
-
-/// Waits for the child's next word, and binds what its port driver asks for meanwhile.
-fn report(channel: &Channel, service: &BindService, child: Pid) -> Result<Report, LaunchError> {
-    loop {
-        let fds = [channel.as_fd(), service.as_fd()];
-        let mut fds = fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
-        let _ = poll(&mut fds, None);
-        let [word, question] = fds.map(|fd| !fd.revents().is_empty());
-        if question {
-            // What the port driver does not hear, it tells.
-            let _ = service.answer();
-        }
-        if word {
-            return next_report(channel, child);
-        }
-    }
-}
-
-fn next_report(channel: &Channel, child: Pid) -> Result<Report, LaunchError> {
-    match channel.receive::<Report>() {
-        Ok(Some((report, _))) => Ok(report),
-        Ok(None) => {
-            let waited = rustix::process::waitpid(Some(child), WaitOptions::NOHANG);
-            let end = match waited {
-                Ok(Some((_, status))) => match status.terminating_signal() {
-                    Some(signal) => format!("it was killed by signal {signal}"),
-                    None => format!("exit code {}", status.exit_status().unwrap_or_default()),
-                },
-                _ => "it closed its socket".to_owned(),
-            };
-            Err(
-                LaunchError::plain("the child in the namespaces ended without a word")
-                    .saying(&end)
-                    .because(
-                        "something killed it: a memory limit, or somebody",
-                        "look at dmesg on the node",
-                    ),
-            )
-        }
-        Err(error) => Err(LaunchError::new("could not hear the child", &error)),
-    }
-}
-
-fn expect(
-    channel: &Channel,
-    service: &BindService,
-    child: Pid,
-    wanted: &Report,
-) -> Result<(), LaunchError> {
-    let report = report(channel, service, child)?;
-    if report == *wanted {
-        Ok(())
-    } else {
-        Err(unexpected(&report))
-    }
 }
 
 impl Parent {

@@ -7,7 +7,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
@@ -60,6 +60,7 @@ impl StateDir {
             .mode(0o700)
             .create(path)
             .map_err(failed("make the state directory"))?;
+        own(path).map_err(failed("use the state directory"))?;
         let lock = fs::OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -123,6 +124,18 @@ impl StateDir {
     }
 }
 
+/// Whether a directory is ours and nobody else can put files in it: somebody could have made it in
+/// /tmp before us, with a link in place of a file that we write.
+fn own(path: &Path) -> io::Result<()> {
+    let meta = fs::metadata(path)?;
+    let foreign = meta.uid() != rustix::process::geteuid().as_raw();
+    if !meta.is_dir() || foreign || meta.mode() & 0o022 != 0 {
+        let text = "it belongs to another user, or others may write to it";
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+    }
+    Ok(())
+}
+
 /// Removes a directory that was made for one run.
 pub fn remove(path: &Path) {
     // Tolerated: what somebody put there is not ours to remove.
@@ -159,5 +172,14 @@ mod tests {
             .collect();
         left.sort_unstable();
         assert_eq!(left, ["lock", "mine.txt"]);
+    }
+
+    #[test]
+    fn a_directory_that_others_may_write_to_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let refused = StateDir::take(dir.path()).unwrap_err();
+        assert_eq!(refused.exit_code(), 78);
+        assert!(!dir.path().join("lock").exists());
     }
 }

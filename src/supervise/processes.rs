@@ -103,7 +103,8 @@ pub(super) fn nested(table: &[Process], us: u32) -> Vec<&Process> {
 }
 
 /// How many processes show that work is going on: everything nested, shims, and, for builds, what
-/// dockerd put into another cgroup than its own.
+/// dockerd put into another cgroup than its own, or, where it uses none, what a runtime of its own
+/// runs.
 #[must_use]
 pub(super) fn busy(table: &[Process], us: u32, dockerd: u32) -> usize {
     let daemon = table.iter().find(|process| process.pid == dockerd);
@@ -112,7 +113,8 @@ pub(super) fn busy(table: &[Process], us: u32, dockerd: u32) -> usize {
         .into_iter()
         .filter(|line| {
             let elsewhere = line.below(dockerd) && line.process.cgroup != daemon;
-            line.process.alive && (line.below_shim || is_shim(line.process) || elsewhere)
+            line.process.alive
+                && (line.below_shim || is_shim(line.process) || elsewhere || line.below_runtime)
         })
         .count()
 }
@@ -122,6 +124,7 @@ struct Line<'a> {
     process: &'a Process,
     ancestors: Vec<u32>,
     below_shim: bool,
+    below_runtime: bool,
 }
 
 impl Line<'_> {
@@ -146,6 +149,7 @@ fn ancestry<'a>(
         process,
         ancestors: Vec::new(),
         below_shim: false,
+        below_runtime: false,
     };
     let mut parent = process.parent;
     // The table is no snapshot: a pid that was reused meanwhile could close a circle.
@@ -156,6 +160,7 @@ fn ancestry<'a>(
         }
         let next = by_pid.get(&parent)?;
         line.below_shim |= is_shim(next);
+        line.below_runtime |= is_runtime(next);
         parent = next.parent;
     }
     None
@@ -164,6 +169,11 @@ fn ancestry<'a>(
 /// `containerd-shim`, `containerd-shim-runc-v2`, those of other runtimes.
 pub(super) fn is_shim(process: &Process) -> bool {
     process.name.starts_with("containerd-shim")
+}
+
+/// What BuildKit runs a step of a build with, and stays with it.
+fn is_runtime(process: &Process) -> bool {
+    ["runc", "crun", "buildkit-runc"].contains(&process.name.as_str())
 }
 
 /// A cgroup that belongs to a container: the controllers of its hierarchy (none on version 2) and
@@ -288,6 +298,17 @@ mod tests {
         );
         assert_eq!(process.name, "a) b (c");
         assert!(!parse_stat(&text.replace(" S ", " Z ")).unwrap().alive);
+    }
+
+    #[test]
+    fn a_build_is_work_where_there_are_no_cgroups() {
+        let table = [
+            process(5, 1, "dockerd", ""),
+            process(6, 5, "docker-proxy", ""),
+            process(7, 5, "runc", ""),
+            process(8, 7, "sh", ""),
+        ];
+        assert_eq!(busy(&table, 1, 5), 1);
     }
 
     #[test]

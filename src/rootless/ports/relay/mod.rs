@@ -91,6 +91,8 @@ impl Relay {
         addresses: SourceAddresses,
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
+        // Answers to a relay before us, whose questions died with it.
+        while let Ok(Some(_)) = binds.receive() {}
         rustix::io::ioctl_fionbio(&api, true)?;
         poll.watch(&api, Source::Api, Trigger::Level)?;
         poll.watch(binds.as_fd(), Source::Bind, Trigger::Level)?;
