@@ -9,3 +9,4 @@ pub mod environment;
 pub mod lifetime;
 pub mod settings;
 pub mod size;
+pub mod wish;

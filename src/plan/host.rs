@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::cgroup::Maker;
 use super::dockerd::{AddedFlag, user_text};
-use super::host_refusal::HostRefusal;
+use super::host_refusal::{self, HostRefusal};
 use super::limits::OomScores;
 use super::listen::ListenPlan;
 use super::netfilter::{self, NetfilterPlan};
@@ -16,17 +16,14 @@ use super::network::{self, Forwarder};
 use super::step::{Action, OnFailure, Step};
 use super::storage::{self, StoragePlan};
 use super::{cgroup, dockerd, limits, mounts, tls_mode};
-use crate::cli::config::{
-    Config, FirewallWish, IptablesWish, Preflight, SocketHolder, StoragePolicy, TlsWish,
-};
+use crate::cli::config::{Config, IptablesWish, Preflight, SocketHolder, TlsWish};
 use crate::cli::environment::Environment;
 use crate::host::Facts;
-use crate::host::daemon_json::{Content, DaemonFile};
-use crate::host::netfilter::Question;
+use crate::host::daemon_json::DaemonFile;
 use crate::host::netfilter::tools::LEGACY_FARM;
 use crate::host::sandbox::Sandbox;
 use crate::rootless::places;
-use crate::rootless::plan::RootlessPlan;
+use crate::rootless::plan::{RootlessPlan, without_effect};
 
 /// Where our own files live when we are root.
 pub const RUNTIME_DIR: &str = "/run/dind-init";
@@ -110,7 +107,7 @@ pub fn plan(
     let storage = storage.map(|found| storage::plan(config, file, found, &facts.engine));
     let netfilter = facts.netfilter.as_ref();
     let netfilter = netfilter.map(|found| netfilter::plan(config, file, found, &facts.engine));
-    let mut refusals = refusals(config, file, facts, rootless.as_ref());
+    let mut refusals = host_refusal::find(config, file, facts, rootless.as_ref());
     let refused = storage.as_ref().and_then(|plan| plan.refusal.clone());
     refusals.extend(refused.map(HostRefusal::Storage));
     let refused = netfilter.as_ref().and_then(|plan| plan.refusal.clone());
@@ -234,22 +231,6 @@ pub fn plan(
     })
 }
 
-/// Wishes that only a rootful daemon's trials could honour.
-fn without_effect(config: &Config) -> Vec<String> {
-    let strict = config.storage == StoragePolicy::Strict;
-    let firewall = config.firewall != FirewallWish::Auto;
-    let wishes = [
-        (strict, "DIND_STORAGE", "--storage-driver"),
-        (firewall, "DIND_FIREWALL", "--firewall-backend"),
-    ];
-    let wishes = wishes.into_iter().filter(|(wished, ..)| *wished);
-    wishes
-        .map(|(_, name, flag)| {
-            format!("{name} has no effect in rootless mode: give dockerd {flag} instead")
-        })
-        .collect()
-}
-
 /// What both the daemon and the `dind` persona need (S51–S60).
 #[must_use]
 pub fn set_up(config: &Config, maker: Maker<'_>, facts: &Facts) -> SetUp {
@@ -284,46 +265,6 @@ fn misspelt(config: &Config) -> impl Iterator<Item = String> {
         Some(meant) => format!("{name} is not a setting; did you mean {meant}?"),
         None => format!("{name} is not a setting of this version"),
     })
-}
-
-/// Every certain failure ahead, worst first.
-fn refusals(
-    config: &Config,
-    file: &DaemonFile,
-    facts: &Facts,
-    rootless: Option<&RootlessPlan>,
-) -> Vec<HostRefusal> {
-    let mut found = Vec::new();
-    if let Some(rootless) = rootless {
-        let refusals = rootless.refusals.iter().cloned();
-        found.extend(refusals.map(HostRefusal::Rootless));
-    } else if !facts.process.may("CAP_SYS_ADMIN") {
-        found.push(HostRefusal::NotPrivileged {
-            missing: "CAP_SYS_ADMIN",
-        });
-    } else if netfilter::question(config, file) != Question::Nothing
-        && !facts.process.may("CAP_NET_ADMIN")
-    {
-        found.push(HostRefusal::NotPrivileged {
-            missing: "CAP_NET_ADMIN",
-        });
-    }
-    let path = file.path.clone();
-    match &file.content {
-        Content::Invalid(reason) => {
-            found.push(HostRefusal::DaemonFile {
-                path,
-                reason: reason.clone(),
-            });
-        }
-        Content::Absent | Content::Keys(_) => {
-            let keys = dockerd::conflicts(config, file);
-            if !keys.is_empty() {
-                found.push(HostRefusal::FlagAndFile { path, keys });
-            }
-        }
-    }
-    found
 }
 
 fn summary(config: &Config, listen: &ListenPlan, cgroup: &str, facts: &Facts) -> String {

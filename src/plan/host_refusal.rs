@@ -2,9 +2,16 @@
 
 use std::path::PathBuf;
 
+use super::dockerd;
+use super::netfilter;
 use super::netfilter::refusal::NetfilterRefusal;
 use super::storage::refusal::StorageRefusal;
+use crate::cli::config::Config;
 use crate::explain::{Explain, exit};
+use crate::host::Facts;
+use crate::host::daemon_json::{Content, DaemonFile};
+use crate::host::netfilter::Question;
+use crate::rootless::plan::RootlessPlan;
 use crate::rootless::refusal::RootlessRefusal;
 
 /// A `HostPlan` that cannot be made. Nothing was changed, and our sockets are closed again.
@@ -103,4 +110,45 @@ impl Explain for HostRefusal {
     fn exit_code(&self) -> u8 {
         exit::REFUSED
     }
+}
+
+/// Every certain failure ahead, worst first.
+#[must_use]
+pub fn find(
+    config: &Config,
+    file: &DaemonFile,
+    facts: &Facts,
+    rootless: Option<&RootlessPlan>,
+) -> Vec<HostRefusal> {
+    let mut found = Vec::new();
+    if let Some(rootless) = rootless {
+        let refusals = rootless.refusals.iter().cloned();
+        found.extend(refusals.map(HostRefusal::Rootless));
+    } else if !facts.process.may("CAP_SYS_ADMIN") {
+        found.push(HostRefusal::NotPrivileged {
+            missing: "CAP_SYS_ADMIN",
+        });
+    } else if netfilter::question(config, file) != Question::Nothing
+        && !facts.process.may("CAP_NET_ADMIN")
+    {
+        found.push(HostRefusal::NotPrivileged {
+            missing: "CAP_NET_ADMIN",
+        });
+    }
+    let path = file.path.clone();
+    match &file.content {
+        Content::Invalid(reason) => {
+            found.push(HostRefusal::DaemonFile {
+                path,
+                reason: reason.clone(),
+            });
+        }
+        Content::Absent | Content::Keys(_) => {
+            let keys = dockerd::conflicts(config, file);
+            if !keys.is_empty() {
+                found.push(HostRefusal::FlagAndFile { path, keys });
+            }
+        }
+    }
+    found
 }

@@ -15,7 +15,7 @@ use super::ports::rules::Filter;
 use super::ports::spec::PortSpec;
 use super::preflight;
 use super::refusal::RootlessRefusal;
-use crate::cli::config::Config;
+use crate::cli::config::{Config, FirewallWish, StoragePolicy};
 use crate::cli::environment::Environment;
 use crate::host::daemon_json::DaemonFile;
 use crate::host::uplink::UplinkFacts;
@@ -206,4 +206,21 @@ impl Serialize for RootlessPlan {
 #[must_use]
 pub fn has_network(net: &NetPlan) -> bool {
     net.driver != NetDriver::Host
+}
+
+/// Wishes that only a rootful daemon's trials could honour.
+#[must_use]
+pub fn without_effect(config: &Config) -> Vec<String> {
+    let strict = config.storage == StoragePolicy::Strict;
+    let firewall = config.firewall != FirewallWish::Auto;
+    let wishes = [
+        (strict, "DIND_STORAGE", "--storage-driver"),
+        (firewall, "DIND_FIREWALL", "--firewall-backend"),
+    ];
+    let wishes = wishes.into_iter().filter(|(wished, ..)| *wished);
+    wishes
+        .map(|(_, name, flag)| {
+            format!("{name} has no effect in rootless mode: give dockerd {flag} instead")
+        })
+        .collect()
 }

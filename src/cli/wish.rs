@@ -1,0 +1,126 @@
+//! The values that settings can have.
+
+use std::path::PathBuf;
+
+/// How the daemon was asked for (S1–S5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommandForm {
+    /// No command or flags only: default sockets and TLS are added.
+    Default,
+    /// The literal word `dockerd` first: nothing is added.
+    Explicit,
+}
+
+/// Who binds the API sockets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SocketHolder {
+    /// We do, at once, and hand them to dockerd.
+    Us,
+    /// dockerd does, with exactly the official arguments.
+    Dockerd,
+}
+
+/// What happens to plain TCP addresses that are not on loopback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TcpPolicy {
+    /// Served, with a warning.
+    Any,
+    /// Narrowed to loopback.
+    Loopback,
+    /// Refused.
+    Refuse,
+}
+
+/// What a certain failure ahead means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Preflight {
+    /// We do not start.
+    Refuse,
+    /// We say it and go on.
+    Warn,
+}
+
+/// A step that can be switched off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Switch {
+    /// Done when it is needed.
+    Auto,
+    /// Never done.
+    Skip,
+}
+
+/// What happens where only a storage driver works that copies every layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoragePolicy {
+    /// It is used, with a warning.
+    Auto,
+    /// We do not start.
+    Strict,
+}
+
+/// Who programs the packet filter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FirewallWish {
+    /// Left to dockerd.
+    Auto,
+    /// iptables.
+    Iptables,
+    /// nftables, which engine 29 brought.
+    Nftables,
+}
+
+/// Which iptables backend the user asked for (S32).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IptablesWish {
+    /// Decide by looking.
+    Auto,
+    /// DOCKER_IPTABLES_LEGACY holds something.
+    Legacy,
+    /// DOCKER_IPTABLES_LEGACY is set and empty.
+    Default,
+}
+
+/// A group, by number or by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GroupName {
+    /// A number.
+    Id(u32),
+    /// A name to be looked up in /etc/group.
+    Name(String),
+}
+
+impl GroupName {
+    /// Reads a group as dockerd reads `--group`: a number is an id.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        text.parse()
+            .map_or_else(|_| Self::Name(text.to_owned()), Self::Id)
+    }
+}
+
+/// TLS as the user wishes it; only the default command form uses it (S5).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TlsWish {
+    /// DOCKER_TLS_CERTDIR is not set.
+    Unset,
+    /// DOCKER_TLS_CERTDIR is set and empty: TLS was turned off on purpose.
+    Off,
+    /// Certificates are kept in this directory.
+    Directory {
+        /// DOCKER_TLS_CERTDIR.
+        dir: PathBuf,
+        /// DOCKER_TLS_SAN, as written.
+        san: String,
+    },
+}
+
+/// Who runs us: ids of this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    /// Our process id; 1 in a container as a rule.
+    pub pid: u32,
+    /// Effective user id.
+    pub uid: u32,
+    /// Effective group id.
+    pub gid: u32,
+}
