@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use dind_init::rootless::ports::api::info::{ChildSide, Info, NetworkDriver};
@@ -25,8 +25,13 @@ pub const DEADLINE: Duration = Duration::from_secs(60);
 pub const OUTER: &str = "192.0.2.1";
 pub const CLIENT: &str = "192.0.2.2";
 
-/// Runs the body of a test where it can run.
+/// Runs the body of a test where it can run, one at a time: a process that one test forks holds
+/// the files that another is writing (ETXTBSY), and a change of ids interrupts calls in every
+/// thread (EINTR).
 pub fn network(body: impl FnOnce()) {
+    static ONE: Mutex<()> = Mutex::new(());
+    // A test that failed has said so itself.
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let reason = if !rustix::process::geteuid().is_root() {
         "needs root"
     } else if Command::new("ip").arg("-V").output().is_err() {
@@ -325,6 +330,13 @@ pub fn eventually(what: &str, condition: impl Fn() -> bool) {
         assert!(Instant::now() < deadline, "never: {what}");
         std::thread::yield_now();
     }
+}
+
+/// Waits until a question is there.
+pub fn asked(service: &BindService) {
+    let until = DEADLINE.try_into().unwrap();
+    let ready = poll(&mut [PollFd::new(service, PollFlags::IN)], Some(&until)).unwrap();
+    assert_eq!(ready, 1, "nothing is asked");
 }
 
 /// Waits for questions and answers them.
