@@ -131,6 +131,9 @@ impl Start {
     /// Starts it.
     pub(crate) fn run(mut self) -> Dind {
         let binary = env!("CARGO_BIN_EXE_dind-init");
+        // Signals that our own caller ignores (a CI runner, `make test &`) would be ignored by all
+        // below us: a shell cannot even trap them.
+        self.command.args(["env", "--default-signal"]);
         self.command
             .args(["sh", "-c", &self.before, "sh", binary, "run"]);
         self.command.args(&self.words);
