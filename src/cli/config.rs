@@ -311,12 +311,7 @@ fn memory_reserve(env: &Environment) -> Result<Option<u64>, BadSetting> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    pub(crate) const ROOT: Identity = Identity {
-        pid: 1,
-        uid: 0,
-        gid: 0,
-    };
+    use crate::cli::said::ROOT;
 
     fn config(env: &[(&str, &str)]) -> Result<Config, BadSetting> {
         let env = env.iter().map(|(k, v)| (*k, *v)).collect();

@@ -7,6 +7,8 @@ pub mod config;
 pub mod daemon_args;
 pub mod environment;
 pub mod lifetime;
+#[cfg(test)]
+pub(crate) mod said;
 pub mod settings;
 pub mod size;
 pub mod wish;

@@ -290,24 +290,10 @@ impl RootFacts {
 #[expect(clippy::disallowed_methods, reason = "a test makes its own files")]
 mod tests {
     use super::*;
-    use crate::cli::config::{CommandForm, Identity};
-    use crate::host::daemon_json::Content as FileContent;
-    use std::ffi::OsString;
+    use crate::cli::said;
 
     fn roots(words: &[&str], json: &str, env: &[(&str, &str)]) -> (String, String) {
-        let words: Vec<OsString> = words.iter().map(OsString::from).collect();
-        let identity = Identity {
-            pid: 1,
-            uid: 0,
-            gid: 0,
-        };
-        let env = env.iter().map(|(k, v)| (*k, *v)).collect();
-        let config = Config::new(CommandForm::Default, &words, env, identity).unwrap();
-        let file = DaemonFile {
-            path: "x".into(),
-            content: FileContent::Keys(serde_json::from_str(json).unwrap()),
-        };
-        let roots = Roots::of(&config, &file);
+        let roots = Roots::of(&said::config(words, env), &said::file(json));
         let text = |path: PathBuf| path.to_str().unwrap().to_owned();
         (text(roots.data), text(roots.containerd))
     }

@@ -34,23 +34,13 @@ pub fn variables(config: &Config, listen: &ListenPlan) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::config::{CommandForm, Identity};
-    use crate::host::daemon_json::{Content, DaemonFile};
+    use crate::cli::said;
     use crate::host::listen::ListenFacts;
     use crate::plan::listen;
 
     fn of(env: &[(&str, &str)]) -> String {
-        let env = env.iter().map(|(k, v)| (*k, *v)).collect();
-        let root = Identity {
-            pid: 1,
-            uid: 0,
-            gid: 0,
-        };
-        let config = Config::new(CommandForm::Default, &[], env, root).unwrap();
-        let file = DaemonFile {
-            path: "x".into(),
-            content: Content::Absent,
-        };
+        let config = said::config(&[], env);
+        let file = said::file("");
         let facts = ListenFacts {
             ipv6: true,
             ..ListenFacts::default()

@@ -183,33 +183,13 @@ pub fn conflicts(config: &Config, file: &DaemonFile) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::config::Identity;
-    use crate::host::daemon_json::Content;
+    use crate::cli::said::{config_in, file};
     use crate::host::listen::ListenFacts;
     use crate::plan::listen;
 
-    const ROOT: Identity = Identity {
-        pid: 1,
-        uid: 0,
-        gid: 0,
-    };
-
-    fn file(json: &str) -> DaemonFile {
-        let content = match json {
-            "" => Content::Absent,
-            json => Content::Keys(serde_json::from_str(json).unwrap()),
-        };
-        DaemonFile {
-            path: "/etc/docker/daemon.json".into(),
-            content,
-        }
-    }
-
     /// The command line, one word after the other, for a form, its words, variables and a file.
     fn line(form: CommandForm, words: &[&str], env: &[(&str, &str)], json: &str) -> String {
-        let words: Vec<OsString> = words.iter().map(OsString::from).collect();
-        let env = env.iter().map(|(k, v)| (*k, *v)).collect();
-        let config = Config::new(form, &words, env, ROOT).unwrap();
+        let config = config_in(form, words, env);
         let facts = ListenFacts {
             ipv6: true,
             ..ListenFacts::default()
@@ -344,12 +324,7 @@ mod tests {
 
     #[test]
     fn a_flag_that_the_file_sets_too_is_a_conflict() {
-        let words: Vec<OsString> = ["--debug", "--mtu=1400"]
-            .iter()
-            .map(OsString::from)
-            .collect();
-        let config =
-            Config::new(CommandForm::Explicit, &words, Environment::default(), ROOT).unwrap();
+        let config = config_in(CommandForm::Explicit, &["--debug", "--mtu=1400"], &[]);
         assert_eq!(
             conflicts(&config, &file(r#"{"mtu":1,"runtimes":{}}"#)),
             ["mtu"]
@@ -363,8 +338,7 @@ mod tests {
             ("PATH", "/bin"),
             ("DOCKER_DRIVER", "overlay2"),
         ];
-        let config =
-            Config::new(CommandForm::Default, &[], env.into_iter().collect(), ROOT).unwrap();
+        let config = config_in(CommandForm::Default, &[], &env);
         let words = environment(&config, Some(Path::new("/legacy")), Path::new("/run/n")).words();
         assert_eq!(
             words,

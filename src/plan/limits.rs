@@ -139,19 +139,13 @@ fn inotify(config: &Config, limits: &LimitFacts, warnings: &mut Vec<String>) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::config::{CommandForm, Identity};
+    use crate::cli::said;
     use crate::host::limits::NodeSetting;
     use crate::host::process::Seccomp;
     use crate::plan::step::OnFailure;
 
     fn config(env: &[(&str, &str)]) -> Config {
-        let identity = Identity {
-            pid: 1,
-            uid: 0,
-            gid: 0,
-        };
-        let env = env.iter().map(|(k, v)| (*k, *v)).collect();
-        Config::new(CommandForm::Default, &[], env, identity).unwrap()
+        said::config(&[], env)
     }
 
     fn process(capability: &str) -> ProcessFacts {

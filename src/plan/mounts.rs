@@ -94,19 +94,13 @@ fn security(facts: &MountFacts) -> Option<Step> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::config::{CommandForm, Identity};
+    use crate::cli::said;
     use crate::host::apparmor::AppArmorFacts;
     use crate::host::devices::Device;
     use crate::host::process::Seccomp;
 
     fn config(env: &[(&str, &str)]) -> Config {
-        let identity = Identity {
-            pid: 1,
-            uid: 0,
-            gid: 0,
-        };
-        let env = env.iter().map(|(k, v)| (*k, *v)).collect();
-        Config::new(CommandForm::Default, &[], env, identity).unwrap()
+        said::config(&[], env)
     }
 
     fn process() -> ProcessFacts {

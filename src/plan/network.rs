@@ -246,8 +246,7 @@ fn pools(reserved: &[Net4]) -> Vec<AddedFlag> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::config::{CommandForm, Identity};
-    use crate::host::daemon_json::Content;
+    use crate::cli::said;
     use crate::host::uplink::Link;
 
     fn facts(mtu: u32, routes: &[&str], resolvers: &[&str]) -> UplinkFacts {
@@ -264,24 +263,7 @@ mod tests {
     }
 
     fn flags(facts: &UplinkFacts, words: &[&str], json: &str, version: u32) -> Vec<String> {
-        let words: Vec<_> = words.iter().map(std::ffi::OsString::from).collect();
-        let identity = Identity {
-            pid: 1,
-            uid: 0,
-            gid: 0,
-        };
-        let config = Config::new(
-            CommandForm::Default,
-            &words,
-            [("", ""); 0].into_iter().collect(),
-            identity,
-        )
-        .unwrap();
-        let content = Content::Keys(serde_json::from_str(json).unwrap());
-        let file = DaemonFile {
-            path: "f".into(),
-            content,
-        };
+        let (config, file) = (said::config(words, &[]), said::file(json));
         let plan = plan(&config, &file, facts, Some(version));
         plan.flags
             .iter()

@@ -213,26 +213,14 @@ fn image_names(json: &[u8]) -> Vec<String> {
 #[expect(clippy::disallowed_methods, reason = "a test makes its own files")]
 mod tests {
     use super::*;
-    use crate::cli::config::{CommandForm, Identity};
-    use crate::host::daemon_json;
+    use crate::cli::said;
 
     fn read(root: &Path, json: &str) -> Content {
-        let identity = Identity {
-            pid: 1,
-            uid: 0,
-            gid: 0,
-        };
-        let env = crate::cli::environment::Environment::default();
-        let config = Config::new(CommandForm::Default, &[], env, identity).unwrap();
-        let file = DaemonFile {
-            path: "x".into(),
-            content: daemon_json::Content::Keys(serde_json::from_str(json).unwrap()),
-        };
         let roots = Roots {
             data: root.to_owned(),
             containerd: root.join("containerd/daemon"),
         };
-        Content::read(&roots, &config, &file)
+        Content::read(&roots, &said::config(&[], &[]), &said::file(json))
     }
 
     fn make(root: &Path, files: &[(&str, &str)]) {

@@ -1,19 +1,13 @@
 //! Tables: facts of a kind of machine, and what is decided there.
 
 use super::*;
-use crate::cli::config::{CommandForm, Identity};
+use crate::cli::said;
 use crate::host::cgroup;
 
 const OURS: Maker<'_> = Maker::Dockerd { parent: None };
 
 fn config(env: &[(&str, &str)]) -> Config {
-    let identity = Identity {
-        pid: 1,
-        uid: 0,
-        gid: 0,
-    };
-    let env = env.iter().map(|(k, v)| (*k, *v)).collect();
-    Config::new(CommandForm::Default, &[], env, identity).unwrap()
+    said::config(&[], env)
 }
 
 fn words(text: &str) -> Vec<String> {

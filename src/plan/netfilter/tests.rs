@@ -1,11 +1,8 @@
 //! Rows N1–N8 and N15–N17 of the field's problems, as a table of machines and what is decided.
 
-use std::ffi::OsString;
-
 use super::*;
-use crate::cli::config::{CommandForm, Identity};
+use crate::cli::said;
 use crate::explain::Explain;
-use crate::host::daemon_json::Content;
 use crate::host::netfilter::existing::Existing;
 use crate::host::netfilter::rules::{Missing, Piece};
 
@@ -74,19 +71,7 @@ const NOTHING: Said<'_> = (&[], &[], "{}");
 
 fn with<R>(said: Said<'_>, use_it: impl FnOnce(&Config, &DaemonFile) -> R) -> R {
     let (words, env, json) = said;
-    let words: Vec<OsString> = words.iter().map(OsString::from).collect();
-    let identity = Identity {
-        pid: 1,
-        uid: 0,
-        gid: 0,
-    };
-    let env = env.iter().map(|(k, v)| (*k, *v)).collect();
-    let config = Config::new(CommandForm::Default, &words, env, identity).unwrap();
-    let file = DaemonFile {
-        path: "/etc/docker/daemon.json".into(),
-        content: Content::Keys(serde_json::from_str(json).unwrap()),
-    };
-    use_it(&config, &file)
+    use_it(&said::config(words, env), &said::file(json))
 }
 
 fn engine(version: &str) -> EngineFacts {

@@ -1,11 +1,8 @@
 //! Rows S1–S11 of the field's problems, as a table of machines and what is decided on each.
 
-use std::ffi::OsString;
-
 use super::*;
-use crate::cli::config::{CommandForm, Identity};
+use crate::cli::said;
 use crate::explain::Explain;
-use crate::host::daemon_json::Content as FileContent;
 use crate::host::storage::content::{Content, DriverContent};
 use crate::host::storage::overlay::{Feature, OverlayTrial, RootTrial};
 use crate::host::storage::owner::{LockState, Owner};
@@ -110,18 +107,7 @@ fn engine(generation: Generation) -> EngineFacts {
 
 fn decide(facts: &StorageFacts, generation: Generation, said: Said<'_>) -> StoragePlan {
     let (words, env, json) = said;
-    let words: Vec<OsString> = words.iter().map(OsString::from).collect();
-    let identity = Identity {
-        pid: 1,
-        uid: 0,
-        gid: 0,
-    };
-    let env = env.iter().map(|(k, v)| (*k, *v)).collect();
-    let config = Config::new(CommandForm::Default, &words, env, identity).unwrap();
-    let file = DaemonFile {
-        path: "/etc/docker/daemon.json".into(),
-        content: FileContent::Keys(serde_json::from_str(json).unwrap()),
-    };
+    let (config, file) = (said::config(words, env), said::file(json));
     plan(&config, &file, facts, &engine(generation))
 }
 
@@ -627,17 +613,8 @@ fn the_lock_comes_first_and_the_marker_only_when_something_is_new() {
 #[test]
 fn the_engine_is_only_asked_when_the_decision_depends_on_it() {
     let depends = |facts: &StorageFacts, env: &[(&str, &str)]| {
-        let identity = Identity {
-            pid: 1,
-            uid: 0,
-            gid: 0,
-        };
-        let env = env.iter().map(|(k, v)| (*k, *v)).collect();
-        let config = Config::new(CommandForm::Default, &[], env, identity).unwrap();
-        let file = DaemonFile {
-            path: "x".into(),
-            content: FileContent::Absent,
-        };
+        let config = said::config(&[], env);
+        let file = said::file("");
         depends_on_engine(&config, &file, facts)
     };
     assert!(!depends(&volume(), &[]));
