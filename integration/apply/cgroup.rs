@@ -213,6 +213,21 @@ fn a_group_is_made_and_limited_and_twice_is_no_error() {
     assert!(error.to_string().contains("no.such.controller"));
 }
 
+/// What a process of the group finds in a mount namespace of its own.
+fn in_group<T>(group: &TestGroup, find: impl FnOnce() -> T) -> Tried<T>
+where
+    T: serde::Serialize + serde::de::DeserializeOwned,
+{
+    let procs = group.dir.join("cgroup.procs");
+    let mut trials = Trials::new();
+    let patience = Duration::from_secs(60);
+    let found = trials.start("group", UnshareFlags::NEWNS, patience, || {
+        fs::write(&procs, std::process::id().to_string()).unwrap();
+        find()
+    });
+    trials.collect().take(found)
+}
+
 #[test]
 fn the_fresh_mount_shows_our_own_group_and_keeps_the_old_options() {
     if !can_run("the_fresh_mount_shows_our_own_group_and_keeps_the_old_options") {
@@ -220,12 +235,9 @@ fn the_fresh_mount_shows_our_own_group_and_keeps_the_old_options() {
     }
     let group = TestGroup::new();
     let point = tempfile::tempdir().unwrap();
-    let (procs, tree) = (group.dir.join("cgroup.procs"), tree().unwrap());
-    let mut trials = Trials::new();
-    let flags = UnshareFlags::NEWNS;
-    let found = trials.start("namespace", flags, Duration::from_secs(60), || {
+    let tree = tree().unwrap();
+    let found = in_group(&group, || {
         let us = std::process::id();
-        fs::write(&procs, us.to_string()).unwrap();
         // The old mount: the whole tree, as a privileged pod sees it.
         mount_bind(&tree, point.path()).unwrap();
         let flags = ["nosuid", "nodev", "noexec", "relatime"];
@@ -247,10 +259,7 @@ fn the_fresh_mount_shows_our_own_group_and_keeps_the_old_options() {
         seen
     });
     let expected = (vec!["/ rw,nosuid,nodev,noexec,relatime".to_owned()], true);
-    assert_eq!(
-        trials.collect().take(found),
-        Tried::Known(vec![expected.clone(), expected])
-    );
+    assert_eq!(found, Tried::Known(vec![expected.clone(), expected]));
 }
 
 #[test]
@@ -260,18 +269,15 @@ fn an_old_mount_that_is_in_use_is_covered() {
     }
     let group = TestGroup::new();
     let point = tempfile::tempdir().unwrap();
-    let (procs, tree) = (group.dir.join("cgroup.procs"), tree().unwrap());
-    let mut trials = Trials::new();
-    let flags = UnshareFlags::NEWNS;
-    let found = trials.start("covered", flags, Duration::from_secs(60), || {
+    let tree = tree().unwrap();
+    let found = in_group(&group, || {
         let us = std::process::id();
-        fs::write(&procs, us.to_string()).unwrap();
         mount_bind(&tree, point.path()).unwrap();
         let _in_use = fs::File::open(point.path()).unwrap();
         enter_namespace(point.path(), &FreshMount::default()).unwrap();
         Group::read(point.path()).processes == [us]
     });
-    assert_eq!(trials.collect().take(found), Tried::Known(true));
+    assert_eq!(found, Tried::Known(true));
 }
 
 #[test]
@@ -281,11 +287,8 @@ fn the_fresh_mount_does_not_show_where_the_old_one_came_from() {
     }
     let group = TestGroup::new();
     let (ours, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let (procs, tree) = (group.dir.join("cgroup.procs"), tree().unwrap());
-    let mut trials = Trials::new();
-    let flags = UnshareFlags::NEWNS;
-    let found = trials.start("propagation", flags, Duration::from_secs(60), || {
-        fs::write(&procs, std::process::id().to_string()).unwrap();
+    let tree = tree().unwrap();
+    let found = in_group(&group, || {
         // As with a volume of /sys that is mounted rshared: both are one peer group.
         let none = MountFlags::empty();
         mount("tmpfs", ours.path(), "tmpfs", none, c"").unwrap();
@@ -306,5 +309,5 @@ fn the_fresh_mount_does_not_show_where_the_old_one_came_from() {
         enter_namespace(&ours.path().join("cgroup"), &options).unwrap();
         (before, seen.exists())
     });
-    assert_eq!(trials.collect().take(found), Tried::Known((true, true)));
+    assert_eq!(found, Tried::Known((true, true)));
 }

@@ -38,6 +38,13 @@ fn recorded(dind: &Container, name: &str) -> String {
     dind.docker(["inspect", "--format", format, name])
 }
 
+/// What [`DATABASE`] wrote before its end.
+#[track_caller]
+fn written(dind: &Container) -> String {
+    let run = ["run", "--rm", "--volume", "data:/data", NESTED];
+    dind.docker(run.into_iter().chain(["cat", "/data/state"]))
+}
+
 #[test]
 fn ten_busy_containers_one_of_them_deaf_are_stopped_within_docker_stops_patience() {
     let Some(lab) = Lab::find() else { return };
@@ -58,16 +65,7 @@ fn ten_busy_containers_one_of_them_deaf_are_stopped_within_docker_stops_patience
     }
     assert_eq!(recorded(&dind, "deaf"), "exited 137 false");
     assert_eq!(recorded(&dind, "database"), "exited 0 false");
-    let state = dind.docker([
-        "run",
-        "--rm",
-        "--volume",
-        "data:/data",
-        NESTED,
-        "cat",
-        "/data/state",
-    ]);
-    assert_eq!(state, "flushed");
+    assert_eq!(written(&dind), "flushed");
 }
 
 #[test]
@@ -135,16 +133,7 @@ fn containers_of_a_live_restoring_daemon_get_their_own_stop_signal() {
             .contains("dockerd left 1 containers running")
     );
     dind.start();
-    let state = dind.docker([
-        "run",
-        "--rm",
-        "--volume",
-        "data:/data",
-        NESTED,
-        "cat",
-        "/data/state",
-    ]);
-    assert_eq!(state, "flushed");
+    assert_eq!(written(&dind), "flushed");
 }
 
 #[test]

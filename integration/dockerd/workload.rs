@@ -106,3 +106,45 @@ END
         "#
     ));
 }
+
+/// One more life on what a killed one left: the image survived, a container of an earlier life is
+/// gone or over, a new one runs, and the one that is always restarted does so by itself, as after
+/// a power cut. `options` are those of the new container.
+#[track_caller]
+pub(crate) fn lives(dind: &Container, life: u32, options: &[&str]) {
+    dind.docker(["image", "inspect", NESTED]);
+    let running = dind.docker(["ps", "--quiet", "--filter", "name=old"]);
+    assert_eq!(
+        running, "",
+        "life {life}: a container of an earlier life runs"
+    );
+    let name = format!("old{life}");
+    let run = ["run", "--detach", "--name", &name];
+    let words = run.iter().chain(options).copied();
+    dind.docker(words.chain([NESTED, "sleep", "1000"]));
+    dind.sh(&format!("docker exec {name} true"));
+    dind.sh("until docker exec again true; do :; done");
+}
+
+/// The first life, with the container `again` that is always restarted; `options` of it and of
+/// the life's own.
+#[track_caller]
+pub(crate) fn first_life(dind: &Container, again: &[&str], options: &[&str]) {
+    dind.import_nested();
+    let run = ["run", "--detach", "--name", "again", "--restart=always"];
+    let words = run.iter().chain(again).copied();
+    dind.docker(words.chain([NESTED, "sleep", "1000"]));
+    lives(dind, 0, options);
+}
+
+/// Kills the container and starts it again, so often, and stops it.
+#[track_caller]
+pub(crate) fn killed_and_started_again(dind: &Container, times: u32, options: &[&str]) {
+    for life in 1..=times {
+        dind.signal("KILL");
+        assert_eq!(dind.wait(), "137");
+        dind.start();
+        lives(dind, life, options);
+    }
+    assert_eq!(dind.stop(), "0");
+}

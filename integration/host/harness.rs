@@ -8,8 +8,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use nix::sched::{CloneFlags, unshare};
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
-use rustix::thread::UnshareFlags;
 use serde_json::Value;
 
 /// Skips, loudly, when something is missing; with `MUST_RUN` it is a failure.
@@ -64,10 +64,9 @@ pub(crate) struct Machine {
 
 impl Machine {
     fn new() -> Self {
-        let namespaces = UnshareFlags::NEWNS | UnshareFlags::NEWNET | UnshareFlags::FS;
-        #[expect(unsafe_code, reason = "the namespaces are this thread's own")]
-        // SAFETY: no descriptor table is unshared; what changes concerns this thread only.
-        unsafe { rustix::thread::unshare_unsafe(namespaces) }.expect("namespaces");
+        // They are this thread's own.
+        let namespaces = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_FS;
+        unshare(namespaces).expect("namespaces");
         let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
         rustix::mount::mount_change("/", private).expect("private mounts");
         let dir = tempfile::tempdir().expect("a directory");

@@ -1,45 +1,21 @@
 //! Deaths that are survived: of the whole container, and of dockerd alone.
 
-use crate::container::Container;
 use crate::lab::{Lab, NESTED, until};
 use crate::outer::{SOCKET, inside, unprivileged};
 use crate::workload;
 
 const TIMES: u32 = 10;
 
-/// The image survived; no container of an earlier life runs but the one with a policy.
-#[track_caller]
-fn lives(dind: &Container, life: u32) {
-    dind.docker(["image", "inspect", NESTED]);
-    let running = dind.docker(["ps", "--quiet", "--filter", "name=old"]);
-    assert_eq!(
-        running, "",
-        "life {life}: a container of an earlier life runs"
-    );
-    let name = format!("old{life}");
-    let run = ["run", "--detach", "--name", &name, "--publish", "8080:80"];
-    dind.docker(run.into_iter().chain([NESTED, "sleep", "1000"]));
-    dind.sh(&format!("docker exec {name} true"));
-    dind.sh("until docker exec again true; do :; done");
-}
+/// The new container of each life.
+const PUBLISHED: [&str; 2] = ["--publish", "8080:80"];
 
 /// Ten times, with work going on and a published port: nothing stale is in the way.
 #[test]
 fn a_killed_container_starts_again_ten_times() {
     let Some(lab) = Lab::find() else { return };
     let dind = unprivileged(lab).start();
-    dind.import_nested();
-    let again = "run --detach --name again --restart=always --publish 8081:80";
-    let words = again.split(' ').chain([NESTED, "sleep", "1000"]);
-    dind.docker(words);
-    lives(&dind, 0);
-    for life in 1..=TIMES {
-        dind.signal("KILL");
-        assert_eq!(dind.wait(), "137");
-        dind.start();
-        lives(&dind, life);
-    }
-    assert_eq!(dind.stop(), "0");
+    workload::first_life(&dind, &["--publish", "8081:80"], &PUBLISHED);
+    workload::killed_and_started_again(&dind, TIMES, &PUBLISHED);
 }
 
 /// dockerd dies and is started again in the same namespaces: the network driver and the sockets

@@ -34,8 +34,23 @@ fn keeping() -> Plan {
     }
 }
 
+/// A container behind dockerd's bridge, with a service that is published on port 8080.
+fn bridged(world: &World) -> (Net, TcpListener) {
+    let container = Net::new();
+    world.child.join(
+        &container,
+        "docker0",
+        &["172.17.0.1/16"],
+        &["172.17.0.2/16"],
+    );
+    container.ip("route add default via 172.17.0.1");
+    let listener = container.listen("0.0.0.0:80");
+    world.publish("0.0.0.0:8080:172.17.0.2:80/tcp4");
+    (container, listener)
+}
+
 /// Connects, has a word with the service, and returns whom the service saw.
-fn seen(world: &World, from: &Net, to: &str, listener: &TcpListener) -> IpAddr {
+fn seen(from: &Net, to: &str, listener: &TcpListener) -> IpAddr {
     let client = from.connect(to);
     let mut server = accept(listener);
     let answer = std::thread::spawn(move || ask(&client, "who am I?"));
@@ -45,7 +60,6 @@ fn seen(world: &World, from: &Net, to: &str, listener: &TcpListener) -> IpAddr {
     let peer = server.peer_addr().unwrap().ip();
     drop(server);
     assert_eq!(answer.join().unwrap(), "you are seen");
-    let _ = world;
     peer
 }
 
@@ -66,12 +80,12 @@ fn services_see_the_clients_address() {
             world.publish("192.0.2.1:8081:81/tcp4");
             let to = |port: u16| format!("{OUTER}:{port}");
             let client: IpAddr = CLIENT.parse().unwrap();
-            assert_eq!(seen(&world, &world.client, &to(8080), &four), client);
-            assert_eq!(seen(&world, &world.client, &to(8081), &loopback), client);
-            let v6 = seen(&world, &world.client, "[2001:db8::1]:8082", &six);
+            assert_eq!(seen(&world.client, &to(8080), &four), client);
+            assert_eq!(seen(&world.client, &to(8081), &loopback), client);
+            let v6 = seen(&world.client, "[2001:db8::1]:8082", &six);
             assert_eq!(v6, "2001:db8::2".parse::<IpAddr>().unwrap());
             // A client on the outer loopback has no address that means anything inside.
-            let local = seen(&world, &world.outer, "127.0.0.1:8080", &four);
+            let local = seen(&world.outer, "127.0.0.1:8080", &four);
             assert_eq!(local, IpAddr::from([10, 0, 2, 100]));
             let log = world.log();
             assert!(!log.contains("not answered"), "{log}");
@@ -86,17 +100,8 @@ fn containers_behind_a_bridge_see_the_clients_address() {
         if !apply(&world.child, Filter::Nft) {
             return skip("needs nft");
         }
-        let container = Net::new();
-        world.child.join(
-            &container,
-            "docker0",
-            &["172.17.0.1/16"],
-            &["172.17.0.2/16"],
-        );
-        container.ip("route add default via 172.17.0.1");
-        let listener = container.listen("0.0.0.0:80");
-        world.publish("0.0.0.0:8080:172.17.0.2:80/tcp4");
-        let peer = seen(&world, &world.client, "192.0.2.1:8080", &listener);
+        let (_container, listener) = bridged(&world);
+        let peer = seen(&world.client, "192.0.2.1:8080", &listener);
         assert_eq!(peer, CLIENT.parse::<IpAddr>().unwrap());
     });
 }
@@ -114,17 +119,8 @@ fn clients_whose_network_is_also_inside_are_answered() {
         if !apply(&world.child, Filter::Nft) {
             return skip("needs nft");
         }
-        let container = Net::new();
-        world.child.join(
-            &container,
-            "docker0",
-            &["172.17.0.1/16"],
-            &["172.17.0.2/16"],
-        );
-        container.ip("route add default via 172.17.0.1");
-        let listener = container.listen("0.0.0.0:80");
-        world.publish("0.0.0.0:8080:172.17.0.2:80/tcp4");
-        let peer = seen(&world, &world.client, "172.17.0.8:8080", &listener);
+        let (_container, listener) = bridged(&world);
+        let peer = seen(&world.client, "172.17.0.8:8080", &listener);
         assert_eq!(peer, IpAddr::from([172, 17, 0, 1]));
         let log = world.log();
         assert!(!log.contains("not answered"), "it was tried: {log}");
@@ -209,8 +205,8 @@ fn a_published_port_is_on_loopback_inside_as_well() {
         let world = World::start(Plan::default());
         let listener = world.child.listen("10.0.2.100:80");
         let id = world.publish("0.0.0.0:8080:10.0.2.100:80/tcp4");
-        seen(&world, &world.child, "127.0.0.1:8080", &listener);
-        seen(&world, &world.client, &format!("{OUTER}:8080"), &listener);
+        seen(&world.child, "127.0.0.1:8080", &listener);
+        seen(&world.client, &format!("{OUTER}:8080"), &listener);
         world.remove(id);
         let refused = world
             .child
