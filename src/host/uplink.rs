@@ -130,19 +130,17 @@ pub fn resolvers(text: &str) -> Vec<IpAddr> {
 
 /// The words of the `options` lines of a resolv.conf.
 fn resolver_options(text: &str) -> Vec<String> {
-    let line = |line: &str| {
-        let words = line.strip_prefix("options")?;
-        words.starts_with([' ', '\t']).then(|| words.to_owned())
-    };
-    let lines = text.lines().filter_map(line);
-    lines
-        .flat_map(|words| {
-            words
-                .split_whitespace()
-                .map(str::to_owned)
-                .collect::<Vec<_>>()
-        })
-        .collect()
+    let mut options = Vec::new();
+    for line in text.lines() {
+        // Like the resolver, only at the beginning of a line.
+        if let Some(words) = line
+            .strip_prefix("options")
+            .filter(|words| words.starts_with([' ', '\t']))
+        {
+            options.extend(words.split_whitespace().map(str::to_owned));
+        }
+    }
+    options
 }
 
 #[cfg(test)]
