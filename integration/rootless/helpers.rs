@@ -2,7 +2,7 @@
 
 use crate::container::Container;
 use crate::lab::{Lab, NESTED, until};
-use crate::outer::{inside, unprivileged};
+use crate::outer::{inside, privileged, unprivileged};
 
 /// A nested container reaches the outer container's address through the driver.
 #[track_caller]
@@ -102,4 +102,25 @@ fn loopback_outside_cannot_be_reached_from_inside() {
         let script = "! curl -sf -m 3 http://127.0.0.1:7777/hostname";
         inside(&dind, script);
     }
+}
+
+/// A driver that hangs holds up nobody who stops the container.
+#[test]
+fn a_stop_does_not_wait_for_a_driver() {
+    let Some(lab) = Lab::find() else { return };
+    let dind = privileged(lab)
+        .file(
+            "/usr/local/bin/hangs",
+            0o755,
+            "#!/bin/sh\necho once >>/tmp/starts\nexec sleep infinity\n",
+        )
+        .env("DOCKERD_ROOTLESS_ROOTLESSKIT_FLAGS=--slirp4netns-binary=hangs")
+        .start();
+    until("a driver that hangs", || {
+        let starts = dind.exec(["cat", "/tmp/starts"]).stdout;
+        (starts == "once\n").then_some(())
+    });
+    // Had it waited, the driver would have been given up, and started again without its sandbox.
+    assert_eq!(dind.stop(), "0");
+    dind.until_log("asked to stop while slirp4netns was starting");
 }

@@ -8,7 +8,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ use super::driver::{self, DriverCommand, Hardening, Ready};
 use super::error::LaunchError;
 use super::netplan::NetPlan;
 use super::options::Options;
-use super::wait;
+use super::wait_any;
 use crate::sys::helper::{self, Helper, Privileges};
 
 /// How long a driver may take until it is ready.
@@ -56,6 +56,20 @@ struct Running {
     _exit: Option<OwnedFd>,
 }
 
+/// Why there is no driver.
+#[derive(Debug)]
+pub(super) enum NotStarted {
+    Failed(LaunchError),
+    /// We were asked to stop before it was ready.
+    Stopped,
+}
+
+impl From<LaunchError> for NotStarted {
+    fn from(error: LaunchError) -> Self {
+        Self::Failed(error)
+    }
+}
+
 impl Keeper {
     /// Knows how to start the driver for a child's namespace; nothing runs yet.
     #[must_use]
@@ -80,22 +94,23 @@ impl Keeper {
         }
     }
 
-    /// Starts the driver and waits until it moves packets. Where its own sandbox does not work, it
-    /// is started once more without.
+    /// Starts the driver and waits until it moves packets, or until `stop` can be read: nobody who
+    /// stops a container waits for a driver that hangs. Where its own sandbox does not work, it is
+    /// started once more without.
     ///
     /// # Errors
-    /// What the driver said.
-    pub(super) fn start(&mut self) -> Result<(), LaunchError> {
+    /// What the driver said, or that we were asked to stop.
+    pub(super) fn start(&mut self, stop: BorrowedFd<'_>) -> Result<(), NotStarted> {
         let Some(command) = self.command() else {
             return Ok(());
         };
-        match self.attempt(&command) {
-            Err(first) if command.hardened => {
+        match self.attempt(&command, stop) {
+            Err(NotStarted::Failed(first)) if command.hardened => {
                 self.hardening = Hardening::Fallback;
                 let Some(plain) = self.command() else {
-                    return Err(first);
+                    return Err(first.into());
                 };
-                self.attempt(&plain)?;
+                self.attempt(&plain, stop)?;
                 tracing::warn!(
                     "{} works here only without its sandbox and seccomp filter: {}",
                     self.net.driver.name(),
@@ -117,15 +132,17 @@ impl Keeper {
         )
     }
 
-    fn attempt(&mut self, command: &DriverCommand) -> Result<(), LaunchError> {
+    fn attempt(&mut self, command: &DriverCommand, stop: BorrowedFd<'_>) -> Result<(), NotStarted> {
         let ready = self.spawn(command)?;
         let Some(mut running) = self.running.take() else {
             return Ok(());
         };
         let name = self.net.driver.name();
         let verdict = match (&ready, &running.announces) {
-            (Some(ready), _) => wait_for_byte(ready),
-            (None, Some(file)) => wait_for_daemon(running.pid, file).map(|pid| running.pid = pid),
+            (Some(ready), _) => wait_for_byte(ready, stop),
+            (None, Some(file)) => {
+                wait_for_daemon(running.pid, file, stop).map(|pid| running.pid = pid)
+            }
             (None, None) => Ok(()),
         };
         match verdict {
@@ -137,6 +154,9 @@ impl Keeper {
             Err(why) => {
                 let _ = rustix::process::kill_process(running.pid, Signal::KILL);
                 let _ = rustix::process::waitpid(Some(running.pid), WaitOptions::empty());
+                let Some(why) = why else {
+                    return Err(NotStarted::Stopped);
+                };
                 let said = said(&mut running.output);
                 Err(LaunchError::plain(format!("{name} {why}"))
                     .saying(&said)
@@ -144,7 +164,8 @@ impl Keeper {
                         "without it there is no network inside",
                         "see what it said above; another driver: \
                          DOCKERD_ROOTLESS_ROOTLESSKIT_NET=pasta or slirp4netns",
-                    ))
+                    )
+                    .into())
             }
         }
     }
@@ -257,34 +278,39 @@ fn said(output: &mut fs::File) -> String {
     tail.unwrap_or_default().to_owned()
 }
 
-fn wait_for_byte(ready: &OwnedFd) -> Result<(), String> {
-    if !wait(ready, Instant::now() + PATIENCE) {
-        return Err(format!("was not ready within {PATIENCE:?}"));
-    }
+/// Why a driver is not ready; nothing when we were asked to stop before it was.
+type Unready = Option<String>;
+
+fn wait_for_byte(ready: &OwnedFd, stop: BorrowedFd<'_>) -> Result<(), Unready> {
+    wait_unless(ready.as_fd(), stop)?;
     let mut byte = [0];
     match rustix::io::read(ready, &mut byte) {
         Ok(1) => Ok(()),
-        _ => Err("ended before it was ready".into()),
+        _ => Err(Some("ended before it was ready".into())),
     }
 }
 
 /// Waits for the end of the first process, and finds the second.
-fn wait_for_daemon(pid: Pid, file: &std::path::Path) -> Result<Pid, String> {
-    let until = Instant::now() + PATIENCE;
+fn wait_for_daemon(pid: Pid, file: &std::path::Path, stop: BorrowedFd<'_>) -> Result<Pid, Unready> {
     let flags = rustix::process::PidfdFlags::empty();
-    let ended = match rustix::process::pidfd_open(pid, flags) {
-        Ok(pidfd) => wait(&pidfd, until),
-        // Before 5.3, or hidden by a filter: the wait below has no limit then.
-        Err(_) => true,
-    };
-    if !ended {
-        return Err(format!("was not ready within {PATIENCE:?}"));
+    // Before 5.3, or hidden by a filter: the wait below has no limit then.
+    if let Ok(pidfd) = rustix::process::pidfd_open(pid, flags) {
+        wait_unless(pidfd.as_fd(), stop)?;
     }
     match rustix::process::waitpid(Some(pid), WaitOptions::empty()) {
         Ok(Some((_, status))) if status.exit_status() == Some(0) => {
-            read_pid(file).ok_or_else(|| "left no process id".into())
+            read_pid(file).ok_or_else(|| Some("left no process id".into()))
         }
-        _ => Err("ended before it was ready".into()),
+        _ => Err(Some("ended before it was ready".into())),
+    }
+}
+
+/// Waits for a sign of the driver.
+fn wait_unless(sign: BorrowedFd<'_>, stop: BorrowedFd<'_>) -> Result<(), Unready> {
+    match wait_any([sign, stop], Instant::now() + PATIENCE) {
+        [true, _] => Ok(()),
+        [false, true] => Err(None),
+        [false, false] => Err(Some(format!("was not ready within {PATIENCE:?}"))),
     }
 }
 

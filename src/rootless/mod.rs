@@ -47,7 +47,7 @@ mod wishes;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -111,17 +111,23 @@ fn ask(program: &Path, argv: &[OsString], env: &[OsString]) -> Option<String> {
 
 /// Waits until a descriptor can be read; false when that does not happen in time.
 fn wait(fd: impl AsFd, until: Instant) -> bool {
+    wait_any([fd.as_fd()], until) == [true]
+}
+
+/// Waits until one of the descriptors can be read: which of them can. None when that does not
+/// happen in time.
+fn wait_any<const N: usize>(fds: [BorrowedFd<'_>; N], until: Instant) -> [bool; N] {
+    let mut fds = fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
     loop {
         let left = until.saturating_duration_since(Instant::now());
         let limit = Timespec {
             tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: left.subsec_nanos().into(),
         };
-        let mut fds = [PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::IN)];
         match poll(&mut fds, Some(&limit)) {
             Err(rustix::io::Errno::INTR) => {}
-            Ok(0) | Err(_) => return false,
-            Ok(_) => return true,
+            Ok(0) | Err(_) => return [false; N],
+            Ok(_) => return fds.map(|fd| !fd.revents().is_empty()),
         }
     }
 }

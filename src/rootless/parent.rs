@@ -13,7 +13,7 @@ use super::channel::Channel;
 use super::child;
 use super::error::LaunchError;
 use super::handshake::{Guard, expect, report, unexpected};
-use super::keeper::Keeper;
+use super::keeper::{Keeper, NotStarted};
 use super::plan::{RootlessPlan, has_network};
 use super::ports::bind::{self, Asker, BindService};
 use super::state::StateDir;
@@ -21,7 +21,7 @@ use super::{maps, options};
 use crate::apply::listen::HeldSockets;
 use crate::cli::environment::Environment;
 use crate::supervise::machine::Outcome;
-use crate::sys::signal::OriginalMask;
+use crate::sys::signal::{self, OriginalMask};
 use crate::sys::spawn::ProcessGroup;
 use crate::sys::userns::{self, Namespaces, Side};
 
@@ -151,7 +151,11 @@ pub fn launch(
                 number,
                 state.join("driver.pid"),
             );
-            started.start()?;
+            let stop = signal::stop_fd().map_err(failed("could not make a signalfd"))?;
+            started.start(stop.as_fd()).map_err(|why| match why {
+                NotStarted::Failed(error) => error,
+                NotStarted::Stopped => stopped(plan, job.dockerd),
+            })?;
             keeper = Some(started);
         }
     }
@@ -172,6 +176,22 @@ pub fn launch(
         service: Some(service),
         channel: Some(ours),
     })
+}
+
+/// The end of a start that was asked to stop. As later: a daemon ends with success then, another
+/// command as one that the signal killed.
+fn stopped(plan: &RootlessPlan, dockerd: bool) -> LaunchError {
+    let outcome = match dockerd {
+        true => Outcome::Code(0),
+        false => Outcome::Signal(libc::SIGTERM),
+    };
+    let name = plan.net.driver.name();
+    LaunchError::plain(format!("asked to stop while {name} was starting"))
+        .because(
+            "nothing ran yet",
+            "if it starts too slowly, see why it does",
+        )
+        .with_code(outcome.exit_code())
 }
 
 fn namespaces(plan: &RootlessPlan) -> Namespaces {

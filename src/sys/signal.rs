@@ -99,6 +99,19 @@ pub fn signal_fd() -> io::Result<SignalFd> {
     )?)
 }
 
+/// A descriptor that can be read while we are asked to stop (`SIGTERM`, `SIGINT`). Nobody reads it:
+/// the signal stays for whoever reads [`signal_fd`].
+///
+/// # Errors
+/// As for [`signal_fd`].
+pub fn stop_fd() -> io::Result<SignalFd> {
+    let mut set = SigSet::empty();
+    set.add(Signal::SIGTERM);
+    set.add(Signal::SIGINT);
+    let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
+    Ok(SignalFd::with_flags(&set, flags)?)
+}
+
 /// A signal that was taken from the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Received {
