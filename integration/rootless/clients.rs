@@ -1,7 +1,8 @@
 //! Everyday work with a rootless daemon, also from a second container over plain TCP.
 
+use crate::container::{Container, Create};
 use crate::lab::{Lab, NESTED, until};
-use crate::outer::{bare, inside, privileged, unprivileged};
+use crate::outer::{bare, inside, open_to_everybody, privileged, unprivileged};
 use crate::workload::{self, Builder};
 
 #[test]
@@ -57,20 +58,67 @@ fn the_daemon_sees_the_address_of_an_api_client() {
     });
 }
 
-/// T16: no overlay can be mounted on the container's own file system.
+/// A daemon whose data root is on the container's own file system, where no overlay can be mounted.
+fn without_a_volume(lab: &'static Lab) -> Create {
+    bare(lab)
+        .options(crate::outer::UNPRIVILEGED)
+        .env("XDG_DATA_HOME=/home/rootless/data")
+}
+
+#[track_caller]
+fn lives_on(driver: &str, dind: &Container) {
+    dind.import_nested();
+    workload::run(dind);
+    assert_eq!(
+        dind.docker(["info", "--format", "{{.Driver}}"]),
+        driver,
+        "{}",
+        dind.log()
+    );
+    assert_eq!(inside(dind, "id -u"), "0");
+    dind.docker(["image", "inspect", NESTED]);
+}
+
+/// T16.
 #[test]
 fn without_a_volume_images_are_copied_and_it_is_said() {
     let Some(lab) = Lab::find() else { return };
-    let dind = bare(lab)
-        .options(crate::outer::UNPRIVILEGED)
-        .env("XDG_DATA_HOME=/home/rootless/data")
-        .start();
-    dind.import_nested();
-    workload::run(&dind);
-    let driver = dind.docker(["info", "--format", "{{.Driver}}"]);
-    assert_eq!(driver, "vfs");
+    let dind = without_a_volume(lab).start();
+    lives_on("vfs", &dind);
     let log = dind.log();
-    assert!(log.stderr.contains("mount a volume on"), "{log}");
-    assert_eq!(inside(&dind, "id -u"), "0");
-    dind.docker(["image", "inspect", NESTED]);
+    assert!(
+        log.stderr.contains("SLOW: the vfs storage driver")
+            && log
+                .stderr
+                .contains("docker run -v NAME:/home/rootless/data/docker"),
+        "{log}"
+    );
+    let (_dind, output) = without_a_volume(lab)
+        .env("DIND_STORAGE=strict")
+        .run_to_end();
+    output.assert_refused("only the slow storage driver vfs");
+}
+
+/// T16 with the device.
+#[test]
+fn without_a_volume_fuse_overlayfs_is_used_where_there_is_its_device() {
+    let Some(lab) = Lab::find() else { return };
+    open_to_everybody("/dev/fuse");
+    let dind = without_a_volume(lab)
+        .options(["--device", "/dev/fuse"])
+        .start();
+    lives_on("fuse-overlayfs", &dind);
+}
+
+/// On a volume the trial in a user namespace says what dockerd will find.
+#[test]
+fn on_a_volume_overlay_is_tried_as_the_user() {
+    let Some(lab) = Lab::find() else { return };
+    let dind = unprivileged(lab).start();
+    lives_on("overlay2", &dind);
+    let trial = dind.sh("dind-init facts --json | jq -c .storage.root.trial");
+    assert_eq!(
+        trial,
+        r#"{"known":{"writing":"works","overlay":{"missing":[],"error":null,"user_xattr":true}}}"#
+    );
 }

@@ -22,7 +22,7 @@ pub(crate) const SOCKET: &str = "/run/user/1000/docker.sock";
 /// The rootless image, without TLS; nothing is allowed yet.
 pub(crate) fn bare(lab: &'static Lab) -> Create {
     let image = std::env::var("DIND_LAB_ROOTLESS_IMAGE").expect("DIND_LAB_ROOTLESS_IMAGE");
-    open_tun();
+    open_to_everybody("/dev/net/tun");
     Create::of(lab, &image)
         .env("DOCKER_TLS_CERTDIR=")
         .env(&format!("DOCKER_HOST=unix://{SOCKET}"))
@@ -38,13 +38,12 @@ pub(crate) fn unprivileged(lab: &'static Lab) -> Create {
     bare(lab).options(UNPRIVILEGED)
 }
 
-/// Everybody may open /dev/net/tun where udev has made it; on a machine without udev we do what it
-/// does.
-fn open_tun() {
-    let path = "/dev/net/tun";
+/// Everybody may open /dev/net/tun and /dev/fuse where udev has made them; on a machine without udev
+/// we do what it does.
+pub(crate) fn open_to_everybody(path: &str) {
     let mode = metadata(path).map(|meta| meta.permissions().mode());
     if mode.is_ok_and(|mode| mode & 0o006 != 0o006) {
-        set_permissions(path, Permissions::from_mode(0o666)).expect("/dev/net/tun for everybody");
+        set_permissions(path, Permissions::from_mode(0o666)).expect("a device for everybody");
     }
 }
 

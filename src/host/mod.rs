@@ -92,18 +92,14 @@ impl Facts {
     #[must_use]
     pub fn probe(config: &Config, file: &DaemonFile) -> Self {
         let mounts = mountinfo::parse(&std::fs::read("/proc/self/mountinfo").unwrap_or_default());
-        if config.identity.uid != 0 {
-            // A rootless daemon works in namespaces of its own: crate::rootless::facts.
-            let mut facts = Self::of_container(config);
-            let dockerd = facts.programs.dockerd.as_deref();
-            facts.engine = dockerd.map(EngineFacts::read).unwrap_or_default();
-            return facts;
-        }
         // The trials run while we read. The container comes first: its cgroup does not hold them yet.
         let mut trials = Trials::new();
         let container = Container::start(&mounts, &mut trials);
-        let question = plan::netfilter::question(config, file);
-        let netfilter = netfilter::Probing::start(config, question, Vec::new(), &mut trials);
+        // The packet filter of a rootless daemon is that of its own namespaces.
+        let netfilter = (config.identity.uid == 0).then(|| {
+            let question = plan::netfilter::question(config, file);
+            netfilter::Probing::start(config, question, Vec::new(), &mut trials)
+        });
         let storage = storage::Probing::start(config, file, &mounts, &mut trials);
         let mut facts = Self::read(config, &container);
         let dockerd = facts.programs.dockerd.clone();
@@ -120,7 +116,7 @@ impl Facts {
             facts.engine = asked.unwrap_or_default();
         }
         facts.storage = Some(storage);
-        facts.netfilter = Some(netfilter.finish(&mut results));
+        facts.netfilter = netfilter.map(|probing| probing.finish(&mut results));
         facts
     }
 

@@ -83,7 +83,7 @@ impl ProcessFacts {
     }
 }
 
-fn full_id_map(text: &str) -> bool {
+pub(super) fn full_id_map(text: &str) -> bool {
     text.split_whitespace().collect::<Vec<_>>() == ["0", "0", "4294967295"]
 }
 

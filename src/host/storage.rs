@@ -14,11 +14,13 @@ use serde::{Deserialize, Serialize};
 
 use super::daemon_json::DaemonFile;
 use super::mountinfo::{self, Mount};
-use crate::cli::config::Config;
+use super::process;
+use crate::cli::config::{Config, Identity};
+use crate::rootless::places;
 use crate::sys::spawn::find_program;
-use crate::sys::trial::{Results, Ticket, Trials, Tried, UnshareFlags};
+use crate::sys::trial::{Results, Ticket, Trials, Tried};
 use content::Content;
-use overlay::{FuseProgram, OverlayTrial, RootTrial};
+use overlay::{FuseProgram, Mounter, OverlayTrial, RootTrial};
 use owner::{LockState, Owner};
 
 /// Where rootful dockerd keeps everything, unless it is told otherwise.
@@ -93,15 +95,34 @@ impl Roots {
             .or_else(|| flag("graph"))
             .or_else(|| file.text("data-root"))
             .or_else(|| file.text("graph"))
-            .unwrap_or(DEFAULT_ROOT);
+            .map_or_else(|| default_root(config), PathBuf::from);
         let foreign = flag("containerd").or_else(|| file.text("containerd"));
-        let data = resolve(Path::new(data));
+        let data = resolve(&data);
         let containerd = match (foreign, config.env.non_empty("DOCKER_CONTAINERD_ROOT")) {
             (Some(_), _) => DEFAULT_CONTAINERD_ROOT.into(),
             (None, Some(root)) => PathBuf::from(root),
             (None, None) => data.join("containerd/daemon"),
         };
         Self { data, containerd }
+    }
+}
+
+/// The data root of a daemon that is not told of one.
+fn default_root(config: &Config) -> PathBuf {
+    match config.identity.uid {
+        0 => DEFAULT_ROOT.into(),
+        _ => places::data_root(&config.env),
+    }
+}
+
+/// In whose name the dockerd to come mounts.
+fn mounter(config: &Config) -> Mounter {
+    let Identity { uid, gid, .. } = config.identity;
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    match uid {
+        0 if process::full_id_map(&map) => Mounter::Root,
+        0 => Mounter::NamespaceRoot,
+        _ => Mounter::User { uid, gid },
     }
 }
 
@@ -128,6 +149,7 @@ fn nearest(path: &Path) -> &Path {
 #[derive(Debug)]
 pub struct Probing {
     facts: StorageFacts,
+    mounter: Mounter,
     fuse: Option<FuseProgram>,
     root: RootTickets,
     snapshots: Option<RootTickets>,
@@ -150,6 +172,7 @@ impl Probing {
         trials: &mut Trials,
     ) -> Self {
         let roots = Roots::of(config, file);
+        let mounter = mounter(config);
         // dockerd looks at the driver's own directory, which may be a mount (overlay2.Init).
         let graph = on_another_device(&roots.data, &roots.data.join("overlay2"));
         let graph = graph.unwrap_or_else(|| roots.data.clone());
@@ -167,9 +190,9 @@ impl Probing {
         let mut start = |names: [&'static str; 2], root: &Path| {
             let dir = nearest(root).to_owned();
             RootTickets {
-                fuse: asked_for.map(|fuse| start_fuse(names[1], &dir, fuse, trials)),
-                overlay: trials.start(names[0], UnshareFlags::NEWNS, DEADLINE, move || {
-                    overlay::run(&dir)
+                fuse: asked_for.map(|fuse| start_fuse(names[1], &dir, mounter, fuse, trials)),
+                overlay: trials.start(names[0], mounter.namespaces(), DEADLINE, move || {
+                    overlay::run(&dir, mounter)
                 }),
             }
         };
@@ -189,6 +212,7 @@ impl Probing {
                 fuse_overlayfs: program,
                 no_dev_fuse,
             },
+            mounter,
             fuse,
             root,
             snapshots: snapshots_tickets,
@@ -211,7 +235,7 @@ impl Probing {
                 && root.trial.known().is_some_and(fails)
             {
                 let dir = nearest(&root.path).to_owned();
-                let ticket = start_fuse("storage by fuse", &dir, fuse, &mut trials);
+                let ticket = start_fuse("storage by fuse", &dir, self.mounter, fuse, &mut trials);
                 late.push((root, ticket));
             }
         }
@@ -226,12 +250,13 @@ impl Probing {
 fn start_fuse(
     name: &'static str,
     dir: &Path,
+    mounter: Mounter,
     fuse: &FuseProgram,
     trials: &mut Trials,
 ) -> Ticket<OverlayTrial> {
     let (dir, fuse) = (dir.to_owned(), fuse.clone());
-    trials.start(name, UnshareFlags::NEWNS, DEADLINE, move || {
-        overlay::run_fuse(&dir, &fuse)
+    trials.start(name, mounter.namespaces(), DEADLINE, move || {
+        overlay::run_fuse(&dir, mounter, &fuse)
     })
 }
 

@@ -184,10 +184,6 @@ pub fn plan(
     let mut flags = network.flags;
     let mut asked = set_up.flags;
     asked.extend(storage.iter().flat_map(|plan| plan.flags.clone()));
-    let rootless_storage = rootless.as_ref();
-    asked.extend(
-        rootless_storage.and_then(|plan| plan.storage_flag(config, file, facts.engine.major())),
-    );
     // Inside the namespaces, dockerd is the first to look at the packet filter.
     let legacy = rootless.is_some() && config.iptables == IptablesWish::Legacy;
     let mut path = legacy.then_some(Path::new(LEGACY_FARM));

@@ -241,9 +241,14 @@ fn fall_back(
     because: &str,
 ) -> StoragePlan {
     let root = &facts.root;
-    if rules::able("fuse-overlayfs", facts, root) == Answer::Works {
-        return fuse(facts, store, because);
-    }
+    let because = &match rules::able("fuse-overlayfs", facts, root) {
+        Answer::Works => return fuse(facts, store, because),
+        // Whoever gives the program and its device means it to be used.
+        Answer::Fails(why) | Answer::Unknown(why) if root.fuse_overlayfs.is_some() => {
+            format!("{because}; nor does fuse-overlayfs: {why}")
+        }
+        Answer::Fails(_) | Answer::Unknown(_) => because.to_owned(),
+    };
     if ["btrfs", "zfs"].contains(&root.fs_type.as_str()) {
         let why = format!("dockerd's own choice on {}", root.fs_type);
         return StoragePlan::new(&root.fs_type, store, why);

@@ -54,7 +54,7 @@ pub fn decide(
     uplink: &UplinkFacts,
 ) -> Result<RootlessPlan, HostRefusal> {
     let RootlessWishes { options, places } = wishes;
-    let facts = RootlessFacts::probe(&places.env, options, &places.data);
+    let facts = RootlessFacts::probe(&places.env, options);
     let mut plan = plan::plan(options.clone(), places, &facts, uplink)?;
     plan.warnings.extend(preflight::warnings(&facts, &plan.net));
     plan.publish.extend(api_ports(listen));

@@ -42,10 +42,6 @@ pub struct RootlessFacts {
     pub no_new_privs: bool,
     /// Bounding set, by name.
     pub bounding: Vec<String>,
-    /// Whether the data root is on an overlay file system, as a container without a volume has it.
-    pub data_on_overlay: bool,
-    /// Whether fuse-overlayfs can work: the program and /dev/fuse.
-    pub fuse_overlayfs: bool,
     /// The packet filter that can keep client addresses of published ports.
     pub filter: Option<Filter>,
     /// Whether the outer namespace has an address of the IPv6 internet.
@@ -82,7 +78,7 @@ const SYSCTLS: [&str; 6] = [
 impl RootlessFacts {
     /// Reads the machine and tries the namespaces.
     #[must_use]
-    pub fn probe(env: &Environment, options: &Options, data: &Path) -> Self {
+    pub fn probe(env: &Environment, options: &Options) -> Self {
         let mut trials = Trials::new();
         let device = options.net != Some(NetDriver::None);
         let ticket = trials.start(
@@ -134,9 +130,6 @@ impl RootlessFacts {
             seccomp: status_field(&status, "Seccomp:"),
             no_new_privs: status_field(&status, "NoNewPrivs:") == Some(1),
             bounding: bounding.iter().map(ToString::to_string).collect(),
-            data_on_overlay: on_overlay(data),
-            fuse_overlayfs: find("fuse-overlayfs").is_some()
-                && rustix::fs::access("/dev/fuse", rustix::fs::Access::READ_OK).is_ok(),
             filter: find("ip").and_then(|_| {
                 let filters = [("nft", Filter::Nft), ("iptables", Filter::Iptables)];
                 let found = filters.into_iter().find(|(name, _)| find(name).is_some())?;
@@ -211,12 +204,4 @@ fn of_internet6(address: &IpAddr) -> bool {
 fn status_field(status: &str, name: &str) -> Option<u32> {
     let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     line.trim().parse().ok()
-}
-
-/// Whether a directory, or the first one above it that exists, is on an overlay file system.
-fn on_overlay(path: &Path) -> bool {
-    const OVERLAYFS_SUPER_MAGIC: i64 = 0x794c_7630;
-    path.ancestors()
-        .find_map(|path| rustix::fs::statfs(path).ok())
-        .is_some_and(|stat| stat.f_type == OVERLAYFS_SUPER_MAGIC)
 }

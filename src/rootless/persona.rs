@@ -146,7 +146,7 @@ fn decide(options: Options, env: &Environment) -> Result<plan::RootlessPlan, Fai
         state_dir: Some(runtime),
         ..options
     };
-    let facts = RootlessFacts::probe(env, &options, &places.data);
+    let facts = RootlessFacts::probe(env, &options);
     let mut plan = plan::plan(options, &places, &facts, &UplinkFacts::read())?;
     // Only what the command needs: it may never mount a process table or a data root.
     let needed = |refusal: &super::refusal::RootlessRefusal| {

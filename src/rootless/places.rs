@@ -92,15 +92,14 @@ pub fn decide(
     } else {
         return Err(refused(&wanted));
     };
-    let data_home = path("XDG_DATA_HOME").unwrap_or_else(|| home.join(".local/share"));
-    let data = data_home.join("docker");
-    if !writable(&data) {
-        return Err(refused(&data));
-    }
     let config_home = path("XDG_CONFIG_HOME").unwrap_or_else(|| home.join(".config"));
     let env = env
         .with("HOME", home.as_os_str())
         .with("XDG_RUNTIME_DIR", runtime.as_os_str());
+    let data = data_root(&env);
+    if !writable(&data) {
+        return Err(refused(&data));
+    }
     Ok(Places {
         env,
         runtime,
@@ -108,6 +107,17 @@ pub fn decide(
         config: config_home.join("docker"),
         notes,
     })
+}
+
+/// Where a rootless dockerd keeps everything, unless it is told otherwise
+/// (`homedir.GetDataHome` of moby).
+#[must_use]
+pub fn data_root(env: &Environment) -> PathBuf {
+    let path = |name: &str| env.non_empty(name).map(PathBuf::from);
+    let home = || path("HOME").unwrap_or_else(|| "/".into());
+    path("XDG_DATA_HOME")
+        .unwrap_or_else(|| home().join(".local/share"))
+        .join("docker")
 }
 
 /// The state directory of the namespaces, which `dockerd-rootless.sh` keeps there, too.

@@ -15,11 +15,9 @@ use super::ports::rules::Filter;
 use super::ports::spec::PortSpec;
 use super::preflight;
 use super::refusal::RootlessRefusal;
-use crate::cli::config::{Config, FirewallWish, StoragePolicy};
+use crate::cli::config::{Config, FirewallWish};
 use crate::cli::environment::Environment;
-use crate::host::daemon_json::DaemonFile;
 use crate::host::uplink::UplinkFacts;
-use crate::plan::dockerd::AddedFlag;
 
 /// Everything that the launcher needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,8 +38,6 @@ pub struct RootlessPlan {
     pub socket_groups: Vec<(PathBuf, u32)>,
     /// Where dockerd is to map ports to; nothing without a port driver of ours.
     pub child_side: Option<ChildSide>,
-    /// Whether no overlay can be mounted on the data root.
-    pub copies_layers: bool,
     /// The packet filter that keeps client addresses; nothing where they are not kept.
     pub source_filter: Option<Filter>,
     /// Our ids outside.
@@ -89,7 +85,6 @@ pub fn plan(
         socket_groups: Vec::new(),
         child_side,
         source_filter,
-        copies_layers: facts.data_on_overlay && !facts.fuse_overlayfs,
         refusals: preflight::refusals(facts, &maps),
         options,
         maps,
@@ -114,28 +109,6 @@ fn child_side(options: &Options, net: &NetPlan, facts: &RootlessFacts) -> Option
 }
 
 impl RootlessPlan {
-    /// The storage driver that works where no overlay does. dockerd 28 would take fuse-overlayfs
-    /// without its device, 29 overlayfs, and both would fail with the first container.
-    #[must_use]
-    pub fn storage_flag(
-        &self,
-        config: &Config,
-        file: &DaemonFile,
-        engine: Option<u32>,
-    ) -> Option<AddedFlag> {
-        let chosen = config.daemon.has("storage-driver")
-            || config.env.non_empty("DOCKER_DRIVER").is_some()
-            || file.get("storage-driver").is_some();
-        (self.copies_layers && !chosen).then(|| AddedFlag {
-            name: "storage-driver",
-            value: match engine {
-                Some(29..) => "native".to_owned(),
-                _ => "vfs".to_owned(),
-            },
-            why: "the data root is on an overlay file system, and there is no /dev/fuse".to_owned(),
-        })
-    }
-
     /// dockerd's environment: what it and its users expect to find of rootlesskit.
     #[must_use]
     pub fn environment(&self, env: Environment) -> Environment {
@@ -210,17 +183,9 @@ pub fn has_network(net: &NetPlan) -> bool {
 
 /// Wishes that only a rootful daemon's trials could honour.
 #[must_use]
-pub fn without_effect(config: &Config) -> Vec<String> {
-    let strict = config.storage == StoragePolicy::Strict;
-    let firewall = config.firewall != FirewallWish::Auto;
-    let wishes = [
-        (strict, "DIND_STORAGE", "--storage-driver"),
-        (firewall, "DIND_FIREWALL", "--firewall-backend"),
-    ];
-    let wishes = wishes.into_iter().filter(|(wished, ..)| *wished);
-    wishes
-        .map(|(_, name, flag)| {
-            format!("{name} has no effect in rootless mode: give dockerd {flag} instead")
-        })
-        .collect()
+pub fn without_effect(config: &Config) -> Option<String> {
+    (config.firewall != FirewallWish::Auto).then(|| {
+        "DIND_FIREWALL has no effect in rootless mode: give dockerd --firewall-backend instead"
+            .to_owned()
+    })
 }

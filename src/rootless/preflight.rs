@@ -204,14 +204,6 @@ pub fn warnings(facts: &RootlessFacts, net: &NetPlan) -> Vec<String> {
             ));
         }
     }
-    if facts.data_on_overlay && !facts.fuse_overlayfs {
-        found.push(
-            "the data root is on the container's own overlay file system, on which no overlay can \
-             be mounted, and fuse-overlayfs or /dev/fuse is missing: images take much space and \
-             time; mount a volume on ~/.local/share/docker"
-                .into(),
-        );
-    }
     found
 }
 

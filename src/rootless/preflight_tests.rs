@@ -49,8 +49,6 @@ fn good() -> RootlessFacts {
         bounding: ["CAP_SETUID", "CAP_SETGID", "CAP_SYS_ADMIN"]
             .map(String::from)
             .to_vec(),
-        data_on_overlay: false,
-        fuse_overlayfs: false,
         filter: None,
         global_ipv6: false,
         trial: Tried::Known(NamespaceTrial {

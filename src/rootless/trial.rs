@@ -1,14 +1,10 @@
 //! The namespaces, tried in a throw-away child: every row of the preflight that can be answered
 //! by doing. The errno is the fact; what it means is decided in [`super::preflight`].
-#![expect(
-    clippy::disallowed_methods,
-    reason = "a trial maps itself, in a namespace that ends with it"
-)]
 
 use nix::sched::{CloneFlags, unshare};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
-use rustix::process::{DumpableBehavior, WaitOptions, set_dumpable_behavior};
+use rustix::process::WaitOptions;
 use serde::{Deserialize, Serialize};
 
 use crate::sys::tap;
@@ -45,22 +41,13 @@ pub enum Sysfs {
 /// Tries everything, in a process that ends with it. `device` is whether a tap device is wanted.
 pub(super) fn run(device: bool) -> NamespaceTrial {
     let mut found = NamespaceTrial::default();
-    // Executed with file capabilities, or unreadable: /proc/self would be root's.
-    let _ = set_dumpable_behavior(DumpableBehavior::Dumpable);
     let uid = rustix::process::geteuid().as_raw();
     let gid = rustix::process::getegid().as_raw();
     if let Err(errno) = unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS) {
         found.user = Some(errno as i32);
         return found;
     }
-    for (file, text) in [
-        ("setgroups", "deny".to_owned()),
-        ("uid_map", format!("0 {uid} 1")),
-        ("gid_map", format!("0 {gid} 1")),
-    ] {
-        // An id that stays unmapped changes none of the answers below.
-        let _ = std::fs::write(format!("/proc/self/{file}"), text);
-    }
+    userns::become_root_alone(uid, gid);
     let _ = mount_change(
         "/",
         MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,

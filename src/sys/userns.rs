@@ -4,7 +4,7 @@ use std::io;
 
 use caps::{CapSet, Capability, CapsHashSet};
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
-use rustix::process::Pid;
+use rustix::process::{DumpableBehavior, Pid, set_dumpable_behavior};
 
 /// Which side of [`fork_into`] runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,6 +103,26 @@ pub fn become_user(uid: u32, gid: u32, groups: &[u32]) -> io::Result<()> {
         caps::set(None, set, &kept).map_err(io::Error::other)?;
     }
     caps::clear(None, CapSet::Inheritable).map_err(io::Error::other)
+}
+
+/// Maps the ids that this process had before it unshared a user namespace, and no others, to root
+/// there: enough for a trial, and no help is needed for it (`user_namespaces(7)`).
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a trial maps itself, in a namespace that ends with it"
+)]
+pub fn become_root_alone(uid: u32, gid: u32) {
+    // After a change of ids, and executed with file capabilities or unreadable, /proc/self is
+    // root's.
+    let _ = set_dumpable_behavior(DumpableBehavior::Dumpable);
+    for (file, text) in [
+        ("setgroups", "deny".to_owned()),
+        ("uid_map", format!("0 {uid} 1")),
+        ("gid_map", format!("0 {gid} 1")),
+    ] {
+        // With an id that stays unmapped, what is tried fails, and says so.
+        let _ = std::fs::write(format!("/proc/self/{file}"), text);
+    }
 }
 
 /// Gives up every capability of this process.

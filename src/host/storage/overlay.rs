@@ -23,7 +23,8 @@ use rustix::process::PidfdFlags;
 use serde::{Deserialize, Serialize};
 
 use crate::apply::file::remove_tree;
-use crate::sys::program;
+use crate::sys::trial::UnshareFlags;
+use crate::sys::{program, userns};
 
 /// Every directory of a trial begins like this.
 pub const PREFIX: &str = ".dind-init-probe.";
@@ -96,6 +97,40 @@ pub struct RootTrial {
     pub overlay: Option<OverlayTrial>,
 }
 
+/// In whose name dockerd mounts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mounter {
+    /// Root of the first user namespace.
+    Root,
+    /// Root of the user namespace that we are in.
+    NamespaceRoot,
+    /// A user, who will be root of a user namespace of their own.
+    User {
+        /// Their id.
+        uid: u32,
+        /// Their group.
+        gid: u32,
+    },
+}
+
+impl Mounter {
+    /// The namespaces that a trial in this name has for itself.
+    #[must_use]
+    pub fn namespaces(self) -> UnshareFlags {
+        match self {
+            Self::Root | Self::NamespaceRoot => UnshareFlags::NEWNS,
+            Self::User { .. } => UnshareFlags::NEWNS | UnshareFlags::NEWUSER,
+        }
+    }
+
+    /// To be called first in these namespaces.
+    fn enter(self) {
+        if let Self::User { uid, gid } = self {
+            userns::become_root_alone(uid, gid);
+        }
+    }
+}
+
 /// fuse-overlayfs, as it would be run.
 #[derive(Debug, Clone)]
 pub struct FuseProgram {
@@ -108,13 +143,14 @@ pub struct FuseProgram {
 /// The trial of the kernel's overlay. `dir` is an existing directory on the file system in
 /// question.
 #[must_use]
-pub fn run(dir: &Path) -> RootTrial {
+pub fn run(dir: &Path, mounter: Mounter) -> RootTrial {
+    mounter.enter();
     sweep(dir);
     let result = Workplace::new(dir).and_then(|workplace| prepare().map(|()| workplace));
     match result {
         Ok(_workplace) => RootTrial {
             writing: Writing::Works,
-            overlay: Some(kernel_overlay(dir)),
+            overlay: Some(kernel_overlay(dir, mounter)),
         },
         Err(error) => RootTrial {
             writing: writing(&error),
@@ -125,7 +161,8 @@ pub fn run(dir: &Path) -> RootTrial {
 
 /// The trial of fuse-overlayfs, which is one of its own: a program can hang.
 #[must_use]
-pub fn run_fuse(dir: &Path, fuse: &FuseProgram) -> OverlayTrial {
+pub fn run_fuse(dir: &Path, mounter: Mounter, fuse: &FuseProgram) -> OverlayTrial {
+    mounter.enter();
     let result = Workplace::new(dir).and_then(|workplace| prepare().map(|()| workplace));
     match result {
         Ok(_workplace) => fuse_overlay(fuse),
@@ -247,7 +284,7 @@ fn prepare() -> io::Result<()> {
 /// lead into it, the working directory stays below it. It is never unmounted but ends with the
 /// process: an unmount waits for every CPU (`synchronize_rcu`), tens of milliseconds on a busy
 /// machine, and nobody waits for the end of a trial.
-fn kernel_overlay(target: &Path) -> OverlayTrial {
+fn kernel_overlay(target: &Path, mounter: Mounter) -> OverlayTrial {
     let mount = |options: &str| {
         let options = CString::new(format!(
             "{options}lowerdir=high:low,upperdir=upper,workdir=work"
@@ -257,24 +294,32 @@ fn kernel_overlay(target: &Path) -> OverlayTrial {
     };
     // volatile: without it the end of the mount writes the whole of the user's file system back
     // to disk. Kernels before 5.10 do not know it and say EINVAL, as they do for other reasons.
-    let user_class = ["userxattr,volatile,", "userxattr,"];
-    let mut result = mount("volatile,").or_else(|_| mount(""));
-    let mut user_xattr = false;
-    if result.is_err()
-        && let Some(by_user) = user_class
-            .iter()
-            .map(|options| mount(options))
-            .find(Result::is_ok)
-    {
-        (result, user_xattr) = (by_user, true);
+    let trusted = ["volatile,", ""];
+    let user = ["userxattr,volatile,", "userxattr,"];
+    // In user namespaces dockerd asks for attributes of the `user` class wherever the kernel
+    // (5.11) knows them: those of the `trusted` class cannot be written there.
+    let classes = match mounter {
+        Mounter::Root => [trusted, user],
+        Mounter::NamespaceRoot | Mounter::User { .. } => [user, trusted],
+    };
+    let mut refused = None;
+    for options in classes.as_flattened() {
+        match mount(options) {
+            Ok(()) => {
+                return OverlayTrial {
+                    user_xattr: options.starts_with("userxattr"),
+                    ..exercise(target)
+                };
+            }
+            // The last of a class: the one without volatile says what is the matter.
+            Err(errno) if !options.contains("volatile") => {
+                refused.get_or_insert(errno);
+            }
+            Err(_) => {}
+        }
     }
-    match result {
-        Ok(()) => OverlayTrial {
-            user_xattr,
-            ..exercise(target)
-        },
-        Err(error) => OverlayTrial::not_mounted(format!("mount: {}", io::Error::from(error))),
-    }
+    let error = refused.map(io::Error::from);
+    OverlayTrial::not_mounted(error.map_or_else(String::new, |error| format!("mount: {error}")))
 }
 
 /// Does to a mounted overlay what image layers do, and looks at the result from above.

@@ -247,6 +247,17 @@ fn what_is_chosen_where_overlay_does_not_work() {
 }
 
 #[test]
+fn a_fuse_overlayfs_that_was_meant_to_be_used_is_named() {
+    let plan = decide(
+        &container_layer(Some(lacks(Feature::Mount))),
+        Before29,
+        NOTHING,
+    );
+    let said = "nor does fuse-overlayfs: it cannot be mounted (mount: Invalid argument)";
+    assert!(plan.why.ends_with(said), "{}", plan.why);
+}
+
+#[test]
 fn each_missing_feature_counts_and_is_named() {
     for (feature, word) in [
         (
