@@ -1,8 +1,9 @@
 //! The REST API that dockerd and rootlesskit's own clients speak: HTTP/1.1 over a unix socket.
 //!
-//! [`request`] and [`answer`] are pure; the relay moves the bytes.
+//! [`request`], [`answer`] and the [`exchange`] of both are pure; the relay moves the bytes.
 
 pub mod answer;
+pub mod exchange;
 pub mod info;
 pub mod request;
 

@@ -8,7 +8,7 @@ use rustix::net::SendFlags;
 
 use crate::rootless::ports::api::Call;
 use crate::rootless::ports::api::answer::{Answer, Then};
-use crate::rootless::ports::api::request::{MAX_BODY, MAX_HEAD, Parsed, parse};
+use crate::rootless::ports::api::exchange::{Exchange, Next};
 
 /// A request must be complete, and an answer be fetched, within this time. A connection on which
 /// nothing is under way lives on: closing it could meet a request that is just being sent, and
@@ -19,23 +19,10 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Conn {
     socket: OwnedFd,
-    inbox: Vec<u8>,
-    outbox: Vec<u8>,
-    stage: Stage,
+    exchange: Exchange,
     /// Since when something is under way.
     busy: Option<Instant>,
-    /// A word was sent to a client that waits for it.
-    continued: bool,
     gone: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    /// The last answer is on its way.
-    Closing,
-    /// The bind service was asked; the answer decides over the connection thus.
-    Parked(Then),
-    Reading,
 }
 
 /// What a connection needs.
@@ -53,11 +40,8 @@ impl Conn {
     pub(super) fn new(socket: OwnedFd) -> Self {
         Self {
             socket,
-            inbox: Vec::new(),
-            outbox: Vec::new(),
-            stage: Stage::Reading,
+            exchange: Exchange::default(),
             busy: None,
-            continued: false,
             gone: false,
         }
     }
@@ -69,74 +53,48 @@ impl Conn {
     /// Goes on after an event or an answer.
     pub(super) fn advance(&mut self, now: Instant) -> Need {
         loop {
-            if !self.flush() {
-                return Need::Close;
-            }
-            if !self.outbox.is_empty() {
-                self.busy.get_or_insert(now);
-                return Need::Nothing;
-            }
-            match self.stage {
-                Stage::Closing => return Need::Close,
-                Stage::Parked(_) => return Need::Nothing,
-                Stage::Reading => {}
-            }
-            match parse(&self.inbox) {
-                Parsed::Request(request) => {
-                    let (call, then) = (Call::parse(&request), request.then);
-                    let length = request.length;
-                    self.inbox.drain(..length);
-                    self.continued = false;
-                    match call {
-                        Ok(call) => return Need::Answer(call, then),
-                        Err(answer) => self.answer(&answer, then),
+            match self.exchange.advance() {
+                Next::Answer(call, then) => return Need::Answer(call, then),
+                Next::Close => return Need::Close,
+                Next::Wait => return Need::Nothing,
+                Next::Send => match self.send() {
+                    Moved::Some => {}
+                    Moved::Nothing => {
+                        self.busy.get_or_insert(now);
+                        return Need::Nothing;
                     }
-                }
-                Parsed::Refused(answer) => self.answer(&answer, Then::Close),
-                Parsed::Incomplete { waits_for_continue } => {
-                    if waits_for_continue && !self.continued {
-                        self.continued = true;
-                        self.outbox.extend(b"HTTP/1.1 100 Continue\r\n\r\n");
-                        continue;
-                    }
-                    match self.read() {
-                        Read::More => {}
-                        Read::Nothing => {
-                            if self.inbox.is_empty() {
-                                self.busy = None;
-                            } else {
-                                self.busy.get_or_insert(now);
-                            }
-                            return Need::Nothing;
+                    Moved::End => return Need::Close,
+                },
+                Next::Read(most) => match self.read(most) {
+                    Moved::Some => {}
+                    Moved::Nothing => {
+                        if self.exchange.has_begun() {
+                            self.busy.get_or_insert(now);
+                        } else {
+                            self.busy = None;
                         }
-                        Read::End => return Need::Close,
+                        return Need::Nothing;
                     }
-                }
+                    Moved::End => return Need::Close,
+                },
             }
         }
     }
 
     /// Puts an answer into the outbox; [`Self::advance`] sends it.
     pub(super) fn answer(&mut self, answer: &Answer, then: Then) {
-        self.outbox.extend(answer.bytes(then));
-        self.stage = match then {
-            Then::Close => Stage::Closing,
-            Then::KeepAlive => Stage::Reading,
-        };
+        self.exchange.answer(answer, then);
     }
 
     /// Waits for the bind service. The client has done its part, and may take its time.
     pub(super) fn park(&mut self, then: Then) {
-        self.stage = Stage::Parked(then);
+        self.exchange.park(then);
         self.busy = None;
     }
 
     /// What the parked request said about the connection.
     pub(super) fn parked(&self) -> Option<Then> {
-        match self.stage {
-            Stage::Parked(then) => Some(then),
-            Stage::Closing | Stage::Reading => None,
-        }
+        self.exchange.parked()
     }
 
     /// Remembers that the client has closed its side for good: it fetches no answer any more.
@@ -156,45 +114,47 @@ impl Conn {
 
     /// Whether nothing is under way.
     pub(super) fn idle(&self) -> bool {
-        self.busy.is_none() && self.stage == Stage::Reading
+        self.busy.is_none() && self.exchange.reading()
     }
 
-    /// Sends what the client takes; false when it is gone.
-    fn flush(&mut self) -> bool {
-        while !self.outbox.is_empty() {
-            match rustix::net::send(&self.socket, &self.outbox, SendFlags::NOSIGNAL) {
-                Ok(count) => drop(self.outbox.drain(..count.min(self.outbox.len()))),
-                Err(Errno::AGAIN) => return true,
-                Err(Errno::INTR) => {}
-                Err(_) => return false,
-            }
-        }
-        true
-    }
-
-    fn read(&mut self) -> Read {
-        let mut buffer = [0; 4096];
-        // `parse` has an opinion on anything longer.
-        if self.inbox.len() > MAX_HEAD + MAX_BODY {
-            return Read::End;
-        }
-        match rustix::io::read(&self.socket, &mut buffer[..]) {
-            Ok(0) => Read::End,
+    /// Sends what the client takes.
+    fn send(&mut self) -> Moved {
+        match rustix::net::send(&self.socket, self.exchange.outbox(), SendFlags::NOSIGNAL) {
             Ok(count) => {
-                self.inbox.extend(buffer.get(..count).unwrap_or_default());
-                Read::More
+                self.exchange.sent(count);
+                Moved::Some
             }
-            Err(Errno::AGAIN) => Read::Nothing,
-            Err(Errno::INTR) => Read::More,
-            Err(_) => Read::End,
+            Err(Errno::AGAIN) => Moved::Nothing,
+            Err(Errno::INTR) => Moved::Some,
+            Err(_) => Moved::End,
+        }
+    }
+
+    fn read(&mut self, most: usize) -> Moved {
+        let mut buffer = [0; 4096];
+        let most = most.min(buffer.len());
+        match rustix::io::read(&self.socket, buffer.get_mut(..most).unwrap_or_default()) {
+            Ok(0) => Moved::End,
+            Ok(count) => {
+                self.exchange
+                    .receive(buffer.get(..count).unwrap_or_default());
+                Moved::Some
+            }
+            Err(Errno::AGAIN) => Moved::Nothing,
+            Err(Errno::INTR) => Moved::Some,
+            Err(_) => Moved::End,
         }
     }
 }
 
-enum Read {
+/// What became of a transfer.
+enum Moved {
+    /// The client is gone.
     End,
-    More,
+    /// Not now.
     Nothing,
+    /// Something, or it is to be tried again.
+    Some,
 }
 
 #[cfg(test)]
