@@ -43,8 +43,11 @@ pub enum Parsed<'a> {
 pub fn parse(bytes: &[u8]) -> Parsed<'_> {
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut request = httparse::Request::new(&mut headers);
-    let head = match request.parse(bytes) {
-        Ok(httparse::Status::Complete(length)) if length <= MAX_HEAD => length,
+    // Not a byte more, though it may be here already: what stands behind the limit changes no
+    // answer, however the bytes arrive.
+    let head = bytes.get(..MAX_HEAD).unwrap_or(bytes);
+    let head = match request.parse(head) {
+        Ok(httparse::Status::Complete(length)) => length,
         Ok(httparse::Status::Partial) if bytes.len() < MAX_HEAD => {
             return Parsed::Incomplete {
                 waits_for_continue: false,

@@ -209,6 +209,20 @@ fn what_is_above_the_limits_or_no_http_is_refused() {
     }
 }
 
+/// The limit is refused before what stands behind it is read: cut there, it is not known yet.
+#[test]
+fn what_stands_behind_the_limit_changes_no_answer() {
+    let line = format!("GET / HTTP/1.1\r\nX: {}", "x".repeat(MAX_HEAD));
+    for end in [
+        "\r\n\r\n",
+        "\r\n\0: y\r\n\r\n",
+        "\r\nContent-Length: x\r\n\r\n",
+    ] {
+        let whole = format!("{line}{end}");
+        assert_eq!(parse(whole.as_bytes()), parse(&line.as_bytes()[..MAX_HEAD]));
+    }
+}
+
 proptest! {
     #[test]
     fn no_bytes_panic(bytes: Vec<u8>, path in "[/v1portsinfo0-9?#:]{0,20}") {
