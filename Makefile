@@ -1,12 +1,13 @@
 # Two commands for everybody:  make demo   make test
-# The others are for people who work on it:  make lint unit integration machine bench soak lab-down
+# The others are for people who work on it:  make lint unit integration machine bench soak fuzz
+#                                            make lab-up lab-down clean
 
 SHELL := /bin/bash
 BINARY := build/dind-init
 LAB := integration/lab/lab
 SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock .cargo/config.toml
 
-.PHONY: build demo test unit integration machine lint bench soak lab-up lab-down clean
+.PHONY: build demo test unit integration machine lint bench soak fuzz lab-up lab-down clean
 
 build: $(BINARY)
 
@@ -58,5 +59,18 @@ bench: $(BINARY)
 soak: $(BINARY)
 	integration/with-lab integration/soak/run $(BINARY) $(or $(ROUNDS),100) $(SEED)
 
+# SECONDS=N for each target, TARGET=NAME for one, SANITIZER=address with a nightly toolchain. What
+# is found stays in fuzz/artifacts; `make unit` replays fuzz/seeds without a fuzzer.
+FUZZ_TARGETS := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
+SECONDS := 60
+SANITIZER := none
+fuzz:
+	@cargo fuzz --version >/dev/null 2>&1 || { echo "cargo-fuzz is missing: cargo install cargo-fuzz --locked"; exit 1; }
+	@set -e; for target in $(or $(TARGET),$(FUZZ_TARGETS)); do \
+	    mkdir -p fuzz/corpus/$$target; \
+	    nice -n 10 cargo fuzz run --sanitizer $(SANITIZER) $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
+	        -max_total_time=$(SECONDS) -max_len=80000 -print_final_stats=1; \
+	done
+
 clean:
-	rm -rf build target
+	rm -rf build target fuzz/target
