@@ -57,6 +57,25 @@ pub fn listen_tcp(address: SocketAddr, dual_stack: bool) -> io::Result<OwnedFd> 
     Ok(socket)
 }
 
+/// A UDP socket as Go's `net.ListenUDP` makes it: no `SO_REUSEADDR`, with which two could share a
+/// port unnoticed.
+///
+/// # Errors
+/// What `socket(2)` and `bind(2)` say.
+pub fn bind_udp(address: SocketAddr, dual_stack: bool) -> io::Result<OwnedFd> {
+    let family = if address.is_ipv6() {
+        AddressFamily::INET6
+    } else {
+        AddressFamily::INET
+    };
+    let socket = rustix::net::socket_with(family, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
+    if address.is_ipv6() {
+        sockopt::set_ipv6_v6only(&socket, !dual_stack)?;
+    }
+    rustix::net::bind(&socket, &address)?;
+    Ok(socket)
+}
+
 /// A unix stream socket bound to a path that does not listen yet, so that owner and mode can be
 /// set before the first client gets in.
 ///

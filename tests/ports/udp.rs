@@ -71,6 +71,25 @@ fn answers_leave_from_the_address_that_was_asked() {
     });
 }
 
+/// From inside, what is published is on loopback, too, and gone when it is removed.
+#[test]
+fn a_published_port_is_on_loopback_inside_as_well() {
+    network(|| {
+        let world = World::new();
+        let service = world.child.udp("10.0.2.100:53");
+        let id = world.publish("127.0.0.1:5353:10.0.2.100:53/udp4");
+        let inner = client(&world.child, "127.0.0.1:0", "127.0.0.1:5353");
+        inner.send(b"inside").unwrap();
+        let (text, from) = receive(&service);
+        assert_eq!(text, b"inside");
+        service.send_to(b"answer", from).unwrap();
+        assert_eq!(receive(&inner).0, b"answer");
+        world.remove(id);
+        // The port is free again.
+        world.child.udp("127.0.0.1:5353");
+    });
+}
+
 #[test]
 fn datagrams_of_every_size_arrive_whole() {
     network(|| {

@@ -24,8 +24,9 @@ pub fn target(spec: &PortSpec) -> SocketAddr {
 }
 
 /// Where inside a published port is served as well. A daemon whose network is the outer one, as
-/// every rootful daemon's is, finds it on `localhost`, from which people push and pull. Nothing
-/// where it leads to loopback anyway: docker-proxy serves it there.
+/// every rootful daemon's is, finds it on `localhost`, from which people push and pull, and where
+/// containers of the host network find a resolver. Nothing where it leads to loopback anyway:
+/// docker-proxy serves it there.
 #[must_use]
 pub fn inside(spec: &PortSpec) -> Option<SocketAddr> {
     let parent = spec.parent_ip.as_ref().map(super::spec::Address::ip);
@@ -36,7 +37,7 @@ pub fn inside(spec: &PortSpec) -> Option<SocketAddr> {
         (Some(ip), _) if ip.is_loopback() => ip,
         (Some(_), _) => return None,
     };
-    let wanted = spec.proto.transport == Transport::Tcp && !target(spec).ip().is_loopback();
+    let wanted = spec.proto.transport != Transport::Sctp && !target(spec).ip().is_loopback();
     wanted.then(|| SocketAddr::new(ip, spec.parent_port.get()))
 }
 
@@ -82,7 +83,10 @@ mod tests {
             ("192.0.2.1:5000:10.0.2.100:80/tcp4", None),
             ("0.0.0.0:5000:127.0.0.1:5000/tcp4", None),
             ("0.0.0.0:5000:5000/tcp4", None),
-            ("0.0.0.0:53:10.0.2.100:53/udp4", None),
+            ("0.0.0.0:53:10.0.2.100:53/udp4", Some("127.0.0.1:53")),
+            ("127.0.0.1:5353:10.0.2.100:53/udp4", Some("127.0.0.1:5353")),
+            ("0.0.0.0:53:127.0.0.1:53/udp4", None),
+            ("0.0.0.0:53:10.0.2.100:53/sctp4", None),
             ("[::]:5000:[fd00::100]:80/tcp6", None),
         ] {
             let spec: PortSpec = spec.parse().unwrap();

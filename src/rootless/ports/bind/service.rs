@@ -5,10 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
-use rustix::net::{
-    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags,
-    SocketType, sockopt,
-};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 
 use super::ask::{Ask, Reach};
 use super::{BOUND, MAX_MESSAGE, REFUSED, text};
@@ -116,7 +113,7 @@ fn bind(ask: &Ask) -> io::Result<OwnedFd> {
         let address = SocketAddr::new(ip, ask.port.get());
         match ask.proto.transport {
             Transport::Tcp => crate::sys::net::listen_tcp(address, dual_stack),
-            Transport::Sctp | Transport::Udp => bind_udp(address, dual_stack),
+            Transport::Sctp | Transport::Udp => crate::sys::net::bind_udp(address, dual_stack),
         }
     };
     match (ask.proto.family, ask.ip) {
@@ -139,21 +136,6 @@ fn lacks_v6(error: &io::Error) -> bool {
         error.raw_os_error().map(Errno::from_raw_os_error),
         Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL)
     )
-}
-
-/// As Go's `ListenUDP`: no `SO_REUSEADDR`, with which two could share a port unnoticed.
-fn bind_udp(address: SocketAddr, dual_stack: bool) -> io::Result<OwnedFd> {
-    let family = if address.is_ipv6() {
-        AddressFamily::INET6
-    } else {
-        AddressFamily::INET
-    };
-    let socket = rustix::net::socket_with(family, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
-    if address.is_ipv6() {
-        sockopt::set_ipv6_v6only(&socket, !dual_stack)?;
-    }
-    rustix::net::bind(&socket, &address)?;
-    Ok(socket)
 }
 
 #[cfg(test)]

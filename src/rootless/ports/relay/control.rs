@@ -55,20 +55,30 @@ impl Relay {
     /// Takes a bound socket into service.
     fn open_port(&mut self, spec: PortSpec, socket: OwnedFd) -> io::Result<Id> {
         let target = address::target(&spec);
-        let port = match spec.proto.transport {
-            Transport::Tcp => Port::Tcp(TcpPort::new(socket, target)?),
-            Transport::Sctp | Transport::Udp => Port::Udp(UdpPort::new(socket, target)?),
+        let transport = spec.proto.transport;
+        let port = |socket| match transport {
+            Transport::Tcp => TcpPort::new(socket, target).map(Port::Tcp),
+            Transport::Sctp | Transport::Udp => UdpPort::new(socket, target).map(Port::Udp),
         };
-        let port = self.watch_port(port)?;
+        let outside = self.watch_port(port(socket)?)?;
         let inside = address::inside(&spec).and_then(|address| {
-            let opened = crate::sys::net::listen_tcp(address, false)
-                .and_then(|socket| self.watch_port(Port::Tcp(TcpPort::new(socket, target)?)));
+            let bound = match transport {
+                Transport::Tcp => crate::sys::net::listen_tcp(address, false),
+                Transport::Sctp | Transport::Udp => crate::sys::net::bind_udp(address, false),
+            };
+            let opened = bound.and_then(port).and_then(|port| self.watch_port(port));
             if let Err(error) = &opened {
                 tracing::warn!("{spec} cannot be reached from inside as {address}: {error}");
             }
             opened.ok()
         });
-        Ok(self.table.add(spec, Opened { port, inside }))
+        Ok(self.table.add(
+            spec,
+            Opened {
+                port: outside,
+                inside,
+            },
+        ))
     }
 
     fn watch_port(&mut self, port: Port) -> io::Result<Key> {

@@ -49,7 +49,7 @@ enum Port {
 #[derive(Debug, Clone, Copy)]
 struct Opened {
     port: Key,
-    /// The same on loopback inside, where the daemon looks for a registry on `localhost`.
+    /// The same on loopback inside, where a rootful daemon finds it, too.
     inside: Option<Key>,
 }
 

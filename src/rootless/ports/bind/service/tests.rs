@@ -1,5 +1,7 @@
 use std::net::{TcpListener, UdpSocket};
 
+use rustix::net::{AddressFamily, sockopt};
+
 use super::*;
 use crate::rootless::ports::bind::pair;
 use crate::rootless::ports::spec::PortSpec;
