@@ -25,6 +25,8 @@ mod clients;
 mod helpers;
 #[path = "rootless/lives.rs"]
 mod lives;
+#[path = "rootless/matrix.rs"]
+mod matrix;
 #[path = "rootless/outer.rs"]
 mod outer;
 #[path = "rootless/persona.rs"]

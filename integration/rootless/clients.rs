@@ -2,7 +2,9 @@
 
 use crate::container::{Container, Create};
 use crate::lab::{Lab, NESTED, until};
-use crate::outer::{bare, inside, open_to_everybody, privileged, unprivileged};
+use crate::outer::{
+    Engine, inside, open_to_everybody, privileged, unprivileged, unprivileged_on,
+};
 use crate::workload::{self, Builder};
 
 #[test]
@@ -59,10 +61,8 @@ fn the_daemon_sees_the_address_of_an_api_client() {
 }
 
 /// A daemon whose data root is on the container's own file system, where no overlay can be mounted.
-fn without_a_volume(lab: &'static Lab) -> Create {
-    bare(lab)
-        .options(crate::outer::UNPRIVILEGED)
-        .env("XDG_DATA_HOME=/home/rootless/data")
+fn without_a_volume(lab: &'static Lab, engine: Engine) -> Create {
+    unprivileged_on(lab, engine).env("XDG_DATA_HOME=/home/rootless/data")
 }
 
 #[track_caller]
@@ -79,21 +79,25 @@ fn lives_on(driver: &str, dind: &Container) {
     dind.docker(["image", "inspect", NESTED]);
 }
 
-/// T16.
+/// T16, with any engine.
 #[test]
 fn without_a_volume_images_are_copied_and_it_is_said() {
     let Some(lab) = Lab::find() else { return };
-    let dind = without_a_volume(lab).start();
-    lives_on("vfs", &dind);
-    let log = dind.log();
-    assert!(
-        log.stderr.contains("SLOW: the vfs storage driver")
-            && log
-                .stderr
-                .contains("docker run -v NAME:/home/rootless/data/docker"),
-        "{log}"
-    );
-    let (_dind, output) = without_a_volume(lab)
+    for engine in Engine::ALL {
+        let dind = without_a_volume(lab, engine).start();
+        lives_on("vfs", &dind);
+        let version = dind.docker(["info", "--format", "{{.ServerVersion}}"]);
+        assert!(version.starts_with(engine.version()), "{version}");
+        let log = dind.log();
+        assert!(
+            log.stderr.contains("SLOW: the vfs storage driver")
+                && log
+                    .stderr
+                    .contains("docker run -v NAME:/home/rootless/data/docker"),
+            "{log}"
+        );
+    }
+    let (_dind, output) = without_a_volume(lab, Engine::V28)
         .env("DIND_STORAGE=strict")
         .run_to_end();
     output.assert_refused("only the slow storage driver vfs");
@@ -104,7 +108,7 @@ fn without_a_volume_images_are_copied_and_it_is_said() {
 fn without_a_volume_fuse_overlayfs_is_used_where_there_is_its_device() {
     let Some(lab) = Lab::find() else { return };
     open_to_everybody("/dev/fuse");
-    let dind = without_a_volume(lab)
+    let dind = without_a_volume(lab, Engine::V28)
         .options(["--device", "/dev/fuse"])
         .start();
     lives_on("fuse-overlayfs", &dind);
@@ -121,4 +125,24 @@ fn on_a_volume_overlay_is_tried_as_the_user() {
         trial,
         r#"{"known":{"writing":"works","overlay":{"missing":[],"error":null,"user_xattr":true}}}"#
     );
+}
+
+/// Engines before 28 reach the port driver through a program of rootlesskit's, which their image
+/// has; with a volume they use overlays.
+#[test]
+fn older_engines_run_and_publish() {
+    let Some(lab) = Lab::find() else { return };
+    for engine in [Engine::V20_10, Engine::V26_1] {
+        let dind = unprivileged_on(lab, engine).start();
+        dind.import_nested();
+        workload::run(&dind);
+        let driver = dind.docker(["info", "--format", "{{.Driver}}"]);
+        assert_eq!(driver, "overlay2", "{engine:?}");
+        let run = "run --detach --publish 8080:80";
+        let web = ["httpd", "-f", "-p", "80", "-h", "/www"];
+        dind.docker(run.split(' ').chain([NESTED]).chain(web));
+        let get = "curl -sf --retry 20 --retry-all-errors http://127.0.0.1:8080/";
+        assert_eq!(dind.sh(get), "nested", "{engine:?}");
+        assert_eq!(dind.stop(), "0");
+    }
 }

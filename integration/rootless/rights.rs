@@ -4,7 +4,7 @@ use std::fs::File;
 use std::process::Stdio;
 
 use crate::lab::{Lab, NESTED};
-use crate::outer::{UNPRIVILEGED, bare, unprivileged};
+use crate::outer::{SECCOMP, SYSTEMPATHS, bare, unprivileged};
 use crate::workload;
 
 /// T10: nothing but the right to change ids.
@@ -48,7 +48,7 @@ fn root_needs_no_device_option() {
     let Some(lab) = Lab::find() else { return };
     let dind = bare(lab)
         .options(["--user", "0"])
-        .options(UNPRIVILEGED.into_iter().take(4))
+        .options([SECCOMP, SYSTEMPATHS].concat())
         .env("DIND_ROOTLESS=1")
         .start();
     dind.import_nested();
@@ -104,53 +104,14 @@ fn inside_a_user_namespace_the_ids_that_exist_are_used() {
     assert_eq!(words, ["0", "1000", "1", "1", "1001", "64535"]);
 }
 
-/// Section by section of the preflight, where a container can be made to lack it.
+/// What else the preflight asks for; sets of rights are in `matrix.rs`.
 #[test]
 fn what_is_missing_is_refused_with_its_remedy() {
     let Some(lab) = Lab::find() else { return };
-    let unconfined = &UNPRIVILEGED[..2];
     for (options, what) in [
-        (&[][..], "the kernel refuses a new user namespace"),
-        (unconfined, "no tap device can be made"),
+        (&["--user", "1234"][..], "need writable HOME"),
         (
-            &UNPRIVILEGED[2..],
-            "the kernel refuses a new user namespace",
-        ),
-        (
-            &[
-                "--security-opt",
-                "seccomp=unconfined",
-                "--device",
-                "/dev/net/tun",
-            ],
-            "no inner container could start",
-        ),
-        (
-            &[
-                "--security-opt",
-                "seccomp=unconfined",
-                "--security-opt",
-                "no-new-privileges",
-            ],
-            "no_new_privs is set",
-        ),
-        (
-            &["--security-opt", "seccomp=unconfined", "--cap-drop", "ALL"],
-            "CAP_SETUID is not in the bounding set",
-        ),
-        (
-            &["--security-opt", "seccomp=unconfined", "--user", "1234"],
-            "need writable HOME",
-        ),
-        (
-            &[
-                "--security-opt",
-                "seccomp=unconfined",
-                "--user",
-                "1234",
-                "--env",
-                "HOME=/tmp",
-            ],
+            &["--user", "1234", "--env", "HOME=/tmp"],
             "missing necessary entries in /etc/subuid",
         ),
         (
@@ -158,7 +119,8 @@ fn what_is_missing_is_refused_with_its_remedy() {
             "\"vpnkit\" is not supported",
         ),
     ] {
-        let (container, output) = bare(lab).options(options.iter().copied()).run_to_end();
+        let create = bare(lab).options(SECCOMP.iter().copied());
+        let (container, output) = create.options(options.iter().copied()).run_to_end();
         output.assert_refused(what);
         container.assert_tidy();
     }
