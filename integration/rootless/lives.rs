@@ -114,21 +114,34 @@ fn nothing_outlives_a_killed_parent() {
     }
 }
 
-/// T17.
+/// T17. Whoever started us listens outside of the container, and hears of its end as well.
 #[test]
-fn readiness_is_handed_on_to_whoever_started_us() {
+fn readiness_and_the_stop_are_handed_on_to_whoever_started_us() {
     let Some(lab) = Lab::find() else { return };
-    let dind = unprivileged(lab)
-        .env("NOTIFY_SOCKET=/tmp/notify")
-        .before("socat -u UNIX-RECV:/tmp/notify OPEN:/tmp/said,creat,append &\nuntil [ -S /tmp/notify ]; do :; done")
+    let volume = lab.volume();
+    let listener = lab
+        .base("forky")
+        .volume(&volume, "/notify")
+        .args(["socat", "-u"])
+        .args(["UNIX-RECV:/notify/socket,mode=0777"])
+        .args(["OPEN:/notify/said,creat,append"])
         .start();
-    until("READY=1", || {
-        let said = dind.exec(["cat", "/tmp/said"]);
-        said.stdout.contains("READY=1").then_some(())
-    });
+    listener.sh("until [ -S /notify/socket ]; do :; done");
+    let dind = unprivileged(lab)
+        .volume(&volume, "/notify")
+        .env("NOTIFY_SOCKET=/notify/socket")
+        .start();
+    let said = || listener.exec(["cat", "/notify/said"]).stdout;
+    until("READY=1", || said().contains("READY=1").then_some(()));
     dind.docker(["version"]);
-    dind.signal("TERM");
-    assert_eq!(dind.wait(), "0");
+    assert!(!said().contains("STOPPING=1"), "{}", said());
+    assert_eq!(dind.stop(), "0");
+    let words = until("STOPPING=1", || {
+        Some(said()).filter(|words| words.contains("STOPPING=1"))
+    });
+    let (before, after) = words.split_once("STOPPING=1").unwrap_or_default();
+    assert_eq!(before.matches("READY=1").count(), 1, "{words}");
+    assert!(!after.contains("READY=1"), "{words}");
 }
 
 /// The sockets are bound before anything else: a client that comes at once is answered.
