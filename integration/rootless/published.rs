@@ -1,16 +1,24 @@
 //! Published ports and the API from another container.
 
-use crate::container::Container;
+use crate::container::{Container, Create};
 use crate::lab::{Lab, NESTED, Network, until};
 use crate::outer::{SOCKET, inside, unprivileged};
 use crate::workload;
 
 /// A daemon, and another container on the same network.
 fn pair(lab: &'static Lab, network: &Network, options: &[&str]) -> (Container, Container) {
-    let dind = unprivileged(lab)
-        .named_docker(network)
-        .options(options.iter().copied())
-        .start();
+    pair_of(lab, network, |create| {
+        create.options(options.iter().copied())
+    })
+}
+
+/// The same, created otherwise.
+fn pair_of(
+    lab: &'static Lab,
+    network: &Network,
+    with: impl FnOnce(Create) -> Create,
+) -> (Container, Container) {
+    let dind = with(unprivileged(lab).named_docker(network)).start();
     let peer = lab.client("forky", network).start();
     until("the API", || {
         (dind.exec(["docker", "version"]).code == 0).then_some(())
@@ -19,34 +27,109 @@ fn pair(lab: &'static Lab, network: &Network, options: &[&str]) -> (Container, C
     (dind, peer)
 }
 
-/// T4.
-#[test]
-fn published_ports_answer_and_keep_their_clients_addresses() {
+const GET: &str = "curl -sf --retry 20 --retry-all-errors";
+
+/// A nested web server that tells its clients' addresses.
+fn serve(dind: &Container, publish: &str, name: &str) {
+    let run = ["run", "--detach", "--name", name, "--publish", publish];
+    let web = ["httpd", "-f", "-v", "-p", "80", "-h", "/www"];
+    dind.docker(run.into_iter().chain([NESTED]).chain(web));
+}
+
+/// Waits until a web server has told of a client with an address.
+#[track_caller]
+fn until_seen(dind: &Container, name: &str, address: &str) {
+    until("the address of a client", || {
+        let log = dind.exec(["docker", "logs", name]);
+        log.stderr.contains(address).then_some(())
+    });
+}
+
+fn ports_answer_and_keep_addresses(flags: &[&str]) {
     let Some(lab) = Lab::find() else { return };
     let network = lab.network();
-    let (dind, peer) = pair(lab, &network, &[]);
-    let web = ["httpd", "-f", "-v", "-p", "80", "-h", "/www"];
-    let run = [
-        "run",
-        "--detach",
-        "--name",
-        "web",
-        "--publish",
-        "8080:80",
-        NESTED,
-    ];
-    dind.docker(run.into_iter().chain(web));
-    let get = "curl -sf --retry 20 --retry-connrefused http://docker:8080/";
-    assert_eq!(peer.sh(get), "nested");
-    let address = peer.sh("hostname -i");
-    until("the peer's address", || {
-        let log = dind.exec(["docker", "logs", "web"]);
-        log.stderr.contains(&address).then_some(())
-    });
+    let (dind, peer) = pair_of(lab, &network, |create| create.args(flags.iter().copied()));
+    serve(&dind, "8080:80", "web");
+    assert_eq!(peer.sh(&format!("{GET} http://docker:8080/")), "nested");
+    until_seen(&dind, "web", &peer.sh("hostname -i"));
     assert_eq!(dind.sh("curl -sf http://127.0.0.1:8080/"), "nested");
+    let proxies = dind.exec(["pgrep", "-f", "docker-proxy"]).code == 0;
+    assert_eq!(proxies, flags.is_empty(), "who serves it");
     dind.docker(["rm", "--force", "web"]);
     let refused = peer.exec(["curl", "-s", "http://docker:8080/"]);
     assert_eq!(refused.code, 7, "connection refused: {refused}");
+}
+
+/// T4.
+#[test]
+fn published_ports_answer_and_keep_their_clients_addresses() {
+    ports_answer_and_keep_addresses(&[]);
+}
+
+/// T4, where dockerd's rules alone lead to the container.
+#[test]
+fn without_docker_proxy_ports_answer_and_keep_addresses() {
+    ports_answer_and_keep_addresses(&["--userland-proxy=false"]);
+}
+
+/// The IPv6 address that a container has on a network.
+fn global(container: &Container) -> String {
+    container.inspect("{{range .NetworkSettings.Networks}}{{.GlobalIPv6Address}}{{end}}")
+}
+
+/// With private addresses there is no IPv6 side for dockerd, but what is published on every
+/// address takes IPv6 clients, too.
+#[test]
+fn ports_of_every_address_answer_over_ipv6() {
+    let Some(lab) = Lab::find() else { return };
+    let network = lab.network_with(&["--ipv6", "--subnet", "fd00:d1d:1::/64"]);
+    let (dind, peer) = pair(lab, &network, &[]);
+    serve(&dind, "8080:80", "web");
+    let address = global(&dind);
+    assert!(address.starts_with("fd00:d1d:1::"), "{address}");
+    for host in [&format!("[{address}]"), "docker"] {
+        assert_eq!(peer.sh(&format!("{GET} http://{host}:8080/")), "nested");
+    }
+    let refused = peer.exec(["curl", "-s", &format!("http://[{address}]:8081/")]);
+    assert_eq!(refused.code, 7, "connection refused: {refused}");
+}
+
+/// dockerd publishes IPv6 by itself where the container has an address of the IPv6 internet, or it
+/// was asked for.
+#[test]
+fn ipv6_is_published_by_itself() {
+    let Some(lab) = Lab::find() else { return };
+    for (subnet, options) in [
+        ("2001:db8:d1d:2::/64", &[][..]),
+        (
+            "fd00:d1d:3::/64",
+            &["--env", "DIND_ROOTLESS_PORTS=loopback"][..],
+        ),
+    ] {
+        let network = lab.network_with(&["--ipv6", "--subnet", subnet]);
+        let (dind, peer) = pair(lab, &network, options);
+        let address = global(&dind);
+        serve(&dind, "[::]:8080:80", "every");
+        serve(&dind, &format!("[{address}]:8081:80"), "one");
+        for port in [8080, 8081] {
+            let url = format!("http://[{address}]:{port}/");
+            assert_eq!(peer.sh(&format!("{GET} {url}")), "nested", "{subnet}");
+        }
+        let listed = dind.docker(["ps", "--format", "{{.Ports}}"]);
+        assert!(listed.contains("[::]:8080->80/tcp"), "{listed}");
+        // Nobody asked for IPv4.
+        let refused = peer.exec(["curl", "-4", "-s", "http://docker:8080/"]);
+        assert_eq!(refused.code, 7, "connection refused: {refused}");
+    }
+}
+
+/// A nested service that returns datagrams. The nested image has no program for that; the outer
+/// one has.
+fn echo(dind: &Container, publish: &str) {
+    let run = ["run", "--detach", "--volume", "/:/host:ro", "--publish"];
+    let echo = "busybox chroot /host socat UDP-LISTEN:53,fork EXEC:cat";
+    let words = run.into_iter().chain([publish, NESTED]);
+    dind.docker(words.chain(echo.split(' ')));
 }
 
 #[test]
@@ -54,15 +137,28 @@ fn datagrams_are_relayed() {
     let Some(lab) = Lab::find() else { return };
     let network = lab.network();
     let (dind, peer) = pair(lab, &network, &[]);
-    // The nested image has no program that serves datagrams; the outer one has.
-    let run = "run --detach --volume /:/host:ro --publish 5353:53/udp";
-    let echo = "busybox chroot /host socat UDP-LISTEN:53,fork EXEC:cat";
-    let words = run.split(' ').chain([NESTED]).chain(echo.split(' '));
-    dind.docker(words);
+    echo(&dind, "5353:53/udp");
     let ask = "echo there | socat -t 5 - UDP:docker:5353";
     until("an answer", || {
         (peer.exec(["sh", "-c", ask]).stdout == "there\n").then_some(())
     });
+}
+
+/// As with a rootful daemon, and as TCP: outside, and for containers of the host network.
+#[test]
+fn datagrams_on_loopback_are_relayed_outside_and_inside() {
+    let Some(lab) = Lab::find() else { return };
+    let network = lab.network();
+    let (dind, peer) = pair(lab, &network, &[]);
+    echo(&dind, "127.0.0.1:5353:53/udp");
+    let ask = |to: &str| format!("echo there | socat -t 5 - UDP:{to}:5353");
+    until("an answer", || {
+        let answer = dind.exec(["sh", "-c", &ask("127.0.0.1")]);
+        (answer.stdout == "there\n").then_some(())
+    });
+    assert_eq!(inside(&dind, &ask("127.0.0.1")), "there");
+    let refused = peer.exec(["sh", "-c", &ask("docker")]);
+    assert_eq!(refused.stdout, "", "loopback is not for others");
 }
 
 /// The relay is not dockerd's end; dockerd can publish again.
