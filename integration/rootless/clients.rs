@@ -2,9 +2,7 @@
 
 use crate::container::{Container, Create};
 use crate::lab::{Lab, NESTED, until};
-use crate::outer::{
-    Engine, inside, open_to_everybody, privileged, unprivileged, unprivileged_on,
-};
+use crate::outer::{Engine, inside, open_to_everybody, privileged, unprivileged, unprivileged_on};
 use crate::workload::{self, Builder};
 
 #[test]
