@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use dind_init::apply::cgroup::{delegate, enter_namespace, limit};
+use dind_init::apply::cgroup::{delegate, enter_namespace, hand_over, limit};
 use dind_init::host::cgroup::Group;
 use dind_init::host::cgroup::mount::FreshMount;
 use dind_init::host::mountinfo;
@@ -211,6 +212,37 @@ fn a_group_is_made_and_limited_and_twice_is_no_error() {
     }
     let error = limit(&nested, "no.such.controller", 7).unwrap_err();
     assert!(error.to_string().contains("no.such.controller"));
+}
+
+#[test]
+fn a_part_that_is_handed_over_may_be_divided_and_entered_again_but_not_loosened() {
+    if !can_run("a_part_that_is_handed_over_may_be_divided_and_entered_again_but_not_loosened") {
+        return;
+    }
+    let group = TestGroup::new();
+    group.delegate();
+    let part = group.dir.join("docker");
+    let owner = |name: &str| {
+        let found = fs::metadata(part.join(name)).unwrap();
+        (found.uid(), found.gid())
+    };
+    let given = ["cgroup.procs", "cgroup.subtree_control"];
+    let mut files = given.map(str::to_owned).to_vec();
+    files.push("file.of.no.controller".into());
+    for _ in 0..2 {
+        hand_over(&part, &files, 1000, 1001).unwrap();
+        for name in [""].into_iter().chain(given) {
+            assert_eq!(owner(name), (1000, 1001), "{name}");
+        }
+        for kept in ["cgroup.max.descendants", "cgroup.freeze"] {
+            assert_eq!(owner(kept), (0, 0), "{kept}");
+        }
+        // Into a group that hands controllers down, no process may go.
+        drop(Process::born_in(&part));
+        for name in Group::read(&part).controllers {
+            fs::write(control(&part), format!("+{name}")).unwrap();
+        }
+    }
 }
 
 /// What a process of the group finds in a mount namespace of its own.

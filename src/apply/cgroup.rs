@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::chown;
 use std::path::Path;
 
 use super::ApplyError;
@@ -41,6 +42,32 @@ pub fn limit(dir: &Path, file: &str, bytes: u64) -> Result<(), ApplyError> {
     make(dir)?;
     let path = dir.join(file);
     fs::write(&path, bytes.to_string()).map_err(|e| ApplyError::new("write", &path, e))
+}
+
+/// Makes a cgroup where it is missing, and gives it to a user. What is in effect there is taken
+/// back first: an earlier start left its controllers handed down, and then no process may enter.
+///
+/// # Errors
+/// What the kernel says, a group of an earlier start that is still divided among others.
+pub fn hand_over(dir: &Path, files: &[String], uid: u32, gid: u32) -> Result<(), ApplyError> {
+    make(dir)?;
+    let control = dir.join("cgroup.subtree_control");
+    let enabled = fs::read_to_string(&control).map_err(|e| refused("read", &control, e))?;
+    for name in enabled.split_whitespace() {
+        fs::write(&control, format!("-{name}")).map_err(|error| {
+            ApplyError::new(format!("take {name} back in"), &control, error).because(
+                "what an earlier start ran there is still alive, and divided by its own init",
+                "end it, or start the container again; or set DIND_CGROUP=skip",
+            )
+        })?;
+    }
+    let give = |path: &Path| match chown(path, Some(uid), Some(gid)) {
+        // The list is the kernel's; a file of a controller is there only with its controller.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other.map_err(|e| ApplyError::new("chown", path, e)),
+    };
+    files.iter().try_for_each(|name| give(&dir.join(name)))?;
+    give(dir)
 }
 
 fn make(dir: &Path) -> Result<(), ApplyError> {

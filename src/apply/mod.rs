@@ -191,6 +191,12 @@ fn carry_out(action: &Action, certificates: Certificates<'_>) -> Result<(), Fail
             leaf,
             controllers,
         } => Ok(cgroup::delegate(root, leaf, controllers)?),
+        Action::HandOverCgroup {
+            dir,
+            files,
+            uid,
+            gid,
+        } => Ok(cgroup::hand_over(dir, files, *uid, *gid)?),
         Action::EnterCgroupNamespace { point, options } => {
             Ok(cgroup::enter_namespace(point, options)?)
         }

@@ -4,6 +4,7 @@
 //! the host? It is answered by [`Seat`], from our path and from the mount's root; both are told
 //! relative to our cgroup namespace.
 
+pub mod delegation;
 pub mod legacy;
 pub mod mount;
 pub mod place;

@@ -6,6 +6,7 @@
 //! namespace of our own and mount the tree anew; where that is refused, nested containers are put
 //! below our own path.
 
+pub mod handover;
 mod words;
 
 use std::path::{Path, PathBuf};
@@ -145,15 +146,7 @@ fn unified(plan: &mut CgroupPlan, maker: Maker<'_>, facts: &CgroupFacts) -> Nest
         }
         Tree::Fresh(group) => {
             plan.summary = format!("cgroup v2 in a namespace of our own{}", limits(group));
-            let action = Action::EnterCgroupNamespace {
-                point: root.into(),
-                options: FreshMount::of(facts),
-            };
-            let why = match facts.seat {
-                Seat::Root => "the old mount is read-only",
-                _ => "the old mount shows cgroups that are not ours",
-            };
-            plan.steps.push(Step::must(action, why));
+            plan.enter(root, facts);
             plan.delegate(root, group);
             Nested::of(root, group, parent(maker, NESTED))
         }
@@ -269,6 +262,18 @@ enum Delegated {
 }
 
 impl CgroupPlan {
+    fn enter(&mut self, root: &Path, facts: &CgroupFacts) {
+        let action = Action::EnterCgroupNamespace {
+            point: root.into(),
+            options: FreshMount::of(facts),
+        };
+        let why = match facts.seat {
+            Seat::Root => "the old mount is read-only",
+            _ => "the old mount shows cgroups that are not ours",
+        };
+        self.steps.push(Step::must(action, why));
+    }
+
     fn delegate(&mut self, root: &Path, group: &Group) -> Delegated {
         if let Some(kind @ ("domain invalid" | "domain threaded" | "threaded")) =
             group.kind.as_deref()

@@ -109,6 +109,17 @@ pub enum Action {
         /// What is handed down.
         controllers: Vec<String>,
     },
+    /// Make a cgroup and give it to another user, who may divide it, but not change its limits.
+    HandOverCgroup {
+        /// Which.
+        dir: PathBuf,
+        /// The files in it that are given away with it, where the kernel has them.
+        files: Vec<String>,
+        /// The new owner.
+        uid: u32,
+        /// Its group.
+        gid: u32,
+    },
     /// Make a directory of links to programs under the names that dockerd looks for.
     LinkTools {
         /// The directory.
@@ -223,6 +234,9 @@ impl fmt::Display for Action {
                 controllers
                     .iter()
                     .try_for_each(|name| write!(f, " +{name}"))
+            }
+            Self::HandOverCgroup { dir, uid, gid, .. } => {
+                write!(f, "cgroup hand over {} to {uid}:{gid}", dir.display())
             }
             Self::EnterCgroupNamespace { point, .. } => write!(
                 f,

@@ -84,6 +84,15 @@ impl FreshMount {
         }
     }
 
+    /// The same for a mount namespace of its own, out of which nothing propagates.
+    #[must_use]
+    pub fn inside(self) -> Self {
+        Self {
+            below: None,
+            ..self
+        }
+    }
+
     /// For `mount(2)`.
     #[must_use]
     pub fn at<'a>(&'a self, point: &'a Path, old: OldMount) -> Remount<'a> {

@@ -10,12 +10,12 @@ fn config(env: &[(&str, &str)]) -> Config {
     said::config(&[], env)
 }
 
-fn words(text: &str) -> Vec<String> {
+pub(super) fn words(text: &str) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }
 
 /// A container's cgroup with 700 MiB, at the start.
-fn group() -> Group {
+pub(super) fn group() -> Group {
     Group {
         kind: Some("domain".into()),
         controllers: words("cpu memory pids"),
@@ -30,7 +30,7 @@ fn group() -> Group {
 }
 
 /// `docker run --cgroupns=private` on version 2.
-fn private() -> CgroupFacts {
+pub(super) fn private() -> CgroupFacts {
     CgroupFacts {
         mode: CgroupMode::V2,
         own_path: Some("/".into()),
@@ -49,7 +49,7 @@ fn private() -> CgroupFacts {
 }
 
 /// `docker run --cgroupns=host`, or a privileged pod.
-fn host(fresh: Tried<Result<Group, String>>) -> CgroupFacts {
+pub(super) fn host(fresh: Tried<Result<Group, String>>) -> CgroupFacts {
     CgroupFacts {
         own_path: Some("/pod/1".into()),
         seat: Seat::Below("pod/1".into()),
@@ -58,14 +58,14 @@ fn host(fresh: Tried<Result<Group, String>>) -> CgroupFacts {
     }
 }
 
-fn refused() -> Tried<Result<Group, String>> {
+pub(super) fn refused() -> Tried<Result<Group, String>> {
     Tried::Known(Err(
         "unshare(CLONE_NEWCGROUP): Operation not permitted".into()
     ))
 }
 
 /// Version 1, as the plain test machine has it: `own` is our place in what is mounted.
-fn version_1(own: &str) -> CgroupFacts {
+pub(super) fn version_1(own: &str) -> CgroupFacts {
     let hierarchy = |name: &str| Hierarchy {
         controllers: vec![name.into()],
         own_path: "/pod/1".into(),
