@@ -18,6 +18,7 @@ use crate::forwarder::Sockets;
 use crate::host::daemon_json::{self, DaemonFile};
 use crate::host::listen::ListenFacts;
 use crate::host::{Facts, certs};
+use crate::plan::cgroup::handover;
 use crate::plan::dockerd::AddedFlag;
 use crate::plan::host::{self, HostPlan};
 use crate::plan::limits::OomScores;
@@ -27,6 +28,7 @@ use crate::plan::tls_mode;
 use crate::program::{self, ProgramError};
 use crate::rootless::daemon::RootlessWishes;
 use crate::rootless::parent::Parent;
+use crate::rootless::part::Door;
 use crate::rootless::{self, enter};
 use crate::supervise::launch::Launch;
 use crate::supervise::names::NameForwarder;
@@ -106,8 +108,9 @@ pub fn wishes(
     form: CommandForm,
     arguments: &[OsString],
     env: Environment,
+    cgroup: Option<handover::Decision>,
 ) -> Result<Wishes, Failure> {
-    let rootless = rootless::daemon::wishes(&env)?;
+    let rootless = rootless::daemon::wishes(&env, cgroup)?;
     let env = rootless
         .as_ref()
         .map_or(env, |wishes| wishes.places.env.clone());
@@ -223,8 +226,9 @@ pub fn run(
     caller: &Caller,
 ) -> Result<u8, Failure> {
     let mut timeline = Timeline::new(caller.start);
-    let env = enter::become_user(caller.env.clone())?;
-    let wishes = wishes(form, arguments, env)?;
+    let (env, part) = enter::daemon(form, arguments, caller.env.clone(), Run::Live)?;
+    let (cgroup, door) = part.map(|part| (part.decision, part.door)).unzip();
+    let wishes = wishes(form, arguments, env, cgroup)?;
     if wishes.config.daemon.only_prints() {
         let words: Vec<_> = [OsString::from("dockerd")]
             .into_iter()
@@ -238,7 +242,7 @@ pub fn run(
     }
     let mut sockets = HeldSockets::bind(&wishes.listen)?;
     timeline.mark("sockets");
-    match start(&wishes, caller, &mut sockets, &mut timeline) {
+    match start(&wishes, caller, &mut sockets, &mut timeline, door.flatten()) {
         Ok(started) => {
             let service = service::Service {
                 wishes,
@@ -275,6 +279,7 @@ fn start(
     caller: &Caller,
     sockets: &mut HeldSockets,
     timeline: &mut Timeline,
+    door: Option<Door>,
 ) -> Result<Started, Failure> {
     let Decision {
         plan,
@@ -310,7 +315,7 @@ fn start(
     };
     let output = Output::new(crate::log::never_wait());
     let begun = match &plan.rootless {
-        Some(plan) => rootless::daemon::begin(plan, &launch, sockets, output.as_ref())
+        Some(plan) => rootless::daemon::begin(plan, &launch, sockets, output.as_ref(), door)
             .map(|parent| (parent.child, Some(parent))),
         None => begin(&launch, sockets, output.as_ref()).map(|dockerd| (dockerd, None)),
     };

@@ -184,8 +184,9 @@ fn plan(words: &[OsString], json: bool, caller: &Caller) -> Result<u8, Failure> 
         log::stdout("exec docker-entrypoint.sh: nothing is prepared for this command\n");
         return Ok(0);
     };
-    let env = enter::become_user(caller.env.clone())?;
-    let decided = daemon::wishes(form, &arguments, env).and_then(|wishes| {
+    let (env, part) = enter::daemon(form, &arguments, caller.env.clone(), daemon::Run::Dry)?;
+    let cgroup = part.map(|part| part.decision);
+    let decided = daemon::wishes(form, &arguments, env, cgroup).and_then(|wishes| {
         Ok((
             daemon::decide(&wishes, caller.now, daemon::Run::Dry)?.plan,
             wishes,

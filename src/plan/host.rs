@@ -267,8 +267,8 @@ fn summary(config: &Config, listen: &ListenPlan, cgroup: &str, facts: &Facts) ->
     let user = if config.identity.uid == 0 {
         format!("root, {cgroup}")
     } else {
-        // dockerd gives limits up without systemd (`cgroupDriver` in moby's daemon_unix.go).
-        "rootless without limits for nested containers".to_owned()
+        // What holds for limits is a choice.
+        "rootless".to_owned()
     };
     let tls = match config.tls {
         TlsWish::Directory { .. } if tls_mode::adds_tls(config) => "TLS",
@@ -294,7 +294,8 @@ impl HostPlan {
     pub fn choices(&self) -> Vec<String> {
         let storage = self.storage.iter().map(ToString::to_string);
         let netfilter = self.netfilter.iter().map(ToString::to_string);
-        storage.chain(netfilter).collect()
+        let limits = self.rootless.as_ref().and_then(RootlessPlan::limits);
+        storage.chain(netfilter).chain(limits).collect()
     }
 }
 

@@ -21,7 +21,7 @@ use super::plan::{RootlessPlan, has_network};
 use super::ports::bind::BindClient;
 use super::published::Published;
 use super::state::StateDir;
-use super::{mounts, names};
+use super::{mounts, names, part};
 use crate::explain::{Explain as _, exit};
 use crate::sys::{signal, tap, userns};
 
@@ -208,10 +208,13 @@ fn prepare_mounts(plan: &RootlessPlan, state: &StateDir, dockerd: bool) -> Resul
         mounts::copy_up(dir)?;
     }
     if has_network(&plan.net)
-        && let Err(error) = mounts::sysfs()
+        && let Err(error) = mounts::sysfs(plan.hand_over().is_none())
     {
         // The preflight has said what it costs.
         tracing::debug!("{}", crate::explain::one_line(&error));
+    }
+    if let Some(handed) = plan.hand_over() {
+        part::enter(handed)?;
     }
     if plan.net.tap.is_some() {
         let copied = plan.options.copy_up.iter().any(|dir| dir == etc);

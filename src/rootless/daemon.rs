@@ -6,6 +6,7 @@ use super::enter;
 use super::facts::RootlessFacts;
 use super::options::Options;
 use super::parent::{self, Job, Parent};
+use super::part::Door;
 use super::places::Places;
 use super::plan::{self, RootlessPlan};
 use super::ports::spec::PortSpec;
@@ -15,6 +16,7 @@ use crate::apply::listen::HeldSockets;
 use crate::cli::environment::Environment;
 use crate::explain::Failure;
 use crate::host::uplink::UplinkFacts;
+use crate::plan::cgroup::handover::Decision;
 use crate::plan::host_refusal::HostRefusal;
 use crate::plan::listen::{ListenPlan, PlannedSocket};
 use crate::supervise::launch::Launch;
@@ -28,19 +30,25 @@ pub struct RootlessWishes {
     pub options: Options,
     /// Where things are.
     pub places: Places,
+    /// What was decided about cgroups, while we were who we were.
+    pub cgroup: Option<Decision>,
 }
 
 /// The wishes, when we are not root.
 ///
 /// # Errors
 /// A wish that cannot be honoured, or directories that cannot be written.
-pub fn wishes(env: &Environment) -> Result<Option<RootlessWishes>, Failure> {
+pub fn wishes(
+    env: &Environment,
+    cgroup: Option<Decision>,
+) -> Result<Option<RootlessWishes>, Failure> {
     if rustix::process::geteuid().is_root() {
         return Ok(None);
     }
     Ok(Some(RootlessWishes {
         options: Options::for_dockerd(env)?,
         places: enter::places(env.clone())?,
+        cgroup,
     }))
 }
 
@@ -53,12 +61,17 @@ pub fn decide(
     listen: &ListenPlan,
     uplink: &UplinkFacts,
 ) -> Result<RootlessPlan, HostRefusal> {
-    let RootlessWishes { options, places } = wishes;
+    let RootlessWishes {
+        options,
+        places,
+        cgroup,
+    } = wishes;
     let facts = RootlessFacts::probe(&places.env, options);
     let mut plan = plan::plan(options.clone(), places, &facts, uplink)?;
     plan.warnings.extend(preflight::warnings(&facts, &plan.net));
     plan.publish.extend(api_ports(listen));
     plan.socket_groups = socket_groups(listen);
+    plan.cgroup.clone_from(cgroup);
     Ok(plan)
 }
 
@@ -88,6 +101,7 @@ pub fn begin(
     launch: &Launch,
     sockets: &mut HeldSockets,
     output: Option<&Output>,
+    door: Option<Door>,
 ) -> Result<Parent, Failure> {
     let state = StateDir::take(&plan.state)?;
     let daemon = launch.daemon.clone();
@@ -101,6 +115,7 @@ pub fn begin(
         stderr: output.map(Output::for_dockerd),
         notify: Some(daemon.notify_socket),
         dockerd: true,
+        door,
     };
     Ok(parent::launch(plan, state, job)?)
 }

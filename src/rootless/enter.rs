@@ -6,6 +6,7 @@
     reason = "effects of the launch live in rootless/"
 )]
 
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
@@ -13,9 +14,12 @@ use std::path::{Path, PathBuf};
 use rustix::fs::Mode;
 
 use super::error::LaunchError;
+use super::part::{self, Part};
 use super::places::{self, NotWritable, Places};
+use crate::cli::config::{CommandForm, Config};
 use crate::cli::environment::Environment;
-use crate::explain::exit;
+use crate::daemon::{Caller, Run};
+use crate::explain::{Failure, exit};
 use crate::host::listen::parse_groups;
 use crate::sys::userns;
 
@@ -31,11 +35,51 @@ pub fn wanted(env: &Environment) -> bool {
 /// # Errors
 /// There is no such user, or the kernel refuses.
 pub fn become_user(env: Environment) -> Result<Environment, LaunchError> {
-    if !rustix::process::geteuid().is_root() || !wanted(&env) {
-        return Ok(env);
+    match future_user(&env)? {
+        Some(user) => user.become_it(env),
+        None => Ok(env),
+    }
+}
+
+/// The same for a daemon. What needs the rights that are given up comes first: a part of our
+/// cgroup is made for the daemon, where that is possible.
+///
+/// # Errors
+/// As [`become_user`], a bad setting, or a step that failed.
+pub fn daemon(
+    form: CommandForm,
+    arguments: &[OsString],
+    env: Environment,
+    run: Run,
+) -> Result<(Environment, Option<Part>), Failure> {
+    let identity = Caller::identity();
+    let user = future_user(&env)?;
+    let owner = match &user {
+        Some(user) => (user.uid, user.gid),
+        None if identity.uid == 0 => return Ok((env, None)),
+        None => (identity.uid, identity.gid),
+    };
+    // Bad settings are errors before anything is changed.
+    let config = Config::new(form, arguments, env.clone(), identity)?;
+    let part = (!config.daemon.only_prints()).then(|| part::decide(config.cgroup, owner));
+    let part = match run {
+        Run::Dry => part,
+        Run::Live => part.map(Part::make).transpose()?,
+    };
+    let env = match user {
+        Some(user) => user.become_it(env)?,
+        None => env,
+    };
+    Ok((env, part))
+}
+
+/// Whom we are to become, if we are root and that was asked for.
+fn future_user(env: &Environment) -> Result<Option<User>, LaunchError> {
+    if !rustix::process::geteuid().is_root() || !wanted(env) {
+        return Ok(None);
     }
     let text = |path: &str| fs::read_to_string(path).unwrap_or_default();
-    let (passwd, group) = (text("/etc/passwd"), text("/etc/group"));
+    let passwd = text("/etc/passwd");
     let asked = env.non_empty("DIND_ROOTLESS_USER");
     let asked = asked.map(|user| user.to_string_lossy().into_owned());
     let user = find_user(&passwd, asked.as_deref()).ok_or_else(|| {
@@ -47,24 +91,30 @@ pub fn become_user(env: Environment) -> Result<Environment, LaunchError> {
             )
             .with_code(exit::REFUSED)
     })?;
-    runtime_dir(&env, &user);
-    tun_device(user.gid);
-    let groups = groups(&group, &user.name);
-    // The user may not be allowed to open root's standard error once more.
-    crate::log::never_wait();
-    userns::become_user(user.uid, user.gid, &groups).map_err(|error| {
-        LaunchError::new(format!("could not become user {}", user.name), &error)
-            .because(
-                "changing to another user needs CAP_SETUID and CAP_SETGID",
-                "start the container with --cap-add SETUID --cap-add SETGID, or as that user",
-            )
-            .with_code(exit::REFUSED)
-    })?;
-    // root's own places are of no use to the user.
-    let env = env
-        .with("HOME", user.home.as_os_str())
-        .with("USER", user.name);
-    Ok(env)
+    Ok(Some(user))
+}
+
+impl User {
+    fn become_it(self, env: Environment) -> Result<Environment, LaunchError> {
+        runtime_dir(&env, &self);
+        tun_device(self.gid);
+        let group = fs::read_to_string("/etc/group").unwrap_or_default();
+        let groups = groups(&group, &self.name);
+        // The user may not be allowed to open root's standard error once more.
+        crate::log::never_wait();
+        userns::become_user(self.uid, self.gid, &groups).map_err(|error| {
+            LaunchError::new(format!("could not become user {}", self.name), &error)
+                .because(
+                    "changing to another user needs CAP_SETUID and CAP_SETGID",
+                    "start the container with --cap-add SETUID --cap-add SETGID, or as that user",
+                )
+                .with_code(exit::REFUSED)
+        })?;
+        // root's own places are of no use to the user.
+        Ok(env
+            .with("HOME", self.home.as_os_str())
+            .with("USER", self.name))
+    }
 }
 
 /// A user of the image.

@@ -32,6 +32,7 @@ pub mod names;
 pub mod netplan;
 pub mod options;
 pub mod parent;
+pub mod part;
 pub mod persona;
 pub mod places;
 pub mod plan;

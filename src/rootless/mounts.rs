@@ -99,22 +99,22 @@ pub(super) fn copy_up(dir: &Path) -> Result<(), LaunchError> {
 }
 
 /// Mounts a sysfs of the new network namespace, read-only where the outer container has no other,
-/// with the outer cgroup tree in its place.
+/// with the outer cgroup tree in its place, unless another one comes there.
 ///
 /// # Errors
 /// What `mount(2)` says to the read-only attempt; dockerd starts without it.
-pub(super) fn sysfs() -> Result<(), LaunchError> {
+pub(super) fn sysfs(outer_cgroups: bool) -> Result<(), LaunchError> {
     let cgroup = Path::new("/sys/fs/cgroup");
     let say = |step: &str| failed(format!("could not mount sysfs: {step}"));
-    let tree = detached(cgroup);
+    let tree = outer_cgroups.then(|| detached(cgroup));
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     if mount("sysfs", "/sys", "sysfs", flags, None).is_err() {
         mount("sysfs", "/sys", "sysfs", flags | MountFlags::RDONLY, None)
             .map_err(|e| say("read-only")(e.into()))?;
     }
     match tree {
-        Ok(tree) => attach(&tree, cgroup).map_err(|e| say("move_mount of cgroups")(e.into())),
-        Err(_) => Ok(()), // there were none
+        Some(Ok(tree)) => attach(&tree, cgroup).map_err(|e| say("move_mount of cgroups")(e.into())),
+        Some(Err(_)) | None => Ok(()), // there were none
     }
 }
 

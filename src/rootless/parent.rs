@@ -14,6 +14,7 @@ use super::child;
 use super::error::LaunchError;
 use super::handshake::{Guard, expect, report, unexpected};
 use super::keeper::{Keeper, NotStarted};
+use super::part::Door;
 use super::plan::{RootlessPlan, has_network};
 use super::ports::bind::{self, Asker, BindService};
 use super::state::StateDir;
@@ -84,6 +85,8 @@ pub struct Job<'a> {
     /// Whether the command is dockerd, which wants more prepared than others, and may be started
     /// again.
     pub dockerd: bool,
+    /// The way into the cgroup that is handed over, where one is.
+    pub door: Option<Door>,
 }
 
 /// The child and what stands beside it.
@@ -123,7 +126,8 @@ pub fn launch(
     })?;
     let child = match made {
         Side::Child => {
-            drop((ours, service));
+            // The door stays outside: it was opened with rights that nobody in there has.
+            drop((ours, service, job.door.take()));
             let binds = Some(client);
             userns::leave(child::run(plan, &state, &mut job, &theirs, binds, parent))
         }
@@ -133,6 +137,9 @@ pub fn launch(
     let pid = child.pid();
     let env = helper_environment(&job.env);
     maps::write(pid, &plan.maps, &env, job.env.get("PATH"))?;
+    if let Some(door) = job.door.take() {
+        door.admit(pid)?;
+    }
     // The child has what it needs; from here on nobody who gets hold of its user may trace us.
     userns::drop_capabilities().map_err(failed("could not give up capabilities"))?;
     let number = pid.as_raw_nonzero().get().unsigned_abs();

@@ -101,6 +101,7 @@ pub fn run(words: &[OsString], caller: &Caller) -> Result<u8, Failure> {
         stderr: None,
         notify: None,
         dockerd: false,
+        door: None,
     };
     let launched = parent::launch(&plan, state, job);
     let outcome = launched.map(|mut parent| {

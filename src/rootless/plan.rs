@@ -18,6 +18,7 @@ use super::refusal::RootlessRefusal;
 use crate::cli::config::{Config, FirewallWish};
 use crate::cli::environment::Environment;
 use crate::host::uplink::UplinkFacts;
+use crate::plan::cgroup::handover::{self, Decision, HandOver};
 
 /// Everything that the launcher needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub struct RootlessPlan {
     pub driver: Option<PathBuf>,
     /// The state directory.
     pub state: PathBuf,
+    /// The cgroup of dockerd's half; nothing where nobody asked.
+    pub cgroup: Option<Decision>,
     /// Ports that are published from the start.
     pub publish: Vec<PortSpec>,
     /// Unix sockets, and the groups that they get inside.
@@ -81,6 +84,7 @@ pub fn plan(
         state: state.unwrap_or_else(|| places::default_state(&places.runtime)),
         ids: (facts.ids.uid, facts.ids.gid),
         host: facts.host.clone(),
+        cgroup: None,
         publish: options.publish.clone(),
         socket_groups: Vec::new(),
         child_side,
@@ -109,6 +113,18 @@ fn child_side(options: &Options, net: &NetPlan, facts: &RootlessFacts) -> Option
 }
 
 impl RootlessPlan {
+    /// The cgroup that is handed over, where one is.
+    #[must_use]
+    pub fn hand_over(&self) -> Option<&HandOver> {
+        self.cgroup.as_ref()?.as_ref().ok()
+    }
+
+    /// What holds for limits, in one line.
+    #[must_use]
+    pub fn limits(&self) -> Option<String> {
+        self.cgroup.as_ref().map(handover::line)
+    }
+
     /// dockerd's environment: what it and its users expect to find of rootlesskit.
     #[must_use]
     pub fn environment(&self, env: Environment) -> Environment {
@@ -152,6 +168,9 @@ impl fmt::Display for RootlessPlan {
             None => "",
         };
         writeln!(f, "   ports  {ports}{source}")?;
+        for step in self.hand_over().iter().flat_map(|part| &part.steps) {
+            writeln!(f, "   first  {}: {}", step.action, step.why)?;
+        }
         writeln!(f, "   state  {}", self.state.display())
     }
 }
@@ -162,12 +181,18 @@ impl Serialize for RootlessPlan {
         struct View<'a> {
             maps: &'a MapPlan,
             net: &'a NetPlan,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            hand_over: Option<&'a HandOver>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            limits: Option<String>,
             state: &'a PathBuf,
             warnings: &'a [String],
         }
         View {
             maps: &self.maps,
             net: &self.net,
+            hand_over: self.hand_over(),
+            limits: self.limits(),
             state: &self.state,
             warnings: &self.warnings,
         }

@@ -111,8 +111,8 @@ impl Wishes<'_> {
         }
         if let Some(name) = flags.value("evacuate-cgroup2") {
             warnings.push(format!(
-                "--evacuate-cgroup2={name}: dockerd uses no cgroups in rootless mode without \
-                 systemd, nothing is moved"
+                "--evacuate-cgroup2={name} has no effect: where it can, dind-init hands a \
+                 part of its cgroup to dockerd without being asked"
             ));
         }
         let reaper = [("auto", ()), ("true", ()), ("false", ())];

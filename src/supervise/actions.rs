@@ -157,7 +157,7 @@ impl Supervisor {
     }
 
     /// A containerd that is started again finds the processes of a container by its cgroup. In
-    /// rootless mode there is none, so it takes a running container for one that never began, and
+    /// rootless mode there may be none, so it takes a running container for one that never began, and
     /// a new one cannot be made in its place ("file exists", seen with 28.5). What dockerd would
     /// end without live-restore is ended before; restart policies mean what they always mean.
     fn end_containers_without_cgroups(&self) {
