@@ -7,6 +7,8 @@ use crate::lab::{Lab, NESTED};
 use crate::outer::{SECCOMP, SYSTEMPATHS, bare, unprivileged};
 use crate::workload;
 
+const WITHOUT_LIMITS: &str = "rootless without limits for nested containers: ";
+
 /// T10: nothing but the right to change ids.
 #[test]
 fn root_with_two_capabilities_under_no_new_privs_is_enough() {
@@ -34,6 +36,10 @@ fn root_with_two_capabilities_under_no_new_privs_is_enough() {
         "Uid: 1000 1000 1000 1000\nGid: 1000 1000 1000 1000\nCapPrm: 0000000000000000\n\
          CapEff: 0000000000000000"
     );
+    // Neither version of cgroups gives such a container a part to hand over; one line says why.
+    let log = dind.log().stderr;
+    let lines = log.lines().filter(|line| line.contains(WITHOUT_LIMITS));
+    assert_eq!(lines.count(), 1, "{log}");
     let probe = [
         "sh",
         "-c",
@@ -53,6 +59,27 @@ fn root_needs_no_device_option() {
         .start();
     dind.import_nested();
     workload::run(&dind);
+}
+
+/// A user cannot make a part of a cgroup that is root's, and nobody is to where that is said.
+#[test]
+fn where_no_cgroup_is_handed_over_one_line_says_why() {
+    let Some(lab) = Lab::find() else { return };
+    for (env, why) in [
+        // What it is depends on the machine: version 1, or whose the tree is.
+        ("DIND_CGROUP=auto", ""),
+        ("DIND_CGROUP=skip", "DIND_CGROUP=skip leaves the tree alone"),
+    ] {
+        let dind = unprivileged(lab).env(env).start();
+        dind.docker(["version"]);
+        let log = dind.log().stderr;
+        let mut lines = log.lines().filter(|line| line.contains(WITHOUT_LIMITS));
+        let line = lines.next().unwrap_or_default();
+        assert!(line.contains(&format!("{WITHOUT_LIMITS}{why}")), "{log}");
+        assert_eq!(lines.next(), None);
+    }
+    let (_, output) = unprivileged(lab).env("DIND_CGROUP=none").run_to_end();
+    output.assert_refused("DIND_CGROUP");
 }
 
 /// T11: the kernel makes such a process undumpable, and its map files root's.

@@ -1,8 +1,13 @@
 # shellcheck shell=bash disable=SC2154  # image, binary come from lib.sh
 # A rootless dockerd on cgroup version 2. The image is the rootful one: the user that the rootless
 # image has is mounted over it.
-rootless() { # FLAG...
-    local id dir name data
+rootless() { # FLAG... (an image's words follow `--`)
+    local id dir name data flags=()
+    while [ $# -gt 0 ] && [ "$1" != -- ]; do
+        flags+=("$1")
+        shift
+    done
+    [ $# -eq 0 ] || shift
     dir=/tmp/rootless
     if [ ! -d "$dir" ]; then
         mkdir "$dir"
@@ -21,7 +26,7 @@ rootless() { # FLAG...
         --env DOCKER_HOST=unix:///run/user/1000/docker.sock --tmpfs /run/user:mode=1777 \
         --volume "$data/home:/home/rootless" --volume "$binary:/usr/local/bin/dind-init:ro" \
         --volume "$dir/passwd:/etc/passwd:ro" --volume "$dir/group:/etc/group:ro" \
-        --volume "$dir/subuid:/etc/subuid:ro" --volume "$dir/subgid:/etc/subgid:ro" "$@" "$image")
+        --volume "$dir/subuid:/etc/subuid:ro" --volume "$dir/subgid:/etc/subgid:ro" "${flags[@]}" "$image" "$@")
     ready_rootless "$id" >&2
     docker exec --interactive --user 1000 "$id" docker import - nested </lab/nested.tar >/dev/null
     echo "$id"
@@ -44,7 +49,6 @@ RUN echo built >/built' >/dev/null
     until_true 60 docker run --rm --entrypoint curl "$image" -sf -o /dev/null "http://$address:8080/index.html"
     equal "$(docker run --rm --entrypoint curl "$image" -s "http://$address:8080/index.html")" page "a published port"
     equal "$(docker exec "$id" sh -c 'grep -h ^CapEff: /proc/1/status | cut -f2')" 0000000000000000 "capabilities of PID 1"
-    said "$id" "rootless without limits for nested containers"
     docker stop "$id" >/dev/null
     equal "$(docker inspect --format '{{.State.ExitCode}}' "$id")" 0 "exit code of a stop"
 }
@@ -53,6 +57,7 @@ cases+=(rootless_as_a_user_in_a_privileged_container)
 rootless_as_a_user_in_a_privileged_container() {
     local id
     id=$(rootless --privileged --user 1000)
+    said "$id" "rootless without limits for nested containers: user 1000 may not write to /sys/fs/cgroup; start as root"
     works_rootless "$id"
 }
 
@@ -62,5 +67,6 @@ rootless_as_root_in_an_unprivileged_container() {
     id=$(rootless --cap-drop ALL --cap-add SETUID --cap-add SETGID --security-opt no-new-privileges \
         --security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined \
         --device /dev/net/tun --env DIND_ROOTLESS=1 --user 0)
+    said "$id" "rootless without limits for nested containers: /sys/fs/cgroup is read-only"
     works_rootless "$id"
 }
