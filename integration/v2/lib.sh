@@ -108,14 +108,19 @@ nested_cgroup() { # ID NAME
     fail "no process of $2"
 }
 
-# A nested container that eats memory is killed and the engine says why; the daemon is untouched.
+# Kills for want of memory in a container of this machine, and in all that is nested in it.
+oom_kills() { sed -n 's/^oom_kill //p' "$groups/docker/$1/memory.events"; } # ID
+
+# A nested container that eats memory is killed by the kernel; the daemon is untouched. The kernel's
+# own count is asked: a shim that is slow to look finds no group any more, and then no engine knows.
 eats_and_dies() { # ID FLAG...
-    local id=$1 before code=0
+    local id=$1 before kills code=0
     shift
     before=$(docker exec "$id" pidof dockerd)
+    kills=$(oom_kills "$id")
     docker exec "$id" docker run --name eater "$@" nested tail /dev/zero || code=$?
     equal "$code" 137 "exit code of the eater"
-    equal "$(docker exec "$id" docker inspect --format '{{.State.OOMKilled}}' eater)" true OOMKilled
+    [ "$(oom_kills "$id")" -gt "$kills" ] || fail "it was not killed for want of memory"
     docker exec "$id" docker rm eater >/dev/null
     equal "$(docker exec "$id" pidof dockerd)" "$before" "pid of dockerd"
     docker exec "$id" dind-init wait --quiet --timeout 60s
