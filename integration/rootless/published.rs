@@ -2,7 +2,7 @@
 
 use crate::container::{Container, Create};
 use crate::lab::{Lab, NESTED, Network, until};
-use crate::outer::{SOCKET, inside, unprivileged};
+use crate::outer::{Engine, SOCKET, inside, unprivileged, unprivileged_on};
 use crate::workload;
 
 /// A daemon, and another container on the same network.
@@ -70,6 +70,56 @@ fn published_ports_answer_and_keep_their_clients_addresses() {
 #[test]
 fn without_docker_proxy_ports_answer_and_keep_addresses() {
     ports_answer_and_keep_addresses(&["--userland-proxy=false"]);
+}
+
+/// Outside is docker's usual 172.17.0.0/16, which would be dockerd's choice inside as well: it
+/// keeps clear, so that nested containers reach servers outside, and clients keep their addresses.
+#[test]
+fn inner_networks_keep_clear_of_the_outer_one() {
+    let Some(lab) = Lab::find() else { return };
+    let network = lab.network_with(&["--subnet", "172.17.0.0/16"]);
+    for engine in Engine::ALL {
+        let dind = unprivileged_on(lab, engine).named_docker(&network).start();
+        let peer = lab.client("forky", &network).start();
+        dind.import_nested();
+        dind.docker(["network", "create", "new"]);
+        let address = peer.sh("hostname -i");
+        peer.sh("mkdir /www && echo outside >/www/index.html && busybox httpd -p 80 -h /www");
+        for (network, expected) in [("bridge", "172.18.0.0/16"), ("new", "172.19.0.0/16")] {
+            assert_eq!(subnet(&dind, network), expected, "{engine:?}");
+            let run = ["run", "--rm", "--network", network, NESTED];
+            let url = format!("http://{address}/");
+            let answer = dind.docker(run.into_iter().chain(["wget", "-q", "-O", "-", &url]));
+            assert_eq!(answer, "outside", "{engine:?} {network}");
+        }
+        if engine == Engine::V28 {
+            serve(&dind, "8080:80", "web");
+            assert_eq!(peer.sh(&format!("{GET} http://docker:8080/")), "nested");
+            until_seen(&dind, "web", &address);
+        }
+    }
+}
+
+fn subnet(dind: &Container, network: &str) -> String {
+    let format = "{{(index .IPAM.Config 0).Subnet}}";
+    dind.docker(["network", "inspect", "--format", format, network])
+}
+
+/// T15. Where the user wants the same network inside, as dockerd does of a docker0 that it remembers,
+/// clients are answered, and it is said that their addresses are lost.
+#[test]
+fn clients_that_an_inner_network_hides_are_answered() {
+    let Some(lab) = Lab::find() else { return };
+    let network = lab.network_with(&["--subnet", "172.31.0.0/16"]);
+    let (dind, peer) = pair_of(lab, &network, |create| create.args(["--bip=172.31.0.1/16"]));
+    assert_eq!(subnet(&dind, "bridge"), "172.31.0.0/16");
+    serve(&dind, "8080:80", "web");
+    assert_eq!(peer.sh(&format!("{GET} http://docker:8080/")), "nested");
+    until_seen(&dind, "web", "10.0.2.100");
+    let address = peer.sh("hostname -i");
+    dind.until_log(&format!(
+        "client {address} is in a network that is inside as well"
+    ));
 }
 
 /// The IPv6 address that a container has on a network.

@@ -15,6 +15,9 @@ pub struct UplinkFacts {
     pub links: Vec<Link>,
     /// Networks to which this namespace has a route.
     pub routes: Vec<Net4>,
+    /// Those of them that no gateway leads to: a dockerd that saw them would keep clear of them.
+    #[serde(default)]
+    pub on_link: Vec<Net4>,
     /// Name servers of /etc/resolv.conf.
     pub resolvers: Vec<IpAddr>,
     /// Options of /etc/resolv.conf.
@@ -39,7 +42,11 @@ impl UplinkFacts {
     #[must_use]
     pub fn read() -> Self {
         let text = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-        let (mut names, routes) = ipv4_routes(&text("/proc/net/route"));
+        let Ipv4Routes {
+            default_links: mut names,
+            routes,
+            on_link,
+        } = ipv4_routes(&text("/proc/net/route"));
         names.extend(ipv6_default_links(&text("/proc/net/ipv6_route")));
         names.sort_unstable();
         names.dedup();
@@ -53,6 +60,7 @@ impl UplinkFacts {
         Self {
             links: names.into_iter().filter_map(link).collect(),
             routes,
+            on_link,
             names_port: only_loopback(&resolvers) && crate::forwarder::Sockets::bind(TRIAL).is_ok(),
             resolvers,
             resolver_options: resolver_options(&resolv_conf),
@@ -76,28 +84,43 @@ pub fn only_loopback(resolvers: &[IpAddr]) -> bool {
     !resolvers.is_empty() && resolvers.iter().all(IpAddr::is_loopback)
 }
 
-/// Links of default routes and the other destinations of `/proc/net/route`
-/// (hexadecimal, in the byte order of the machine).
-fn ipv4_routes(text: &str) -> (Vec<String>, Vec<Net4>) {
-    let mut links = Vec::new();
-    let mut routes = Vec::new();
+/// What `/proc/net/route` has.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Ipv4Routes {
+    default_links: Vec<String>,
+    /// Every other destination.
+    routes: Vec<Net4>,
+    /// Those without a gateway.
+    on_link: Vec<Net4>,
+}
+
+/// Flags of a route (linux/route.h): it has a gateway, it rejects.
+const RTF_GATEWAY: u32 = 0x0002;
+const RTF_REJECT: u32 = 0x0200;
+
+/// Reads `/proc/net/route` (hexadecimal; addresses in the byte order of the machine).
+fn ipv4_routes(text: &str) -> Ipv4Routes {
+    let mut found = Ipv4Routes::default();
     for line in text.lines().skip(1) {
         let fields: Vec<&str> = line.split_whitespace().collect();
-        let (Some(name), Some(destination), Some(mask)) =
-            (fields.first(), fields.get(1), fields.get(7))
+        let hex = |field: usize| u32::from_str_radix(fields.get(field)?, 16).ok();
+        let (Some(name), Some(destination), Some(flags), Some(mask)) =
+            (fields.first(), hex(1), hex(3), hex(7))
         else {
             continue;
         };
-        let number = |hex: &str| u32::from_str_radix(hex, 16).map(u32::from_be).ok();
-        let (Some(destination), Some(mask)) = (number(destination), number(mask)) else {
+        let (destination, mask) = (u32::from_be(destination), u32::from_be(mask));
+        if mask == 0 {
+            found.default_links.push((*name).to_owned());
             continue;
-        };
-        match mask {
-            0 => links.push((*name).to_owned()),
-            _ => routes.push(Net4::new(Ipv4Addr::from(destination), mask.leading_ones())),
+        }
+        let net = Net4::new(Ipv4Addr::from(destination), mask.leading_ones());
+        found.routes.push(net);
+        if flags & (RTF_GATEWAY | RTF_REJECT) == 0 {
+            found.on_link.push(net);
         }
     }
-    (links, routes)
+    found
 }
 
 /// Links of default routes in `/proc/net/ipv6_route`; the kernel's own rejecting routes are on
@@ -152,10 +175,17 @@ mod tests {
     fn default_links_and_taken_networks_are_read() {
         let text = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\n\
                     eth0\t00000000\t010011AC\t0003\t0\t0\t0\t00000000\t0\t0\t0\n\
-                    eth0\t000011AC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0\n";
-        let (links, routes) = ipv4_routes(text);
-        assert_eq!(links, ["eth0"]);
-        assert_eq!(routes, ["172.17.0.0/16".parse().unwrap()]);
+                    eth0\t000011AC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0\n\
+                    eth0\t000012AC\t010011AC\t0003\t0\t0\t0\t0000FFFF\t0\t0\t0\n\
+                    *\t000013AC\t00000000\t0200\t0\t0\t0\t0000FFFF\t0\t0\t0\n";
+        let nets = |texts: &[&str]| -> Vec<Net4> {
+            texts.iter().map(|text| text.parse().unwrap()).collect()
+        };
+        let found = ipv4_routes(text);
+        assert_eq!(found.default_links, ["eth0"]);
+        let routes = ["172.17.0.0/16", "172.18.0.0/16", "172.19.0.0/16"];
+        assert_eq!(found.routes, nets(&routes));
+        assert_eq!(found.on_link, nets(&routes[..1]));
         let six = "00000000000000000000000000000000 00 0 00 fe80 00000400 1 0 00000003 eth1\n\
                    00000000000000000000000000000000 00 0 00 0 ffffffff 1 0 00200200 lo\n";
         assert_eq!(ipv6_default_links(six), ["eth1"]);

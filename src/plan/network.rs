@@ -256,6 +256,7 @@ mod tests {
                 mtu,
             }],
             routes: routes.iter().map(|net| net.parse().unwrap()).collect(),
+            on_link: Vec::new(),
             resolvers: resolvers.iter().map(|ip| ip.parse().unwrap()).collect(),
             names_port: true,
             resolver_options: Vec::new(),

@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal};
 use super::channel::Channel;
 use super::error::LaunchError;
 use super::lives::{self, NotifyRelay, Standing};
-use super::netplan::Tap;
+use super::netplan::{NetPlan, Tap};
 use super::parent::{Job, Order, Report};
 use super::plan::{RootlessPlan, has_network};
 use super::ports::bind::BindClient;
@@ -77,7 +77,7 @@ fn start<'a>(
         mounts::proc()?;
     }
     if has_network(&plan.net) {
-        network(plan.net.tap.as_ref())?;
+        network(&plan.net)?;
         channel
             .send(&Report::Network)
             .map_err(failed("could not speak to the parent"))?;
@@ -161,7 +161,7 @@ fn die_with(parent: Pid, own_process_table: bool) -> Result<(), LaunchError> {
     Ok(())
 }
 
-fn network(tap: Option<&Tap>) -> Result<(), LaunchError> {
+fn network(net: &NetPlan) -> Result<(), LaunchError> {
     let failed = |what: &'static str| {
         move |error: tap::DeviceError| {
             LaunchError::new(what, &error).because(
@@ -171,7 +171,7 @@ fn network(tap: Option<&Tap>) -> Result<(), LaunchError> {
         }
     };
     tap::up("lo").map_err(failed("could not bring loopback up"))?;
-    let Some(tap) = tap else { return Ok(()) };
+    let Some(tap) = &net.tap else { return Ok(()) };
     tap::make(&tap.name).map_err(failed("could not make the tap device"))?;
     tap::configure(
         &tap.name,
@@ -181,6 +181,10 @@ fn network(tap: Option<&Tap>) -> Result<(), LaunchError> {
         tap.gateway(),
     )
     .map_err(failed("could not configure the tap device"))?;
+    for net in &net.outer {
+        tap::lead(&tap.name, net.host(0), net.length(), tap.gateway())
+            .map_err(failed("could not make a route to the outer network"))?;
+    }
     if tap.ipv6 {
         tap::configure6(&tap.name, Tap::address6(), 64, Tap::gateway6())
             .map_err(failed("could not configure IPv6 on the tap device"))?;

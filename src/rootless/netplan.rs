@@ -77,6 +77,11 @@ pub struct NetPlan {
     pub driver: NetDriver,
     /// Its tap device.
     pub tap: Option<Tap>,
+    /// Networks on the outer links. dockerd keeps its own networks clear of those that it sees on
+    /// links, as a rootful one does here, so that it is shown them: else a client or a server of
+    /// 172.17.0.0/16 outside would be hidden by 172.17.0.0/16 inside.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub outer: Vec<Net4>,
     /// Who serves published ports.
     pub port_driver: PortDriver,
     /// What the user should know.
@@ -129,8 +134,14 @@ pub fn plan(
             ipv6: options.ipv6,
         }),
     };
+    let mut outer = uplink.on_link.clone();
+    outer.sort_unstable();
+    outer.dedup();
+    // What a wished --cidr hides stays hidden, which has been said.
+    outer.retain(|net| tap.as_ref().is_some_and(|tap| !tap.network.overlaps(*net)));
     Ok(NetPlan {
         driver,
+        outer,
         port_driver: match driver {
             NetDriver::Host => PortDriver::None,
             _ => options.port_driver,
@@ -203,6 +214,7 @@ impl NetPlan {
                 mtu: tap.mtu,
             }],
             routes,
+            on_link: Vec::new(),
             resolvers: vec![IpAddr::V4(tap.resolver())],
             names_port: false,
             resolver_options: Vec::new(),
@@ -262,6 +274,26 @@ mod tests {
         let plan = decide("--cidr=10.1.0.0/16", &["10.0.0.0/8"], BOTH).unwrap();
         assert_eq!(plan.tap.unwrap().network.to_string(), "10.1.0.0/16");
         assert!(plan.notes[0].contains("overlaps the outer network 10.0.0.0/8"));
+    }
+
+    #[test]
+    fn dockerd_is_shown_the_networks_of_the_outer_links() {
+        let decide = |flags: &str, on_link: &[&str]| {
+            let env = [("DOCKERD_ROOTLESS_ROOTLESSKIT_FLAGS", flags)];
+            let options = Options::for_dockerd(&env.into_iter().collect()).unwrap();
+            let nets: Vec<Net4> = on_link.iter().map(|net| net.parse().unwrap()).collect();
+            let uplink = UplinkFacts {
+                routes: nets.clone(),
+                on_link: nets,
+                ..UplinkFacts::default()
+            };
+            let outer = plan(&options, &uplink, |_| true).unwrap().outer;
+            outer.iter().map(Net4::to_string).collect::<Vec<_>>()
+        };
+        let twice = ["172.18.0.0/16", "172.17.0.0/16", "172.17.0.0/16"];
+        assert_eq!(decide("", &twice), ["172.17.0.0/16", "172.18.0.0/16"]);
+        assert_eq!(decide("--cidr=172.17.5.0/24", &twice), ["172.18.0.0/16"]);
+        assert!(decide("--net=none", &twice).is_empty());
     }
 
     #[test]

@@ -38,16 +38,15 @@ impl<T> Request<T> {
             content,
             rest: [0; 24],
         };
-        // The last byte stays 0.
-        for (place, byte) in request
-            .name
-            .iter_mut()
-            .zip(name.bytes())
-            .take(libc::IFNAMSIZ - 1)
-        {
-            *place = byte;
-        }
+        write_name(&mut request.name, name);
         request
+    }
+}
+
+/// The last byte stays 0.
+fn write_name(place: &mut [u8; libc::IFNAMSIZ], name: &str) {
+    for (place, byte) in place.iter_mut().zip(name.bytes()).take(libc::IFNAMSIZ - 1) {
+        *place = byte;
     }
 }
 
@@ -145,7 +144,6 @@ pub fn configure(
 ) -> Result<(), DeviceError> {
     let socket = control(AddressFamily::INET)?;
     let mtu = i32::try_from(mtu).unwrap_or(i32::MAX);
-    let mask = u32::MAX.checked_shl(32 - length.min(32)).unwrap_or(0);
     // SAFETY: SIOCSIFMTU takes a struct ifreq, which `Request` is no shorter than.
     unsafe { ioctl(&socket, libc::SIOCSIFMTU, &mut Request::new(name, mtu)) }
         .map_err(failed("ioctl SIOCSIFMTU"))?;
@@ -158,19 +156,73 @@ pub fn configure(
         )
     }
     .map_err(failed("ioctl SIOCSIFADDR"))?;
-    let mask = ipv4(Ipv4Addr::from(mask));
+    let mask = ipv4(mask(length));
     // SAFETY: as above, with a mask.
     unsafe { ioctl(&socket, libc::SIOCSIFNETMASK, &mut Request::new(name, mask)) }
         .map_err(failed("ioctl SIOCSIFNETMASK"))?;
     up(name)?;
+    add_route(
+        &socket,
+        (Ipv4Addr::UNSPECIFIED, 0),
+        Way::Gateway(gateway, 0),
+    )
+}
+
+/// Makes a route by the gateway to a network, and beside it one that says that the network is on
+/// this link. The second is never taken, since its metric is larger: it is what others look for
+/// who keep clear of networks on links. An address in such a network, on whatever device, still
+/// wins, since its route has no metric.
+///
+/// # Errors
+/// The step and what the kernel said.
+pub fn lead(
+    name: &str,
+    network: Ipv4Addr,
+    length: u32,
+    gateway: Ipv4Addr,
+) -> Result<(), DeviceError> {
+    const METRIC: i16 = 10_000;
+    let socket = control(AddressFamily::INET)?;
+    let network = (network, length);
+    add_route(&socket, network, Way::Gateway(gateway, METRIC))?;
+    add_route(&socket, network, Way::Link(name, METRIC + 1))
+}
+
+fn mask(length: u32) -> Ipv4Addr {
+    Ipv4Addr::from(u32::MAX.checked_shl(32 - length.min(32)).unwrap_or(0))
+}
+
+/// Where a route leads, with its metric.
+enum Way<'a> {
+    Gateway(Ipv4Addr, i16),
+    Link(&'a str, i16),
+}
+
+fn add_route(socket: &OwnedFd, to: (Ipv4Addr, u32), way: Way<'_>) -> Result<(), DeviceError> {
+    let (network, length) = to;
     // SAFETY: a structure of numbers and one pointer, for which zero is valid.
     let mut route: libc::rtentry = unsafe { MaybeUninit::zeroed().assume_init() };
-    route.rt_dst = plain(Ipv4Addr::UNSPECIFIED);
-    route.rt_genmask = plain(Ipv4Addr::UNSPECIFIED);
-    route.rt_gateway = plain(gateway);
-    route.rt_flags = libc::RTF_UP | libc::RTF_GATEWAY;
-    // SAFETY: SIOCADDRT takes a struct rtentry; its device pointer is null, which means any.
-    unsafe { ioctl(&socket, libc::SIOCADDRT, &mut route) }.map_err(failed("ioctl SIOCADDRT"))
+    route.rt_dst = plain(network);
+    route.rt_genmask = plain(mask(length));
+    route.rt_flags = libc::RTF_UP;
+    let mut device = [0; libc::IFNAMSIZ];
+    let metric = match way {
+        Way::Gateway(gateway, metric) => {
+            route.rt_gateway = plain(gateway);
+            route.rt_flags |= libc::RTF_GATEWAY;
+            metric
+        }
+        Way::Link(name, metric) => {
+            write_name(&mut device, name);
+            route.rt_dev = device.as_mut_ptr().cast();
+            metric
+        }
+    };
+    // The kernel takes one off: 0 means that none was given.
+    route.rt_metric = metric + 1;
+    // SAFETY: SIOCADDRT takes a struct rtentry; its device pointer is null, which means any, or
+    // that of a NUL-terminated name that lives until the call is over.
+    unsafe { ioctl(socket, libc::SIOCADDRT, &mut route) }.map_err(failed("ioctl SIOCADDRT"))
 }
 
 /// `struct in6_ifreq` of linux/ipv6.h.

@@ -1,5 +1,5 @@
-//! Whether the child namespace reaches an address by its default route: one question to the kernel
-//! by rtnetlink(7), and its answer. Pure, but for [`Routes`].
+//! Whether an address lies outside, as the routes of the child namespace have it: one question to
+//! the kernel by rtnetlink(7), and its answer. Pure, but for [`Routes`].
 
 use std::io;
 use std::net::IpAddr;
@@ -15,6 +15,7 @@ const RTM_NEWROUTE: u16 = 24;
 const RTM_GETROUTE: u16 = 26;
 const NLM_F_REQUEST: u16 = 1;
 const RTA_DST: u16 = 1;
+const RTA_GATEWAY: u16 = 5;
 const RTN_UNICAST: u8 = 1;
 /// Asks for the entry of the table rather than for its result. Without it, every answer is about
 /// this one address. Kernels since 4.13 know it.
@@ -39,8 +40,9 @@ impl Routes {
         })
     }
 
-    /// Whether the default route leads to an address. What the kernel does not say is no.
-    pub(super) fn is_default_for(&mut self, ip: IpAddr) -> bool {
+    /// Whether the default route or a gateway leads to an address: networks inside are on links.
+    /// What the kernel does not say is no.
+    pub(super) fn lead_out_to(&mut self, ip: IpAddr) -> bool {
         self.sequence = self.sequence.wrapping_add(1);
         let question = question(ip, self.sequence);
         if rustix::net::send(&self.socket, &question, SendFlags::empty()).is_err() {
@@ -56,7 +58,7 @@ impl Routes {
                 return false;
             };
             match answer(buffer.get(..length).unwrap_or_default()) {
-                Some((sequence, is_default)) if sequence == self.sequence => return is_default,
+                Some((sequence, out)) if sequence == self.sequence => return out,
                 Some(_) => {}
                 None => return false,
             }
@@ -88,7 +90,7 @@ fn question(ip: IpAddr, sequence: u32) -> Vec<u8> {
     message
 }
 
-/// The number of the question, and whether the route found covers every address.
+/// The number of the question, and whether the route found covers every address or has a gateway.
 fn answer(message: &[u8]) -> Option<(u32, bool)> {
     let kind = u16::from_ne_bytes(message.get(4..6)?.try_into().ok()?);
     let sequence = u32::from_ne_bytes(message.get(8..12)?.try_into().ok()?);
@@ -97,7 +99,25 @@ fn answer(message: &[u8]) -> Option<(u32, bool)> {
     }
     let bits = message.get(HEADER + 1)?;
     let route = message.get(HEADER + 7)?;
-    Some((sequence, *bits == 0 && *route == RTN_UNICAST))
+    let out = *bits == 0 || has_attribute(message.get(HEADER + ROUTE_HEADER..)?, RTA_GATEWAY);
+    Some((sequence, out && *route == RTN_UNICAST))
+}
+
+/// Whether one of the attributes is of this kind; each begins at a multiple of four.
+fn has_attribute(mut attributes: &[u8], wanted: u16) -> bool {
+    while let [a, b, c, d, ..] = *attributes {
+        let length = usize::from(u16::from_ne_bytes([a, b]));
+        if length < 4 {
+            return false;
+        }
+        if u16::from_ne_bytes([c, d]) == wanted {
+            return true;
+        }
+        attributes = attributes
+            .get(length.next_multiple_of(4)..)
+            .unwrap_or_default();
+    }
+    false
 }
 
 #[cfg(test)]
@@ -107,26 +127,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn loopback_is_no_default_route() {
+    fn loopback_is_not_outside() {
         let mut routes = Routes::open().unwrap();
-        assert!(!routes.is_default_for([127, 0, 0, 1].into()));
-        assert!(!routes.is_default_for([127, 1, 2, 3].into()));
-        assert!(!routes.is_default_for(std::net::Ipv6Addr::LOCALHOST.into()));
+        assert!(!routes.lead_out_to([127, 0, 0, 1].into()));
+        assert!(!routes.lead_out_to([127, 1, 2, 3].into()));
+        assert!(!routes.lead_out_to(std::net::Ipv6Addr::LOCALHOST.into()));
     }
 
     #[test]
-    fn only_a_unicast_route_for_every_address_counts() {
-        let message = |kind: u16, bits, route| {
+    fn only_a_unicast_route_for_every_address_or_with_a_gateway_counts() {
+        let message = |kind: u16, bits, route, attributes: &[u16]| {
             let mut message = vec![0; 28];
+            for kind in attributes {
+                // Five bytes long, eight with what fills it up.
+                message.extend(5_u16.to_ne_bytes());
+                message.extend(kind.to_ne_bytes());
+                message.extend([7, 0, 0, 0]);
+            }
             message[4..6].copy_from_slice(&kind.to_ne_bytes());
             message[8..12].copy_from_slice(&9_u32.to_ne_bytes());
             (message[17], message[23]) = (bits, route);
             answer(&message)
         };
-        assert_eq!(message(RTM_NEWROUTE, 0, RTN_UNICAST), Some((9, true)));
-        assert_eq!(message(RTM_NEWROUTE, 16, RTN_UNICAST), Some((9, false)));
-        assert_eq!(message(RTM_NEWROUTE, 0, 7), Some((9, false)), "unreachable");
-        assert_eq!(message(2, 0, RTN_UNICAST), Some((9, false)), "error");
+        let found = RTM_NEWROUTE;
+        assert_eq!(message(found, 0, RTN_UNICAST, &[]), Some((9, true)));
+        assert_eq!(message(found, 16, RTN_UNICAST, &[1, 4]), Some((9, false)));
+        assert_eq!(message(found, 16, RTN_UNICAST, &[1, 5]), Some((9, true)));
+        assert_eq!(message(found, 0, 7, &[5]), Some((9, false)), "unreachable");
+        assert_eq!(message(2, 0, RTN_UNICAST, &[]), Some((9, false)), "error");
     }
 
     proptest! {

@@ -43,6 +43,8 @@ pub(super) struct Dialler {
     /// Absent when source addresses are hidden.
     routes: Option<Routes>,
     failures: u8,
+    /// Whether it was said that a client is hidden by a network inside.
+    told: bool,
 }
 
 impl Dialler {
@@ -58,6 +60,7 @@ impl Dialler {
         Self {
             routes,
             failures: 0,
+            told: false,
         }
     }
 
@@ -94,18 +97,29 @@ impl Dialler {
     }
 
     /// Loopback clients have no address that means anything inside. An answer to an address that
-    /// is also on an inner network (172.17.0.0/16 outside and inside is the normal case) would go
-    /// to a container there, and the connection would hang: only the default route will do.
+    /// is also on an inner network would go to a container there, and the connection would hang:
+    /// only a route that leads out will do.
     fn may_keep(&mut self, target: SocketAddr, client: SocketAddr) -> bool {
         let ip = client.ip();
         let Some(routes) = &mut self.routes else {
             return false;
         };
-        target.is_ipv4() == client.is_ipv4()
-            && !ip.is_loopback()
-            && !ip.is_unspecified()
-            && client.port() != 0
-            && routes.is_default_for(ip)
+        if target.is_ipv4() != client.is_ipv4()
+            || ip.is_loopback()
+            || ip.is_unspecified()
+            || client.port() == 0
+        {
+            return false;
+        }
+        let out = routes.lead_out_to(ip);
+        if !out && !std::mem::replace(&mut self.told, true) {
+            tracing::warn!(
+                "client {ip} is in a network that is inside as well: services see an address of \
+                 the child namespace instead of the client's; a dockerd --bip or \
+                 --default-address-pool clear of the outer network keeps it"
+            );
+        }
+        out
     }
 }
 
