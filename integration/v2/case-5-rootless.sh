@@ -1,32 +1,17 @@
-# shellcheck shell=bash disable=SC2154  # image, binary come from lib.sh
-# A rootless dockerd on cgroup version 2. The image is the rootful one: the user that the rootless
-# image has is mounted over it.
+# shellcheck shell=bash disable=SC2154  # image, rootless_image, binary come from lib.sh
+# A rootless dockerd on cgroup version 2.
 rootless() { # FLAG... (an image's words follow `--`)
-    local id dir name data flags=()
+    local id flags=()
     while [ $# -gt 0 ] && [ "$1" != -- ]; do
         flags+=("$1")
         shift
     done
     [ $# -eq 0 ] || shift
-    dir=/tmp/rootless
-    if [ ! -d "$dir" ]; then
-        mkdir "$dir"
-        for name in passwd group; do
-            docker run --rm --entrypoint cat "$image" "/etc/$name" >"$dir/$name"
-        done
-        echo 'rootless:x:1000:1000:Rootless:/home/rootless:/bin/sh' >>"$dir/passwd"
-        echo 'rootless:x:1000:' >>"$dir/group"
-        echo 'rootless:100000:65536' | tee "$dir/subuid" >"$dir/subgid"
-    fi
-    data=$(mktemp -d)
-    install -d -o 1000 -g 1000 "$data/home" "$data/home/.local" "$data/home/.local/share" "$data/home/.local/share/docker"
     modprobe tun
     chmod 0666 /dev/net/tun # as udev does
-    id=$(docker run --detach --label suite=1 --env DOCKER_TLS_CERTDIR= --env HOME=/home/rootless \
-        --env DOCKER_HOST=unix:///run/user/1000/docker.sock --tmpfs /run/user:mode=1777 \
-        --volume "$data/home:/home/rootless" --volume "$binary:/usr/local/bin/dind-init:ro" \
-        --volume "$dir/passwd:/etc/passwd:ro" --volume "$dir/group:/etc/group:ro" \
-        --volume "$dir/subuid:/etc/subuid:ro" --volume "$dir/subgid:/etc/subgid:ro" "${flags[@]}" "$image" "$@")
+    id=$(docker run --detach --label suite=1 --env DOCKER_TLS_CERTDIR= \
+        --env DOCKER_HOST=unix:///run/user/1000/docker.sock --volume "$binary:/usr/local/bin/dind-init:ro" \
+        "${flags[@]}" "$rootless_image" "$@")
     ready_rootless "$id" >&2
     docker exec --interactive --user 1000 "$id" docker import - nested </lab/nested.tar >/dev/null
     echo "$id"
@@ -69,4 +54,69 @@ rootless_as_root_in_an_unprivileged_container() {
         --device /dev/net/tun --env DIND_ROOTLESS=1 --user 0)
     said "$id" "rootless without limits for nested containers: /sys/fs/cgroup is read-only"
     works_rootless "$id"
+}
+
+# Another container of the machine: a client.
+client() { # FLAG...
+    docker run --detach --label suite=1 --entrypoint sleep "$@" "$image" infinity
+}
+
+answers_udp() { # CLIENT ADDRESS
+    [ "$(docker exec "$1" sh -c "echo there | socat -t 5 - UDP:$2:5353")" = there ]
+}
+
+web_was_asked_by() { # ID ADDRESS
+    docker exec --user 1000 "$1" docker logs web 2>&1 | grep -F "[::ffff:$2]" >/dev/null
+}
+
+# Clients of other containers, with certificates and without, over TCP and UDP; and a registry.
+serves_other_containers() { # FLAG... (of the daemon's container)
+    local id peer address from certs served="--volume /:/host:ro nested busybox chroot /host"
+    certs=$(mktemp -d)
+    chown 1000:1000 "$certs"
+    chmod 0755 "$certs"
+    id=$(rootless "$@" --env DOCKER_TLS_CERTDIR=/certs --volume "$certs:/certs")
+    address=$(docker inspect --format '{{.NetworkSettings.IPAddress}}' "$id")
+    peer=$(client --volume "$certs/client:/certs/client:ro")
+    from=$(docker inspect --format '{{.NetworkSettings.IPAddress}}' "$peer")
+    equal "$(docker exec --env DOCKER_HOST="tcp://$address:2376" --env DOCKER_TLS_VERIFY=1 \
+        --env DOCKER_CERT_PATH=/certs/client "$peer" docker run --rm nested echo by TLS)" "by TLS" "a client with certificates"
+    if docker exec "$peer" curl -sk "https://$address:2376/_ping"; then fail "a client without certificates was served"; fi
+
+    docker exec --user 1000 "$id" sh -ec "
+        docker run --detach --name web --publish 8080:80 nested sh -c 'exec httpd -f -v -p 80 -h /etc' >/dev/null
+        docker run --detach --publish 5353:53/udp $served socat UDP-RECVFROM:53,fork EXEC:cat >/dev/null"
+    until_true 60 docker exec "$peer" curl -sf -o /dev/null "http://$address:8080/hosts"
+    until_true 60 web_was_asked_by "$id" "$from"
+    until_true 60 answers_udp "$peer" "$address"
+
+    docker exec --user 1000 "$id" sh -ec '
+        docker run --detach --name registry --publish 127.0.0.1:5000:5000 --volume /:/host:ro --tmpfs /host/tmp nested sh -c "
+            printf \"version: 0.1\nstorage:\n  inmemory:\nhttp:\n  addr: :5000\n\" >/host/tmp/config
+            exec busybox chroot /host docker-registry serve /tmp/config" >/dev/null
+        until docker exec registry wget -q -O - http://127.0.0.1:5000/v2/ >/dev/null 2>&1; do
+            [ "$(docker inspect --format "{{.State.Running}}" registry)" = true ]
+        done
+        docker tag nested 127.0.0.1:5000/pulled:test
+        docker push -q 127.0.0.1:5000/pulled:test >/dev/null
+        docker image rm 127.0.0.1:5000/pulled:test >/dev/null
+        docker pull -q 127.0.0.1:5000/pulled:test >/dev/null'
+    equal "$(docker exec --user 1000 "$id" docker run --rm 127.0.0.1:5000/pulled:test echo pulled)" pulled "an image of a registry"
+    docker stop "$id" >/dev/null
+    equal "$(docker inspect --format '{{.State.ExitCode}}' "$id")" 0 "exit code of a stop"
+
+    id=$(rootless "$@")
+    address=$(docker inspect --format '{{.NetworkSettings.IPAddress}}' "$id")
+    equal "$(docker exec --env DOCKER_HOST="tcp://$address:2375" "$peer" docker run --rm nested echo in plain)" "in plain" "a client without TLS"
+}
+
+cases+=(a_rootless_daemon_in_a_privileged_container_serves_others)
+a_rootless_daemon_in_a_privileged_container_serves_others() {
+    serves_other_containers --privileged --user 1000
+}
+
+cases+=(a_rootless_daemon_in_an_unprivileged_container_serves_others)
+a_rootless_daemon_in_an_unprivileged_container_serves_others() {
+    serves_other_containers --security-opt seccomp=unconfined --security-opt apparmor=unconfined \
+        --security-opt systempaths=unconfined --device /dev/net/tun --user 1000
 }

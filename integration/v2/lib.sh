@@ -4,6 +4,7 @@
 image=dind-init-lab/dind:machine-forky # engine 28.5
 trixie=dind-init-lab/dind:machine-trixie # 26.1
 bookworm=dind-init-lab/dind:machine-bookworm # 20.10
+rootless_image=dind-init-lab/dind:machine-rootless # 28.5 without root
 binary=/run/payload/dind-init
 groups=/sys/fs/cgroup
 
