@@ -65,7 +65,9 @@ RUN set -eu; \
     chmod u-s "$newuidmap" "$newgidmap"; \
     setcap cap_setuid=ep "$newuidmap"; \
     setcap cap_setgid=ep "$newgidmap"; \
-    ln -sf dind-init /usr/local/bin/rootlesskit; \
+    for name in rootlesskit rootlesskit-docker-proxy; do \
+        ln -sf dind-init "/usr/local/bin/$name"; \
+    done; \
     mkdir -p /run/user /home/rootless/.local/share/docker; \
     chmod 1777 /run/user; \
     chown -R 1000:1000 /home/rootless

@@ -31,6 +31,7 @@ pub(crate) fn run(argv: &[OsString], caller: &Caller) -> Result<u8, Failure> {
     let words = argv.get(1..).unwrap_or_default();
     match name.and_then(OsStr::to_str) {
         Some("rootlesskit" | "docker-rootlesskit") => rootless::persona::run(words, caller),
+        Some("rootlesskit-docker-proxy") => rootless::proxy::run(words, caller),
         Some("dockerd-entrypoint.sh") => entrypoint(words, caller),
         Some("dind") => set_up(words, caller),
         Some("docker-entrypoint.sh") => Err(client(words, caller)),

@@ -122,6 +122,49 @@ fn clients_that_an_inner_network_hides_are_answered() {
     ));
 }
 
+/// An engine before 28 publishes by a program of rootlesskit's, which we are as well.
+#[test]
+fn older_engines_publish_by_our_docker_proxy() {
+    let Some(lab) = Lab::find() else { return };
+    let network = lab.network();
+    let peer = lab.client("forky", &network).start();
+    for engine in [Engine::V20_10, Engine::V26_1] {
+        let dind = unprivileged_on(lab, engine).named_docker(&network).start();
+        dind.import_nested();
+        serve(&dind, "8080:80", "web");
+        assert_eq!(peer.sh(&format!("{GET} http://docker:8080/")), "nested");
+        until_seen(&dind, "web", &peer.sh("hostname -i"));
+        serve(&dind, "127.0.0.1:8081:80", "local");
+        assert_eq!(
+            inside(&dind, &format!("{GET} http://127.0.0.1:8081/")),
+            "nested"
+        );
+        assert_eq!(dind.sh("curl -sf http://127.0.0.1:8081/"), "nested");
+        assert_eq!(
+            peer.exec(["curl", "-s", "http://docker:8081/"]).code,
+            7,
+            "loopback only"
+        );
+        echo(&dind, "5353:53/udp");
+        until_echoed(&peer);
+
+        let program = "for p in $(pgrep -f [/]rootlesskit-docker-proxy); do readlink /proc/$p/exe; done | sort -u";
+        assert!(inside(&dind, program).ends_with("/dind-init"), "{engine:?}");
+        let taken = dind.exec(["docker", "run", "--publish", "2375:80", NESTED, "true"]);
+        let text = "listen tcp4 0.0.0.0:2375: bind: address already in use";
+        assert!(taken.stderr.contains(text), "{taken}");
+
+        dind.docker(["rm", "--force", "web"]);
+        let refused = peer.exec(["curl", "-s", "http://docker:8080/"]);
+        assert_eq!(refused.code, 7, "connection refused: {refused}");
+        dind.docker(["restart", "--time", "0", "local"]);
+        assert_eq!(
+            inside(&dind, &format!("{GET} http://127.0.0.1:8081/")),
+            "nested"
+        );
+    }
+}
+
 /// The IPv6 address that a container has on a network.
 fn global(container: &Container) -> String {
     container.inspect("{{range .NetworkSettings.Networks}}{{.GlobalIPv6Address}}{{end}}")
@@ -175,6 +218,15 @@ fn ipv6_is_published_by_itself() {
 
 /// A nested service that returns datagrams. The nested image has no program for that; the outer
 /// one has.
+/// Waits until the echo of docker:5353 answers.
+#[track_caller]
+fn until_echoed(peer: &Container) {
+    let ask = "echo there | socat -t 5 - UDP:docker:5353";
+    until("an answer", || {
+        (peer.exec(["sh", "-c", ask]).stdout == "there\n").then_some(())
+    });
+}
+
 fn echo(dind: &Container, publish: &str) {
     let run = ["run", "--detach", "--volume", "/:/host:ro", "--publish"];
     let echo = "busybox chroot /host socat UDP-LISTEN:53,fork EXEC:cat";
@@ -188,10 +240,7 @@ fn datagrams_are_relayed() {
     let network = lab.network();
     let (dind, peer) = pair(lab, &network, &[]);
     echo(&dind, "5353:53/udp");
-    let ask = "echo there | socat -t 5 - UDP:docker:5353";
-    until("an answer", || {
-        (peer.exec(["sh", "-c", ask]).stdout == "there\n").then_some(())
-    });
+    until_echoed(&peer);
 }
 
 /// As with a rootful daemon, and as TCP: outside, and for containers of the host network.

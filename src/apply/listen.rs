@@ -123,7 +123,7 @@ impl HeldSockets {
                 }
             },
             PlannedSocket::Inherited { fd, name } => {
-                let socket = sys::net::adopt_listener(*fd).map_err(|source| ListenFailed {
+                let socket = sys::net::adopt(*fd).map_err(|source| ListenFailed {
                     address: format!("fd://{fd}"),
                     source,
                 })?;

@@ -84,8 +84,8 @@ impl Sockets {
 /// When it was not started by PID 1, or cannot give its rights up.
 pub fn run(upstream: &[IpAddr]) -> io::Result<()> {
     let sockets = Sockets {
-        udp: crate::sys::net::adopt_listener(3)?.into(),
-        tcp: crate::sys::net::adopt_listener(4)?.into(),
+        udp: crate::sys::net::adopt(3)?.into(),
+        tcp: crate::sys::net::adopt(4)?.into(),
     };
     crate::sys::confine::give_up_rights()?;
     sockets.forward(upstream)

@@ -38,6 +38,7 @@ pub mod places;
 pub mod plan;
 pub mod ports;
 pub mod preflight;
+pub mod proxy;
 mod published;
 pub mod refusal;
 mod rules;

@@ -22,12 +22,12 @@ pub fn is_listening(fd: u32) -> bool {
     sockopt::socket_acceptconn(fd).unwrap_or(false)
 }
 
-/// Takes over a listening socket that the outer world passed to us, as a close-on-exec copy above
+/// Takes over a descriptor that the outer world passed to us, as a close-on-exec copy above
 /// every descriptor that a child gets.
 ///
 /// # Errors
 /// What `fcntl(2)` says: `EBADF`, `EMFILE`.
-pub fn adopt_listener(fd: u32) -> io::Result<OwnedFd> {
+pub fn adopt(fd: u32) -> io::Result<OwnedFd> {
     let raw = i32::try_from(fd).map_err(|_| io::Error::from_raw_os_error(libc::EBADF))?;
     // SAFETY: borrowed for the duration of one call, which fails with EBADF if it is not open.
     let fd = unsafe { BorrowedFd::borrow_raw(raw) };

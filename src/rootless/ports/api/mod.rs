@@ -3,6 +3,7 @@
 //! [`request`], [`answer`] and the [`exchange`] of both are pure; the relay moves the bytes.
 
 pub mod answer;
+pub mod client;
 pub mod exchange;
 pub mod info;
 pub mod request;
