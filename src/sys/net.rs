@@ -42,18 +42,10 @@ const BACKLOG: i32 = i32::MAX;
 /// # Errors
 /// What `socket(2)`, `bind(2)` and `listen(2)` say.
 pub fn listen_tcp(address: SocketAddr, dual_stack: bool) -> io::Result<OwnedFd> {
-    let family = if address.is_ipv6() {
-        AddressFamily::INET6
-    } else {
-        AddressFamily::INET
-    };
-    let socket = rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    let socket = internet(SocketType::STREAM, address, dual_stack)?;
     sockopt::set_socket_reuseaddr(&socket, true)?;
-    if address.is_ipv6() {
-        sockopt::set_ipv6_v6only(&socket, !dual_stack)?;
-    }
     rustix::net::bind(&socket, &address)?;
-    rustix::net::listen(&socket, BACKLOG)?;
+    listen(&socket)?;
     Ok(socket)
 }
 
@@ -63,16 +55,21 @@ pub fn listen_tcp(address: SocketAddr, dual_stack: bool) -> io::Result<OwnedFd> 
 /// # Errors
 /// What `socket(2)` and `bind(2)` say.
 pub fn bind_udp(address: SocketAddr, dual_stack: bool) -> io::Result<OwnedFd> {
-    let family = if address.is_ipv6() {
-        AddressFamily::INET6
-    } else {
-        AddressFamily::INET
+    let socket = internet(SocketType::DGRAM, address, dual_stack)?;
+    rustix::net::bind(&socket, &address)?;
+    Ok(socket)
+}
+
+/// A socket for an address, not bound yet; an IPv6 one takes IPv4 as well or refuses it.
+fn internet(kind: SocketType, address: SocketAddr, dual_stack: bool) -> io::Result<OwnedFd> {
+    let family = match address {
+        SocketAddr::V4(_) => AddressFamily::INET,
+        SocketAddr::V6(_) => AddressFamily::INET6,
     };
-    let socket = rustix::net::socket_with(family, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
+    let socket = rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
     if address.is_ipv6() {
         sockopt::set_ipv6_v6only(&socket, !dual_stack)?;
     }
-    rustix::net::bind(&socket, &address)?;
     Ok(socket)
 }
 
