@@ -63,13 +63,12 @@ impl ProcessFacts {
             names.sort_unstable();
             names
         };
-        let uid_map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
         Self {
             uid: rustix::process::geteuid().as_raw(),
             effective: names(CapSet::Effective),
             bounding: names(CapSet::Bounding),
             no_new_privs: rustix::thread::no_new_privs().unwrap_or(false),
-            full_id_map: full_id_map(&uid_map),
+            full_id_map: has_full_id_map(),
             seccomp: Seccomp::parse(
                 &std::fs::read_to_string("/proc/self/status").unwrap_or_default(),
             ),
@@ -83,7 +82,12 @@ impl ProcessFacts {
     }
 }
 
-pub(super) fn full_id_map(text: &str) -> bool {
+/// Whether the user namespace maps every id, as the initial one does.
+pub(super) fn has_full_id_map() -> bool {
+    full_id_map(&std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default())
+}
+
+fn full_id_map(text: &str) -> bool {
     text.split_whitespace().collect::<Vec<_>>() == ["0", "0", "4294967295"]
 }
 

@@ -2,6 +2,7 @@
 //! there already, and whether somebody else uses it.
 
 pub mod content;
+pub mod mounter;
 pub mod overlay;
 pub mod owner;
 
@@ -14,13 +15,13 @@ use serde::{Deserialize, Serialize};
 
 use super::daemon_json::DaemonFile;
 use super::mountinfo::{self, Mount};
-use super::process;
-use crate::cli::config::{Config, Identity};
+use crate::cli::config::Config;
 use crate::rootless::places;
 use crate::sys::spawn::find_program;
 use crate::sys::trial::{Results, Ticket, Trials, Tried};
 use content::Content;
-use overlay::{FuseProgram, Mounter, OverlayTrial, RootTrial};
+use mounter::Mounter;
+use overlay::{FuseProgram, OverlayTrial, RootTrial};
 use owner::{LockState, Owner};
 
 /// Where rootful dockerd keeps everything, unless it is told otherwise.
@@ -115,17 +116,6 @@ fn default_root(config: &Config) -> PathBuf {
     }
 }
 
-/// In whose name the dockerd to come mounts.
-fn mounter(config: &Config) -> Mounter {
-    let Identity { uid, gid, .. } = config.identity;
-    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
-    match uid {
-        0 if process::full_id_map(&map) => Mounter::Root,
-        0 => Mounter::NamespaceRoot,
-        _ => Mounter::User { uid, gid },
-    }
-}
-
 /// Follows links of the part of a path that exists, as dockerd does.
 fn resolve(path: &Path) -> PathBuf {
     let existing = nearest(path);
@@ -172,7 +162,7 @@ impl Probing {
         trials: &mut Trials,
     ) -> Self {
         let roots = Roots::of(config, file);
-        let mounter = mounter(config);
+        let mounter = Mounter::of(config.identity);
         // dockerd looks at the driver's own directory, which may be a mount (overlay2.Init).
         let graph = on_another_device(&roots.data, &roots.data.join("overlay2"));
         let graph = graph.unwrap_or_else(|| roots.data.clone());

@@ -22,9 +22,9 @@ use rustix::mount::{MountFlags, UnmountFlags};
 use rustix::process::PidfdFlags;
 use serde::{Deserialize, Serialize};
 
+use super::mounter::Mounter;
 use crate::apply::file::remove_tree;
-use crate::sys::trial::UnshareFlags;
-use crate::sys::{program, userns};
+use crate::sys::program;
 
 /// Every directory of a trial begins like this.
 pub const PREFIX: &str = ".dind-init-probe.";
@@ -95,40 +95,6 @@ pub struct RootTrial {
     pub writing: Writing,
     /// The kernel's overlay; nothing where nothing can be written.
     pub overlay: Option<OverlayTrial>,
-}
-
-/// In whose name dockerd mounts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mounter {
-    /// Root of the first user namespace.
-    Root,
-    /// Root of the user namespace that we are in.
-    NamespaceRoot,
-    /// A user, who will be root of a user namespace of their own.
-    User {
-        /// Their id.
-        uid: u32,
-        /// Their group.
-        gid: u32,
-    },
-}
-
-impl Mounter {
-    /// The namespaces that a trial in this name has for itself.
-    #[must_use]
-    pub fn namespaces(self) -> UnshareFlags {
-        match self {
-            Self::Root | Self::NamespaceRoot => UnshareFlags::NEWNS,
-            Self::User { .. } => UnshareFlags::NEWNS | UnshareFlags::NEWUSER,
-        }
-    }
-
-    /// To be called first in these namespaces.
-    fn enter(self) {
-        if let Self::User { uid, gid } = self {
-            userns::become_root_alone(uid, gid);
-        }
-    }
 }
 
 /// fuse-overlayfs, as it would be run.

@@ -1,0 +1,53 @@
+//! In whose name dockerd will mount: it decides what an overlay may do.
+
+use crate::cli::config::Identity;
+use crate::host::process;
+use crate::sys::trial::UnshareFlags;
+use crate::sys::userns;
+
+/// In whose name dockerd mounts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mounter {
+    /// Root of the first user namespace.
+    Root,
+    /// Root of the user namespace that we are in.
+    NamespaceRoot,
+    /// A user, who will be root of a user namespace of their own.
+    User {
+        /// Their id.
+        uid: u32,
+        /// Their group.
+        gid: u32,
+    },
+}
+
+impl Mounter {
+    /// The one that a dockerd of ours will be.
+    #[must_use]
+    pub fn of(identity: Identity) -> Self {
+        match identity.uid {
+            0 if process::has_full_id_map() => Self::Root,
+            0 => Self::NamespaceRoot,
+            uid => Self::User {
+                uid,
+                gid: identity.gid,
+            },
+        }
+    }
+
+    /// The namespaces that a trial in this name has for itself.
+    #[must_use]
+    pub fn namespaces(self) -> UnshareFlags {
+        match self {
+            Self::Root | Self::NamespaceRoot => UnshareFlags::NEWNS,
+            Self::User { .. } => UnshareFlags::NEWNS | UnshareFlags::NEWUSER,
+        }
+    }
+
+    /// To be called first in these namespaces.
+    pub fn enter(self) {
+        if let Self::User { uid, gid } = self {
+            userns::become_root_alone(uid, gid);
+        }
+    }
+}
