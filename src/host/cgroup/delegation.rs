@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use caps::{CapSet, Capability};
-use nix::sched::{CloneFlags, unshare};
 use serde::{Deserialize, Serialize};
 
 use super::mount::FreshMount;
@@ -71,11 +70,9 @@ fn try_inside(tree: &CgroupFacts, trials: &mut Trials) -> Ticket<Result<(), Stri
     let options = FreshMount::of(tree).inside();
     trials.start(
         "cgroups of a user namespace",
-        UnshareFlags::empty(),
+        UnshareFlags::NEWUSER | UnshareFlags::NEWNS,
         Duration::from_secs(2),
         move || {
-            unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS)
-                .map_err(|errno| format!("unshare(CLONE_NEWUSER): {}", errno.desc()))?;
             ns::own_cgroup_root(&options.at(ROOT.as_ref(), OldMount::Covered))
                 .map_err(|error| error.to_string())
         },
