@@ -30,7 +30,7 @@ pub struct AppArmorFacts {
     pub enabled: bool,
     /// The profile that confines us.
     pub label: Option<String>,
-    /// What can be said of dockerd's profile; tried where AppArmor is on.
+    /// What can be said of dockerd's profile; tried where AppArmor is on, by root.
     pub profile: Option<Tried<Profile>>,
 }
 

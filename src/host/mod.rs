@@ -92,11 +92,16 @@ impl Facts {
     #[must_use]
     pub fn probe(config: &Config, file: &DaemonFile) -> Self {
         let mounts = mountinfo::parse(&std::fs::read("/proc/self/mountinfo").unwrap_or_default());
+        let root = config.identity.uid == 0;
         // The trials run while we read. The container comes first: its cgroup does not hold them yet.
         let mut trials = Trials::new();
-        let container = Container::start(&mounts, &mut trials);
-        // The packet filter of a rootless daemon is that of its own namespaces.
-        let netfilter = (config.identity.uid == 0).then(|| {
+        let mut container = Container::read(&mounts);
+        // A rootless daemon leaves the container as it is, and its packet filter is that of its
+        // own namespaces.
+        if root {
+            container.start_trials(&mut trials);
+        }
+        let netfilter = root.then(|| {
             let question = plan::netfilter::question(config, file);
             netfilter::Probing::start(config, question, Vec::new(), &mut trials)
         });
@@ -135,7 +140,8 @@ impl Facts {
     pub fn of_container(config: &Config) -> Self {
         let mounts = mountinfo::parse(&std::fs::read("/proc/self/mountinfo").unwrap_or_default());
         let mut trials = Trials::new();
-        let container = Container::start(&mounts, &mut trials);
+        let mut container = Container::read(&mounts);
+        container.start_trials(&mut trials);
         let mut facts = Self::read(config, &container);
         container.finish(&mut facts, &mut collect(trials));
         facts
@@ -173,22 +179,23 @@ struct Container<'a> {
 }
 
 impl<'a> Container<'a> {
-    fn start(all: &'a [Mount], trials: &mut Trials) -> Self {
-        let cgroup = CgroupFacts::read(all);
-        let mounts = MountFacts::read(all);
-        let fresh = cgroup
-            .needs_fresh_mount()
-            .then(|| cgroup.try_fresh_mount(trials));
-        let profile = mounts
-            .apparmor
-            .enabled
-            .then(|| AppArmorFacts::try_profile(trials, mounts.securityfs));
+    fn read(all: &'a [Mount]) -> Self {
         Self {
             all,
-            cgroup,
-            mounts,
-            fresh,
-            profile,
+            cgroup: CgroupFacts::read(all),
+            mounts: MountFacts::read(all),
+            fresh: None,
+            profile: None,
+        }
+    }
+
+    fn start_trials(&mut self, trials: &mut Trials) {
+        if self.cgroup.needs_fresh_mount() {
+            self.fresh = Some(self.cgroup.try_fresh_mount(trials));
+        }
+        if self.mounts.apparmor.enabled {
+            let securityfs = self.mounts.securityfs;
+            self.profile = Some(AppArmorFacts::try_profile(trials, securityfs));
         }
     }
 
