@@ -112,3 +112,40 @@ fn names_resolve_again_after_the_forwarder_was_killed() {
         "CapEff:\t0000000000000000\nCapBnd:\t0000000000000000\nNoNewPrivs:\t1"
     );
 }
+
+/// dockerd makes its networks again as its data root remembers them. docker0 must not get the
+/// address of a gateway outside, nor the network of another one inside.
+#[test]
+fn a_data_root_may_move_to_where_docker0_was() {
+    let Some(lab) = Lab::find() else { return };
+    let outside = lab.network_with(&["--subnet", "172.17.0.0/16"]);
+    let sibling = sibling(lab, &outside);
+    let address = sibling.sh("hostname -i");
+    for dns in ["DIND_DNS=auto", "DIND_DNS=skip"] {
+        let data = lab.volume();
+        let start = |network: &Network| {
+            let create = lab.dind().env(dns).volume(&data, "/var/lib/docker");
+            create.named_docker(network).start()
+        };
+        let subnets = |dind: &Container| {
+            let words = ["network", "inspect", "--format"];
+            let format = "{{(index .IPAM.Config 0).Subnet}}";
+            dind.docker(words.into_iter().chain([format, "bridge", "kept"]))
+        };
+        let elsewhere = lab.network();
+        let earlier = start(&elsewhere);
+        earlier.import_nested();
+        earlier.docker(["network", "create", "kept"]);
+        assert_eq!(subnets(&earlier), "172.17.0.0/16\n172.18.0.0/16", "{dns}");
+        assert_eq!(earlier.stop(), "0");
+
+        let dind = start(&outside);
+        dind.sh("dind-init wait --quiet");
+        assert_eq!(subnets(&dind), "172.19.0.0/16\n172.18.0.0/16", "{dns}");
+        for network in ["bridge", "kept"] {
+            let run = ["run", "--rm", "--network", network, NESTED, "sh", "-c"];
+            let send = format!("echo six | nc {address} 7000");
+            assert_eq!(dind.docker(run.into_iter().chain([&*send])), "4", "{dns}");
+        }
+    }
+}

@@ -98,6 +98,25 @@ fn inner_networks_keep_clear_of_the_outer_one() {
             until_seen(&dind, "web", &address);
         }
     }
+
+    // A docker0 that dockerd remembers moves as well, and keeps clear of what else it remembers.
+    let data = lab.volume();
+    let start = |network: &Network| {
+        unprivileged(lab)
+            .volume(&data, "/home/rootless/.local/share/docker")
+            .named_docker(network)
+            .start()
+    };
+    let elsewhere = lab.network();
+    let earlier = start(&elsewhere);
+    earlier.import_nested();
+    earlier.docker(["network", "create", "kept"]);
+    assert_eq!(subnet(&earlier, "bridge"), "172.17.0.0/16");
+    assert_eq!(earlier.stop(), "0");
+    let dind = start(&network);
+    dind.sh("dind-init wait --quiet");
+    let subnets = ["kept", "bridge"].map(|name| subnet(&dind, name));
+    assert_eq!(subnets, ["172.18.0.0/16", "172.19.0.0/16"]);
 }
 
 fn subnet(dind: &Container, network: &str) -> String {

@@ -31,6 +31,12 @@ impl Net4 {
         self.address & shorter == other.address & shorter
     }
 
+    /// Whether every address of another network is in this one.
+    #[must_use]
+    pub fn holds(self, other: Self) -> bool {
+        self.length <= other.length && self.overlaps(other)
+    }
+
     /// The address at an offset from the network's own.
     #[must_use]
     pub fn host(self, offset: u32) -> Ipv4Addr {
@@ -97,6 +103,8 @@ mod tests {
         assert!(net("172.17.0.0/16").overlaps(net("172.17.5.1/32")));
         assert!(net("0.0.0.0/0").overlaps(net("10.0.0.0/8")));
         assert!(!net("172.17.0.0/16").overlaps(net("172.18.0.0/16")));
+        assert!(net("172.17.0.0/16").holds(net("172.17.5.0/24")));
+        assert!(!net("172.17.5.0/24").holds(net("172.17.0.0/16")));
         assert_eq!(net("172.17.3.4/16").to_string(), "172.17.0.0/16");
         assert!("10.0.0.0/33".parse::<Net4>().is_err() && "x".parse::<Net4>().is_err());
     }

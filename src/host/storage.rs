@@ -1,6 +1,7 @@
 //! Where images live: the file system below the data root, what an overlay does there, what is
 //! there already, and whether somebody else uses it.
 
+pub mod bridges;
 pub mod content;
 pub mod mounter;
 pub mod overlay;

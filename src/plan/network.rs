@@ -5,10 +5,11 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use serde::Serialize;
 
-use super::dockerd::{AddedFlag, user_set};
+use super::dockerd::{AddedFlag, user_set, user_text};
 use crate::cli::config::{Config, SocketHolder, Switch};
 use crate::host::daemon_json::DaemonFile;
 use crate::host::net4::Net4;
+use crate::host::storage::bridges::Bridge;
 use crate::host::uplink::{UplinkFacts, only_loopback};
 
 /// dockerd's own default, which needs no flag.
@@ -38,6 +39,7 @@ pub fn plan(
     config: &Config,
     file: &DaemonFile,
     facts: &UplinkFacts,
+    remembered: &[Bridge],
     version: Option<u32>,
 ) -> NetworkPlan {
     if config.holder == SocketHolder::Dockerd {
@@ -58,23 +60,32 @@ pub fn plan(
         .iter()
         .any(|net| default_pools().any(|(pool, _)| pool.overlaps(*net)));
 
-    let bip = match user_bip(config, file) {
-        Some(bip) => Some(bip),
-        None if !(forwards || collides) || user_set(config, file, "bridge", &["bridge"]) => None,
-        None => free_network(&reserved).map(|net| {
-            let address = net.host(1);
-            let why = if forwards {
-                "the forwarder for names needs a fixed address".to_owned()
-            } else {
-                "dockerd's first choice holds a resolver of ours".to_owned()
-            };
-            plan.flags.push(AddedFlag {
-                name: "bip",
-                value: format!("{address}/{}", net.length()),
-                why,
-            });
-            address
-        }),
+    let why = if forwards {
+        Some("the forwarder for names needs a fixed address".to_owned())
+    } else if collides {
+        Some("dockerd's first choice holds a resolver of ours".to_owned())
+    } else {
+        overtaken(remembered, &facts.on_link)
+            .map(|(inner, outer)| format!("docker0 was {inner}, and {outer} is outside by now"))
+    };
+    let bip = match (user_bip(config, file), why) {
+        (Some(bip), _) => Some(bip),
+        (None, Some(why)) if !user_set(config, file, "bridge", &["bridge"]) => {
+            let others = remembered.iter().filter(|bridge| !bridge.default);
+            let mut taken = reserved.clone();
+            taken.extend(others.map(|bridge| bridge.network));
+            let around = user_text(config, file, "fixed-cidr").and_then(|net| net.parse().ok());
+            free_network(&taken, around).map(|net| {
+                let address = net.host(1);
+                plan.flags.push(AddedFlag {
+                    name: "bip",
+                    value: format!("{address}/{}", net.length()),
+                    why,
+                });
+                address
+            })
+        }
+        (None, _) => None,
     };
     if collides
         && !user_set(
@@ -183,8 +194,17 @@ fn list(items: impl IntoIterator<Item = impl ToString>) -> String {
         .join(", ")
 }
 
+/// The network of a docker0 that dockerd would make again, and the network of our links that has
+/// come in its way: docker0 would have the address of our own gateway.
+fn overtaken(remembered: &[Bridge], on_link: &[Net4]) -> Option<(Net4, Net4)> {
+    let default = remembered.iter().filter(|bridge| bridge.default);
+    default
+        .flat_map(|bridge| on_link.iter().map(|net| (bridge.network, *net)))
+        .find(|(inner, outer)| inner.overlaps(*outer))
+}
+
 fn user_bip(config: &Config, file: &DaemonFile) -> Option<Ipv4Addr> {
-    let text = config.daemon.value("bip").or_else(|| file.text("bip"))?;
+    let text = user_text(config, file, "bip")?;
     text.split('/').next()?.parse().ok()
 }
 
@@ -226,12 +246,14 @@ fn free_pools(reserved: &[Net4]) -> impl Iterator<Item = (Net4, u32)> {
     default_pools().filter(move |pool| free(pool))
 }
 
-/// The first network of dockerd's own order that is free, then one of 10.0.0.0/8.
-fn free_network(reserved: &[Net4]) -> Option<Net4> {
+/// The first network of dockerd's own order that is free, then one of 10.0.0.0/8; `around` is a
+/// network that it must hold.
+fn free_network(reserved: &[Net4], around: Option<Net4>) -> Option<Net4> {
     let defaults = free_pools(reserved).map(|(pool, length)| Net4::new(pool.host(0), length));
     let tens = (200..=255).map(|second| Net4::new(Ipv4Addr::new(10, second, 0, 0), 16));
     let free = |net: &Net4| !reserved.iter().any(|other| other.overlaps(*net));
-    defaults.chain(tens).find(free)
+    let holds = |net: &Net4| around.is_none_or(|inner| net.holds(inner));
+    defaults.chain(tens).find(|net| free(net) && holds(net))
 }
 
 fn pools(reserved: &[Net4]) -> Vec<AddedFlag> {

@@ -214,7 +214,7 @@ impl NetPlan {
                 mtu: tap.mtu,
             }],
             routes,
-            on_link: Vec::new(),
+            on_link: outer.on_link.clone(),
             resolvers: vec![IpAddr::V4(tap.resolver())],
             names_port: false,
             resolver_options: Vec::new(),

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Roots;
+use super::bridges::{self, Bridge};
 use crate::cli::config::Config;
 use crate::host::daemon_json::DaemonFile;
 
@@ -82,6 +83,9 @@ pub struct Content {
     pub drivers: Vec<DriverContent>,
     /// Our marker of an earlier start.
     pub marker: Option<Marker>,
+    /// Networks of an earlier dockerd.
+    #[serde(default)]
+    pub bridges: Vec<Bridge>,
 }
 
 impl Content {
@@ -109,6 +113,7 @@ impl Content {
         Self {
             drivers,
             marker: marker.and_then(|bytes| serde_json::from_slice(&bytes).ok()),
+            bridges: bridges::read(&data),
         }
     }
 

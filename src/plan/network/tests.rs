@@ -18,7 +18,7 @@ fn facts(mtu: u32, routes: &[&str], resolvers: &[&str]) -> UplinkFacts {
 
 fn flags(facts: &UplinkFacts, words: &[&str], json: &str, version: u32) -> Vec<String> {
     let (config, file) = (said::config(words, &[]), said::file(json));
-    let plan = plan(&config, &file, facts, Some(version));
+    let plan = plan(&config, &file, facts, &[], Some(version));
     plan.flags
         .iter()
         .map(|flag| format!("{}={}", flag.name, flag.value))
@@ -108,6 +108,63 @@ fn a_network_outside_the_default_pools_is_taken_when_they_are_full() {
         "172.16.0.0/12".parse().unwrap(),
         "192.168.0.0/16".parse().unwrap(),
     ];
-    assert_eq!(free_network(&full), Some("10.200.0.0/16".parse().unwrap()));
-    assert_eq!(free_network(&["0.0.0.0/0".parse().unwrap()]), None);
+    assert_eq!(
+        free_network(&full, None),
+        Some("10.200.0.0/16".parse().unwrap())
+    );
+    assert_eq!(free_network(&["0.0.0.0/0".parse().unwrap()], None), None);
+}
+
+#[test]
+fn a_remembered_docker0_moves_when_its_network_is_outside_by_now() {
+    let bridge = |network: &str, default| Bridge {
+        network: network.parse().unwrap(),
+        default,
+    };
+    let remembered = [
+        bridge("172.17.0.0/16", true),
+        bridge("172.18.0.0/16", false),
+    ];
+    let outside = |network: &str, resolver: &str| UplinkFacts {
+        on_link: vec![network.parse().unwrap()],
+        ..facts(1500, &[network], &[resolver])
+    };
+    let flags = |facts: &UplinkFacts, words: &[&str]| {
+        let (config, file) = (said::config(words, &[]), said::file("{}"));
+        let plan = plan(&config, &file, facts, &remembered, Some(28));
+        let mut flags = plan.flags;
+        flags.retain(|flag| flag.name == "bip");
+        let value = |flag: AddedFlag| (flag.value, flag.why);
+        flags.into_iter().map(value).next()
+    };
+    let (bip, why) = flags(&outside("172.17.0.0/16", "10.0.0.53"), &[]).unwrap();
+    assert_eq!(bip, "172.19.0.1/16", "another network has 172.18.0.0/16");
+    assert_eq!(
+        why,
+        "docker0 was 172.17.0.0/16, and 172.17.0.0/16 is outside by now"
+    );
+    assert_eq!(flags(&outside("172.19.0.0/16", "10.0.0.53"), &[]), None);
+    assert_eq!(
+        flags(
+            &outside("172.17.0.0/16", "10.0.0.53"),
+            &["--bip=10.9.0.1/24"]
+        ),
+        None
+    );
+    assert_eq!(
+        flags(
+            &outside("172.17.0.0/16", "10.0.0.53"),
+            &["--fixed-cidr=172.17.1.0/24"]
+        ),
+        None,
+        "no bridge that is free holds it"
+    );
+    let fixed = ["--fixed-cidr=172.22.1.0/24"];
+    let (bip, _) = flags(&outside("172.17.0.0/16", "10.0.0.53"), &fixed).unwrap();
+    assert_eq!(bip, "172.22.0.1/16");
+
+    let (bip, _) = flags(&outside("172.17.0.0/16", "127.0.0.11"), &[]).unwrap();
+    assert_eq!(bip, "172.19.0.1/16", "the forwarder's, too");
+    let (bip, _) = flags(&outside("172.19.0.0/16", "127.0.0.11"), &[]).unwrap();
+    assert_eq!(bip, "172.17.0.1/16", "docker0 stays where it was");
 }
