@@ -215,6 +215,18 @@ fn default_pools() -> impl Iterator<Item = (Net4, u32)> {
     large.chain([(Net4::new(Ipv4Addr::new(192, 168, 0, 0), 16), 20)])
 }
 
+/// How many networks dockerd can still make by itself beside those that are taken.
+#[must_use]
+pub fn left_for_dockerd(taken: &[Net4]) -> usize {
+    let cut = |(pool, length): (Net4, u32)| {
+        let count = 1_u32 << length.saturating_sub(pool.length());
+        let size = 1_u32 << (32 - length);
+        (0..count).map(move |index| Net4::new(pool.host(index * size), length))
+    };
+    let free = |net: &Net4| !taken.iter().any(|other| other.overlaps(*net));
+    default_pools().flat_map(cut).filter(free).count()
+}
+
 /// What must not be taken: our networks and every resolver.
 fn reserved(facts: &UplinkFacts) -> Vec<Net4> {
     facts

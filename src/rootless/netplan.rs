@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::options::{NetDriver, Options, PortDriver};
 use crate::host::net4::Net4;
 use crate::host::uplink::{Link, UplinkFacts};
+use crate::plan::network;
 
 /// Ranges for the tap device, in order of preference.
 const CANDIDATES: [(u8, u8, u8); 6] = [
@@ -24,6 +25,10 @@ const CANDIDATES: [(u8, u8, u8); 6] = [
 
 /// The largest MTU that both drivers take; TCP ends in the driver, so packets inside may be large.
 const MTU: u32 = 65520;
+
+/// dockerd does not start without a network for docker0, and users make more. A host with many
+/// bridges may have them all.
+const FEWEST: usize = 8;
 
 /// A tap device and its addresses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -130,7 +135,7 @@ pub fn plan(
         NetDriver::Pasta | NetDriver::Slirp4netns => Some(Tap {
             name: options.ifname.clone(),
             mtu: options.mtu.unwrap_or(MTU),
-            network: network(options, uplink, &mut notes),
+            network: tap_network(options, uplink, &mut notes),
             ipv6: options.ipv6,
         }),
     };
@@ -139,6 +144,13 @@ pub fn plan(
     outer.dedup();
     // What a wished --cidr hides stays hidden, which has been said.
     outer.retain(|net| tap.as_ref().is_some_and(|tap| !tap.network.overlaps(*net)));
+    if network::left_for_dockerd(&outer) < FEWEST {
+        notes.push(format!(
+            "the networks outside leave dockerd fewer than {FEWEST} of its own: it is not shown \
+             them, so that one inside may hide one outside; --bip and --default-address-pool decide"
+        ));
+        outer.clear();
+    }
     Ok(NetPlan {
         driver,
         outer,
@@ -161,7 +173,7 @@ pub fn program(options: &Options, driver: NetDriver) -> &str {
     }
 }
 
-fn network(options: &Options, uplink: &UplinkFacts, notes: &mut Vec<String>) -> Net4 {
+fn tap_network(options: &Options, uplink: &UplinkFacts, notes: &mut Vec<String>) -> Net4 {
     let taken = |net: Net4| {
         uplink
             .routes
@@ -294,6 +306,9 @@ mod tests {
         assert_eq!(decide("", &twice), ["172.17.0.0/16", "172.18.0.0/16"]);
         assert_eq!(decide("--cidr=172.17.5.0/24", &twice), ["172.18.0.0/16"]);
         assert!(decide("--net=none", &twice).is_empty());
+        let all = ["172.16.0.0/12", "192.168.0.0/17"];
+        assert_eq!(decide("", &all), all);
+        assert!(decide("", &["172.16.0.0/12", "192.168.0.0/16"]).is_empty());
     }
 
     #[test]

@@ -116,6 +116,18 @@ fn a_network_outside_the_default_pools_is_taken_when_they_are_full() {
 }
 
 #[test]
+fn networks_that_are_left_for_dockerd_are_counted() {
+    let left = |taken: &[&str]| {
+        let taken: Vec<Net4> = taken.iter().map(|net| net.parse().unwrap()).collect();
+        left_for_dockerd(&taken)
+    };
+    assert_eq!(left(&[]), 31);
+    assert_eq!(left(&["172.17.0.0/16", "192.168.1.0/24"]), 29);
+    assert_eq!(left(&["172.16.0.0/12"]), 16);
+    assert_eq!(left(&["172.16.0.0/12", "192.168.0.0/16"]), 0);
+}
+
+#[test]
 fn a_remembered_docker0_moves_when_its_network_is_outside_by_now() {
     let bridge = |network: &str, default| Bridge {
         network: network.parse().unwrap(),
