@@ -24,6 +24,7 @@ use crate::plan::host::{self, HostPlan};
 use crate::plan::limits::OomScores;
 use crate::plan::listen::{self, ListenPlan};
 use crate::plan::network::Forwarder;
+use crate::plan::network::addresses::Inner;
 use crate::plan::tls_mode;
 use crate::program::{self, ProgramError};
 use crate::rootless::daemon::RootlessWishes;
@@ -171,7 +172,8 @@ pub fn decide(wishes: &Wishes, now: OffsetDateTime, run: Run) -> Result<Decision
     let lines = certificates.map(|plan| plan.lines());
     let (config, file) = (&wishes.config, &wishes.file);
     if let Some(wanted) = &wishes.rootless {
-        let rootless = rootless::daemon::decide(wanted, &wishes.listen, &facts.uplink)?;
+        let inner = Inner::of(config, file, facts.remembered());
+        let rootless = rootless::daemon::decide(wanted, &wishes.listen, &facts.uplink, &inner)?;
         let plan = host::plan(config, file, &wishes.listen, &facts, lines, Some(rootless))?;
         return Ok(Decision { plan, names });
     }

@@ -43,6 +43,7 @@ use process::ProcessFacts;
 use sandbox::Sandbox;
 use stale::StaleFile;
 use storage::StorageFacts;
+use storage::bridges::Bridge;
 use uplink::UplinkFacts;
 
 /// Everything that the `HostPlan` needs to know.
@@ -145,6 +146,13 @@ impl Facts {
         let mut facts = Self::read(config, &container);
         container.finish(&mut facts, &mut collect(trials));
         facts
+    }
+
+    /// The networks of an earlier dockerd.
+    #[must_use]
+    pub fn remembered(&self) -> &[Bridge] {
+        let storage = self.storage.as_ref();
+        storage.map_or(&[], |storage| &storage.content.bridges)
     }
 
     fn read(config: &Config, container: &Container<'_>) -> Self {

@@ -7,6 +7,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::net4::Net4;
+use crate::sys::tap;
 
 /// Facts about the way out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +19,9 @@ pub struct UplinkFacts {
     /// Those of them that no gateway leads to: a dockerd that saw them would keep clear of them.
     #[serde(default)]
     pub on_link: Vec<Net4>,
+    /// docker0, where it is there already: dockerd keeps its address.
+    #[serde(default)]
+    pub docker0: Option<BridgeAddress>,
     /// Name servers of /etc/resolv.conf.
     pub resolvers: Vec<IpAddr>,
     /// Options of /etc/resolv.conf.
@@ -26,6 +30,15 @@ pub struct UplinkFacts {
     /// Whether port 53 can be had beside what listens already; only tried when it could be
     /// needed, because every resolver is on loopback.
     pub names_port: bool,
+}
+
+/// The IPv4 address of a bridge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BridgeAddress {
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// The network of it.
+    pub network: Net4,
 }
 
 /// A link that carries a default route.
@@ -61,6 +74,10 @@ impl UplinkFacts {
             links: names.into_iter().filter_map(link).collect(),
             routes,
             on_link,
+            docker0: tap::ipv4_of("docker0").map(|(address, length)| BridgeAddress {
+                address,
+                network: Net4::new(address, length),
+            }),
             names_port: only_loopback(&resolvers) && crate::forwarder::Sockets::bind(TRIAL).is_ok(),
             resolvers,
             resolver_options: resolver_options(&resolv_conf),
@@ -94,9 +111,11 @@ struct Ipv4Routes {
     on_link: Vec<Net4>,
 }
 
-/// Flags of a route (linux/route.h): it has a gateway, it rejects.
+/// Flag of a route that has a gateway (linux/route.h).
 const RTF_GATEWAY: u32 = 0x0002;
-const RTF_REJECT: u32 = 0x0200;
+
+/// The interface of a route that leads nowhere (unreachable, blackhole).
+const NOWHERE: &str = "*";
 
 /// Reads `/proc/net/route` (hexadecimal; addresses in the byte order of the machine).
 fn ipv4_routes(text: &str) -> Ipv4Routes {
@@ -116,7 +135,7 @@ fn ipv4_routes(text: &str) -> Ipv4Routes {
         }
         let net = Net4::new(Ipv4Addr::from(destination), mask.leading_ones());
         found.routes.push(net);
-        if flags & (RTF_GATEWAY | RTF_REJECT) == 0 {
+        if flags & RTF_GATEWAY == 0 && *name != NOWHERE {
             found.on_link.push(net);
         }
     }
@@ -177,7 +196,7 @@ mod tests {
                     eth0\t00000000\t010011AC\t0003\t0\t0\t0\t00000000\t0\t0\t0\n\
                     eth0\t000011AC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0\n\
                     eth0\t000012AC\t010011AC\t0003\t0\t0\t0\t0000FFFF\t0\t0\t0\n\
-                    *\t000013AC\t00000000\t0200\t0\t0\t0\t0000FFFF\t0\t0\t0\n";
+                    *\t000013AC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0\n";
         let nets = |texts: &[&str]| -> Vec<Net4> {
             texts.iter().map(|text| text.parse().unwrap()).collect()
         };

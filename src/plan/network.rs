@@ -1,14 +1,16 @@
 //! The networks that dockerd makes: MTU, addresses, and a resolver that nested containers can
 //! reach. Nothing is set that the user has set.
 
+pub mod addresses;
+
 use std::net::{IpAddr, Ipv4Addr};
 
 use serde::Serialize;
 
+use self::addresses::Addresses;
 use super::dockerd::{AddedFlag, user_set, user_text};
 use crate::cli::config::{Config, SocketHolder, Switch};
 use crate::host::daemon_json::DaemonFile;
-use crate::host::net4::Net4;
 use crate::host::storage::bridges::Bridge;
 use crate::host::uplink::{UplinkFacts, only_loopback};
 
@@ -22,6 +24,8 @@ pub struct NetworkPlan {
     pub flags: Vec<AddedFlag>,
     /// Where the forwarder listens, and whom it asks.
     pub forwarder: Option<Forwarder>,
+    /// What the user should know.
+    pub warnings: Vec<String>,
 }
 
 /// The forwarder for names.
@@ -47,55 +51,43 @@ pub fn plan(
     }
     let mut plan = NetworkPlan {
         flags: mtu(config, file, facts, version),
-        forwarder: None,
+        ..NetworkPlan::default()
     };
     let forwards = only_loopback(&facts.resolvers)
         && facts.names_port
         && config.dns == Switch::Auto
         && !user_set(config, file, "dns", &["dns"])
         && !user_set(config, file, "bridge", &["bridge"]);
-    let reserved = reserved(facts);
-    let hidden: Vec<Net4> = reserved_resolvers(facts);
-    let collides = hidden
-        .iter()
-        .any(|net| default_pools().any(|(pool, _)| pool.overlaps(*net)));
-
+    let addresses = Addresses::new(config, file, facts, remembered);
     let why = if forwards {
         Some("the forwarder for names needs a fixed address".to_owned())
-    } else if collides {
+    } else if addresses.hide_a_resolver() {
         Some("dockerd's first choice holds a resolver of ours".to_owned())
     } else {
-        overtaken(remembered, &facts.on_link)
+        addresses
+            .overtaken()
             .map(|(inner, outer)| format!("docker0 was {inner}, and {outer} is outside by now"))
     };
-    let bip = match (user_bip(config, file), why) {
-        (Some(bip), _) => Some(bip),
-        (None, Some(why)) if !user_set(config, file, "bridge", &["bridge"]) => {
-            let others = remembered.iter().filter(|bridge| !bridge.default);
-            let mut taken = reserved.clone();
-            taken.extend(others.map(|bridge| bridge.network));
-            let around = user_text(config, file, "fixed-cidr").and_then(|net| net.parse().ok());
-            free_network(&taken, around).map(|net| {
-                let address = net.host(1);
-                plan.flags.push(AddedFlag {
-                    name: "bip",
-                    value: format!("{address}/{}", net.length()),
-                    why,
-                });
-                address
-            })
+    let fixed = user_set(config, file, "bip", &["bip"])
+        || user_set(config, file, "bridge", &["bridge"])
+        || facts.docker0.is_some();
+    let bip = match why {
+        Some(_) if fixed => {
+            user_bip(config, file).or_else(|| facts.docker0.map(|docker0| docker0.address))
         }
-        (None, _) => None,
+        Some(why) => addresses.free().map(|net| {
+            let address = net.host(1);
+            plan.flags.push(AddedFlag {
+                name: "bip",
+                value: format!("{address}/{}", net.length()),
+                why,
+            });
+            address
+        }),
+        None => None,
     };
-    if collides
-        && !user_set(
-            config,
-            file,
-            "default-address-pool",
-            &["default-address-pools"],
-        )
-    {
-        plan.flags.extend(pools(&reserved));
+    if addresses.hide_a_resolver() && !addresses.pools_are_the_users() {
+        plan.flags.extend(addresses.pools());
     }
     if let (true, Some(address)) = (forwards, bip) {
         let names = list(&facts.resolvers);
@@ -111,6 +103,12 @@ pub fn plan(
             address,
             upstream: facts.resolvers.clone(),
         });
+    } else if forwards {
+        plan.warnings.push(format!(
+            "{} answers only us, and docker0 can have no address that is free: names of nested \
+             containers are not resolved; choose one with --bip",
+            list(&facts.resolvers)
+        ));
     }
     plan
 }
@@ -186,95 +184,17 @@ pub fn needs_version(facts: &UplinkFacts) -> bool {
     facts.mtu().is_some_and(|mtu| mtu != DEFAULT_MTU)
 }
 
+fn user_bip(config: &Config, file: &DaemonFile) -> Option<Ipv4Addr> {
+    let text = user_text(config, file, "bip")?;
+    text.split('/').next()?.parse().ok()
+}
+
 fn list(items: impl IntoIterator<Item = impl ToString>) -> String {
     items
         .into_iter()
         .map(|item| item.to_string())
         .collect::<Vec<_>>()
         .join(", ")
-}
-
-/// The network of a docker0 that dockerd would make again, and the network of our links that has
-/// come in its way: docker0 would have the address of our own gateway.
-fn overtaken(remembered: &[Bridge], on_link: &[Net4]) -> Option<(Net4, Net4)> {
-    let default = remembered.iter().filter(|bridge| bridge.default);
-    default
-        .flat_map(|bridge| on_link.iter().map(|net| (bridge.network, *net)))
-        .find(|(inner, outer)| inner.overlaps(*outer))
-}
-
-fn user_bip(config: &Config, file: &DaemonFile) -> Option<Ipv4Addr> {
-    let text = user_text(config, file, "bip")?;
-    text.split('/').next()?.parse().ok()
-}
-
-/// dockerd's default pools, with the length of the networks that are cut from them (libnetwork
-/// `ipamutils`, local scope).
-fn default_pools() -> impl Iterator<Item = (Net4, u32)> {
-    let large = (17..=31).map(|second| (Net4::new(Ipv4Addr::new(172, second, 0, 0), 16), 16));
-    large.chain([(Net4::new(Ipv4Addr::new(192, 168, 0, 0), 16), 20)])
-}
-
-/// How many networks dockerd can still make by itself beside those that are taken.
-#[must_use]
-pub fn left_for_dockerd(taken: &[Net4]) -> usize {
-    let cut = |(pool, length): (Net4, u32)| {
-        let count = 1_u32 << length.saturating_sub(pool.length());
-        let size = 1_u32 << (32 - length);
-        (0..count).map(move |index| Net4::new(pool.host(index * size), length))
-    };
-    let free = |net: &Net4| !taken.iter().any(|other| other.overlaps(*net));
-    default_pools().flat_map(cut).filter(free).count()
-}
-
-/// What must not be taken: our networks and every resolver.
-fn reserved(facts: &UplinkFacts) -> Vec<Net4> {
-    facts
-        .routes
-        .iter()
-        .copied()
-        .chain(reserved_resolvers(facts))
-        .collect()
-}
-
-/// Resolvers that lie beyond our own networks: dockerd sees addresses and routes by itself, and
-/// in old versions does not look at these.
-fn reserved_resolvers(facts: &UplinkFacts) -> Vec<Net4> {
-    let v4 = |ip: &IpAddr| match ip {
-        IpAddr::V4(ip) if !ip.is_loopback() => Some(Net4::new(*ip, 32)),
-        IpAddr::V4(_) | IpAddr::V6(_) => None,
-    };
-    let own = |net: &Net4| facts.routes.iter().any(|route| route.overlaps(*net));
-    facts
-        .resolvers
-        .iter()
-        .filter_map(v4)
-        .filter(|net| !own(net))
-        .collect()
-}
-
-fn free_pools(reserved: &[Net4]) -> impl Iterator<Item = (Net4, u32)> {
-    let free = |pool: &(Net4, u32)| !reserved.iter().any(|net| net.overlaps(pool.0));
-    default_pools().filter(move |pool| free(pool))
-}
-
-/// The first network of dockerd's own order that is free, then one of 10.0.0.0/8; `around` is a
-/// network that it must hold.
-fn free_network(reserved: &[Net4], around: Option<Net4>) -> Option<Net4> {
-    let defaults = free_pools(reserved).map(|(pool, length)| Net4::new(pool.host(0), length));
-    let tens = (200..=255).map(|second| Net4::new(Ipv4Addr::new(10, second, 0, 0), 16));
-    let free = |net: &Net4| !reserved.iter().any(|other| other.overlaps(*net));
-    let holds = |net: &Net4| around.is_none_or(|inner| net.holds(inner));
-    defaults.chain(tens).find(|net| free(net) && holds(net))
-}
-
-fn pools(reserved: &[Net4]) -> Vec<AddedFlag> {
-    let flag = |(pool, length): (Net4, u32)| AddedFlag {
-        name: "default-address-pool",
-        value: format!("base={pool},size={length}"),
-        why: "free of our resolvers and networks".into(),
-    };
-    free_pools(reserved).map(flag).collect()
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use crate::host::uplink::UplinkFacts;
 use crate::plan::cgroup::handover::Decision;
 use crate::plan::host_refusal::HostRefusal;
 use crate::plan::listen::{ListenPlan, PlannedSocket};
+use crate::plan::network::addresses::Inner;
 use crate::supervise::launch::Launch;
 use crate::supervise::output::Output;
 use crate::sys::spawn::ProcessGroup;
@@ -60,6 +61,7 @@ pub fn decide(
     wishes: &RootlessWishes,
     listen: &ListenPlan,
     uplink: &UplinkFacts,
+    inner: &Inner,
 ) -> Result<RootlessPlan, HostRefusal> {
     let RootlessWishes {
         options,
@@ -67,7 +69,7 @@ pub fn decide(
         cgroup,
     } = wishes;
     let facts = RootlessFacts::probe(&places.env, options);
-    let mut plan = plan::plan(options.clone(), places, &facts, uplink)?;
+    let mut plan = plan::plan(options.clone(), places, &facts, uplink, inner)?;
     plan.warnings.extend(preflight::warnings(&facts, &plan.net));
     plan.publish.extend(api_ports(listen));
     plan.socket_groups = socket_groups(listen);

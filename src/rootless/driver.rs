@@ -139,6 +139,7 @@ mod tests {
     use super::*;
     use crate::cli::environment::Environment;
     use crate::host::uplink::UplinkFacts;
+    use crate::plan::network::addresses::Inner;
     use crate::rootless::netplan;
 
     fn line(flags: &str, hardening: Hardening) -> (String, bool) {
@@ -146,7 +147,10 @@ mod tests {
             .into_iter()
             .collect();
         let options = Options::for_dockerd(&env).unwrap();
-        let net = netplan::plan(&options, &UplinkFacts::default(), |_| true).unwrap();
+        let net = netplan::plan(&options, &UplinkFacts::default(), &Inner::default(), |_| {
+            true
+        })
+        .unwrap();
         let command = command(&options, &net, 7, "/s/pid".into(), hardening).unwrap();
         (command.argv.join(" "), command.hardened)
     }

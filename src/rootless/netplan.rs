@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::options::{NetDriver, Options, PortDriver};
 use crate::host::net4::Net4;
 use crate::host::uplink::{Link, UplinkFacts};
-use crate::plan::network;
+use crate::plan::network::addresses::Inner;
 
 /// Ranges for the tap device, in order of preference.
 const CANDIDATES: [(u8, u8, u8); 6] = [
@@ -100,13 +100,14 @@ pub struct NoDriver {
     pub wanted: Vec<String>,
 }
 
-/// Decides; `has` tells whether a program is installed.
+/// Decides; `inner` is what dockerd will have inside, and `has` tells whether a program is installed.
 ///
 /// # Errors
 /// [`NoDriver`] when the program of the wanted driver, or of every driver, is missing.
 pub fn plan(
     options: &Options,
     uplink: &UplinkFacts,
+    inner: &Inner,
     has: impl Fn(NetDriver) -> bool,
 ) -> Result<NetPlan, NoDriver> {
     let mut notes = Vec::new();
@@ -139,18 +140,7 @@ pub fn plan(
             ipv6: options.ipv6,
         }),
     };
-    let mut outer = uplink.on_link.clone();
-    outer.sort_unstable();
-    outer.dedup();
-    // What a wished --cidr hides stays hidden, which has been said.
-    outer.retain(|net| tap.as_ref().is_some_and(|tap| !tap.network.overlaps(*net)));
-    if network::left_for_dockerd(&outer) < FEWEST {
-        notes.push(format!(
-            "the networks outside leave dockerd fewer than {FEWEST} of its own: it is not shown \
-             them, so that one inside may hide one outside; --bip and --default-address-pool decide"
-        ));
-        outer.clear();
-    }
+    let outer = outer(uplink, tap.as_ref(), inner, &mut notes);
     Ok(NetPlan {
         driver,
         outer,
@@ -161,6 +151,37 @@ pub fn plan(
         tap,
         notes,
     })
+}
+
+/// What dockerd is shown of the networks outside.
+fn outer(
+    uplink: &UplinkFacts,
+    tap: Option<&Tap>,
+    inner: &Inner,
+    notes: &mut Vec<String>,
+) -> Vec<Net4> {
+    let Some(tap) = tap else { return Vec::new() };
+    let mut outer = uplink.on_link.clone();
+    outer.sort_unstable();
+    outer.dedup();
+    outer.retain(|net| {
+        // What a wished --cidr hides stays hidden, which has been said; and a part of a network
+        // that dockerd makes again would take addresses from it.
+        let part_of_kept = inner
+            .kept
+            .iter()
+            .any(|kept| kept.holds(*net) && kept != net);
+        !tap.network.holds(*net) && !part_of_kept
+    });
+    let (before, left) = (inner.left(&[]), inner.left(&outer));
+    if left < before && left < FEWEST {
+        notes.push(format!(
+            "the networks outside leave dockerd fewer than {FEWEST} of its own: it is not shown \
+             them, so that one inside may hide one outside; --bip and --default-address-pool decide"
+        ));
+        outer.clear();
+    }
+    outer
 }
 
 /// The program of a driver.
@@ -227,6 +248,7 @@ impl NetPlan {
             }],
             routes,
             on_link: outer.on_link.clone(),
+            docker0: None,
             resolvers: vec![IpAddr::V4(tap.resolver())],
             names_port: false,
             resolver_options: Vec::new(),
@@ -241,101 +263,5 @@ impl NetPlan {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cli::environment::Environment;
-    use proptest::prelude::*;
-
-    fn decide(flags: &str, routes: &[&str], installed: &[NetDriver]) -> Result<NetPlan, NoDriver> {
-        let env: Environment = [("DOCKERD_ROOTLESS_ROOTLESSKIT_FLAGS", flags)]
-            .into_iter()
-            .collect();
-        let uplink = UplinkFacts {
-            routes: routes.iter().map(|route| route.parse().unwrap()).collect(),
-            ..UplinkFacts::default()
-        };
-        let options = Options::for_dockerd(&env).unwrap();
-        plan(&options, &uplink, |driver| installed.contains(&driver))
-    }
-
-    const BOTH: &[NetDriver] = &[NetDriver::Pasta, NetDriver::Slirp4netns];
-
-    #[test]
-    fn the_usual_addresses_are_taken() {
-        let plan = decide("", &["172.17.0.0/16"], BOTH).unwrap();
-        let tap = plan.tap.unwrap();
-        assert_eq!(plan.driver, NetDriver::Slirp4netns);
-        assert_eq!((tap.name.as_str(), tap.mtu), ("tap0", 65520));
-        assert_eq!(tap.address(), Ipv4Addr::new(10, 0, 2, 100));
-        assert_eq!(tap.gateway(), Ipv4Addr::new(10, 0, 2, 2));
-        assert_eq!(tap.resolver(), Ipv4Addr::new(10, 0, 2, 3));
-        assert!(plan.notes.is_empty());
-    }
-
-    #[test]
-    fn the_addresses_move_when_the_outer_network_has_them() {
-        for (routes, network) in [
-            (&["10.0.2.0/24"][..], "10.241.2.0/24"),
-            (&["10.0.0.0/8"], "172.31.254.0/24"),
-            (&["10.0.0.0/8", "172.16.0.0/12"], "192.168.241.0/24"),
-        ] {
-            let plan = decide("", routes, BOTH).unwrap();
-            assert_eq!(plan.tap.unwrap().network.to_string(), network);
-            assert_eq!(plan.notes.len(), 1, "it is said");
-        }
-        let plan = decide("--cidr=10.1.0.0/16", &["10.0.0.0/8"], BOTH).unwrap();
-        assert_eq!(plan.tap.unwrap().network.to_string(), "10.1.0.0/16");
-        assert!(plan.notes[0].contains("overlaps the outer network 10.0.0.0/8"));
-    }
-
-    #[test]
-    fn dockerd_is_shown_the_networks_of_the_outer_links() {
-        let decide = |flags: &str, on_link: &[&str]| {
-            let env = [("DOCKERD_ROOTLESS_ROOTLESSKIT_FLAGS", flags)];
-            let options = Options::for_dockerd(&env.into_iter().collect()).unwrap();
-            let nets: Vec<Net4> = on_link.iter().map(|net| net.parse().unwrap()).collect();
-            let uplink = UplinkFacts {
-                routes: nets.clone(),
-                on_link: nets,
-                ..UplinkFacts::default()
-            };
-            let outer = plan(&options, &uplink, |_| true).unwrap().outer;
-            outer.iter().map(Net4::to_string).collect::<Vec<_>>()
-        };
-        let twice = ["172.18.0.0/16", "172.17.0.0/16", "172.17.0.0/16"];
-        assert_eq!(decide("", &twice), ["172.17.0.0/16", "172.18.0.0/16"]);
-        assert_eq!(decide("--cidr=172.17.5.0/24", &twice), ["172.18.0.0/16"]);
-        assert!(decide("--net=none", &twice).is_empty());
-        let all = ["172.16.0.0/12", "192.168.0.0/17"];
-        assert_eq!(decide("", &all), all);
-        assert!(decide("", &["172.16.0.0/12", "192.168.0.0/16"]).is_empty());
-    }
-
-    #[test]
-    fn a_driver_that_was_asked_for_is_never_replaced() {
-        let only_pasta = &[NetDriver::Pasta][..];
-        let chosen = decide("", &[], only_pasta).unwrap();
-        assert_eq!((chosen.driver, chosen.notes.len()), (NetDriver::Pasta, 1));
-        let missing = decide("--net=slirp4netns", &[], only_pasta).unwrap_err();
-        assert_eq!(missing.wanted, ["slirp4netns"]);
-        assert_eq!(decide("", &[], &[]).unwrap_err().wanted.len(), 2);
-        assert_eq!(decide("--net=none", &[], &[]).unwrap().tap, None);
-    }
-
-    #[test]
-    fn dockerds_networks_get_the_tap_devices_mtu() {
-        let plan = decide("--mtu=9000", &["172.17.0.0/16"], BOTH).unwrap();
-        let inside = plan.inside(&UplinkFacts::default());
-        assert_eq!(inside.mtu(), Some(9000));
-        assert_eq!(plan.resolvers(), inside.resolvers);
-    }
-
-    proptest! {
-        #[test]
-        fn the_chosen_network_is_free_while_one_is(a in 0u8..255, b in 0u8..255, length in 8u32..25) {
-            let route = Net4::new(Ipv4Addr::new(a, b, 0, 0), length);
-            let plan = decide("", &[&route.to_string()], BOTH).unwrap();
-            prop_assert!(!plan.tap.unwrap().network.overlaps(route));
-        }
-    }
-}
+#[path = "netplan_tests.rs"]
+mod tests;

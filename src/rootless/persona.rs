@@ -28,6 +28,7 @@ use crate::host::listen::ListenFacts;
 use crate::host::uplink::UplinkFacts;
 use crate::log;
 use crate::plan::listen::{ListenPlan, PlannedSocket};
+use crate::plan::network::addresses::Inner;
 use crate::program::ProgramError;
 use crate::sys::signal;
 use crate::sys::spawn::{self, ProcessGroup};
@@ -148,7 +149,13 @@ fn decide(options: Options, env: &Environment) -> Result<plan::RootlessPlan, Fai
         ..options
     };
     let facts = RootlessFacts::probe(env, &options);
-    let mut plan = plan::plan(options, &places, &facts, &UplinkFacts::read())?;
+    let mut plan = plan::plan(
+        options,
+        &places,
+        &facts,
+        &UplinkFacts::read(),
+        &Inner::default(),
+    )?;
     // Only what the command needs: it may never mount a process table or a data root.
     let needed = |refusal: &super::refusal::RootlessRefusal| {
         !matches!(refusal, super::refusal::RootlessRefusal::MaskedProc(_))

@@ -19,6 +19,7 @@ use crate::cli::config::{Config, FirewallWish};
 use crate::cli::environment::Environment;
 use crate::host::uplink::UplinkFacts;
 use crate::plan::cgroup::handover::{self, Decision, HandOver};
+use crate::plan::network::addresses::Inner;
 
 /// Everything that the launcher needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,13 +64,15 @@ pub fn plan(
     places: &Places,
     facts: &RootlessFacts,
     uplink: &UplinkFacts,
+    inner: &Inner,
 ) -> Result<RootlessPlan, RootlessRefusal> {
     let maps = idmap::plan(&facts.ids, options.single_id)
         .map_err(|none| RootlessRefusal::no_map(none, facts))?;
     let has = |driver| facts.driver(driver).is_some();
-    let net = netplan::plan(&options, uplink, has).map_err(|none| RootlessRefusal::NoDriver {
-        wanted: none.wanted,
-    })?;
+    let net =
+        netplan::plan(&options, uplink, inner, has).map_err(|none| RootlessRefusal::NoDriver {
+            wanted: none.wanted,
+        })?;
     let mut warnings = options.warnings.clone();
     warnings.extend(places.notes.iter().cloned());
     warnings.extend(maps.notes.iter().cloned());
@@ -156,6 +159,12 @@ impl fmt::Display for RootlessPlan {
                 tap.mtu
             )?,
             None => writeln!(f, "   net    {}", self.net.driver.name())?,
+        }
+        for net in &self.net.outer {
+            writeln!(
+                f,
+                "   route  {net} outside, for dockerd to keep clear of it"
+            )?;
         }
         let ports = match self.child_side {
             Some(ChildSide::Tap) => "relayed to the tap device's address",

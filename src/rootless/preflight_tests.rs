@@ -2,6 +2,7 @@ use super::*;
 use crate::cli::environment::Environment;
 use crate::explain::Explain as _;
 use crate::host::uplink::UplinkFacts;
+use crate::plan::network::addresses::Inner;
 use crate::rootless::idmap::{self, IdFacts, Range};
 use crate::rootless::options::Options;
 use crate::rootless::trial::NamespaceTrial;
@@ -77,7 +78,10 @@ fn a_good_container_is_neither_refused_nor_warned_about() {
     let maps = idmap::plan(&facts.ids, false).unwrap();
     assert_eq!(refusals(&facts, &maps), []);
     let options = Options::for_dockerd(&Environment::default()).unwrap();
-    let net = netplan::plan(&options, &UplinkFacts::default(), |_| true).unwrap();
+    let net = netplan::plan(&options, &UplinkFacts::default(), &Inner::default(), |_| {
+        true
+    })
+    .unwrap();
     assert_eq!(warnings(&facts, &net), Vec::<String>::new());
 }
 
@@ -238,7 +242,13 @@ fn missing_ids_and_drivers_are_refused_with_the_official_words() {
     };
     let options = Options::for_dockerd(&Environment::default()).unwrap();
     let places = crate::rootless::places::decide(Environment::default(), 1000, None, |_| true);
-    let refused = plan::plan(options, &places.unwrap(), &facts, &UplinkFacts::default());
+    let refused = plan::plan(
+        options,
+        &places.unwrap(),
+        &facts,
+        &UplinkFacts::default(),
+        &Inner::default(),
+    );
     let refusal = refused.unwrap_err();
     assert!(refusal.to_string().contains("slirp4netns, pasta not found"));
     assert!(!refusal.why().is_empty() && refusal.fix().contains("passt"));

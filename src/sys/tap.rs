@@ -115,6 +115,25 @@ fn plain(address: Ipv4Addr) -> libc::sockaddr {
     unsafe { std::mem::transmute::<libc::sockaddr_in, libc::sockaddr>(ipv4(address)) }
 }
 
+/// The IPv4 address of a device and the length of its network; nothing where there is no such
+/// device, or none of its addresses is an IPv4 one.
+#[must_use]
+pub fn ipv4_of(name: &str) -> Option<(Ipv4Addr, u32)> {
+    let socket = control(AddressFamily::INET).ok()?;
+    let ask = |question: libc::c_ulong| {
+        let mut request = Request::new(name, ipv4(Ipv4Addr::UNSPECIFIED));
+        // SAFETY: both questions take a struct ifreq, which `Request` is no shorter than, and
+        // write a sockaddr_in to it.
+        unsafe { ioctl(&socket, question, &mut request) }.ok()?;
+        Some(Ipv4Addr::from(u32::from_be(
+            request.content.sin_addr.s_addr,
+        )))
+    };
+    let address = ask(libc::SIOCGIFADDR)?;
+    let mask = u32::from(ask(libc::SIOCGIFNETMASK)?);
+    Some((address, mask.leading_ones()))
+}
+
 /// Brings a device up.
 ///
 /// # Errors
@@ -170,8 +189,8 @@ pub fn configure(
 
 /// Makes a route by the gateway to a network, and beside it one that says that the network is on
 /// this link. The second is never taken, since its metric is larger: it is what others look for
-/// who keep clear of networks on links. An address in such a network, on whatever device, still
-/// wins, since its route has no metric.
+/// who keep clear of networks on links. A device with an address in exactly this network still
+/// wins, since its route has no metric; one in a larger network does not.
 ///
 /// # Errors
 /// The step and what the kernel said.

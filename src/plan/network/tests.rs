@@ -1,6 +1,8 @@
+use super::addresses::Inner;
 use super::*;
 use crate::cli::said;
-use crate::host::uplink::Link;
+use crate::host::net4::Net4;
+use crate::host::uplink::{BridgeAddress, Link};
 
 fn facts(mtu: u32, routes: &[&str], resolvers: &[&str]) -> UplinkFacts {
     UplinkFacts {
@@ -10,6 +12,7 @@ fn facts(mtu: u32, routes: &[&str], resolvers: &[&str]) -> UplinkFacts {
         }],
         routes: routes.iter().map(|net| net.parse().unwrap()).collect(),
         on_link: Vec::new(),
+        docker0: None,
         resolvers: resolvers.iter().map(|ip| ip.parse().unwrap()).collect(),
         names_port: true,
         resolver_options: Vec::new(),
@@ -104,27 +107,100 @@ fn a_resolver_inside_the_default_pools_moves_bridge_and_pools() {
 
 #[test]
 fn a_network_outside_the_default_pools_is_taken_when_they_are_full() {
-    let full = [
-        "172.16.0.0/12".parse().unwrap(),
-        "192.168.0.0/16".parse().unwrap(),
-    ];
-    assert_eq!(
-        free_network(&full, None),
-        Some("10.200.0.0/16".parse().unwrap())
+    let bip = |routes: &[&str]| {
+        let loopback = facts(1500, routes, &["127.0.0.11"]);
+        flags(&loopback, &[], "{}", 28).into_iter().next()
+    };
+    assert_eq!(bip(&["172.16.0.0/12"]).unwrap(), "bip=192.168.0.1/20");
+    let home = ["172.16.0.0/12", "192.168.1.0/24"];
+    assert_eq!(bip(&home).unwrap(), "bip=192.168.16.1/20");
+    let full = ["172.16.0.0/12", "192.168.0.0/16"];
+    assert_eq!(bip(&full).unwrap(), "bip=10.200.0.1/16");
+
+    assert_eq!(bip(&["0.0.0.0/1", "128.0.0.0/1"]), None);
+    let (config, file) = (said::config(&[], &[]), said::file("{}"));
+    let none = facts(1500, &["0.0.0.0/1", "128.0.0.0/1"], &["127.0.0.11"]);
+    let plan = plan(&config, &file, &none, &[], Some(28));
+    assert!(
+        plan.forwarder.is_none() && plan.warnings[0].contains("--bip"),
+        "it is said"
     );
-    assert_eq!(free_network(&["0.0.0.0/0".parse().unwrap()], None), None);
+}
+
+#[test]
+fn a_bip_of_ours_fits_to_what_the_user_has_said() {
+    let moved = |words: &[&str], json: &str| {
+        let loopback = facts(1500, &["172.17.0.0/16"], &["127.0.0.11"]);
+        let mut flags = flags(&loopback, words, json, 28);
+        flags.retain(|flag| flag.starts_with("bip="));
+        flags.pop()
+    };
+    assert_eq!(moved(&[], "{}").unwrap(), "bip=172.18.0.1/16");
+    let pools = r#"{"default-address-pools":[{"base":"10.99.0.0/16","size":24}]}"#;
+    assert_eq!(moved(&[], pools).unwrap(), "bip=10.99.0.1/24");
+    let pool = "--default-address-pool=base=10.98.0.0/16,size=24";
+    assert_eq!(moved(&[pool], "{}").unwrap(), "bip=10.98.0.1/24");
+    let gateway = "--default-gateway=172.22.0.254";
+    assert_eq!(moved(&[gateway], "{}").unwrap(), "bip=172.22.0.1/16");
+    let fixed = "--fixed-cidr=172.22.1.0/24";
+    assert_eq!(moved(&[fixed], "{}").unwrap(), "bip=172.22.0.1/16");
+    assert_eq!(
+        moved(&["--fixed-cidr=9.5.0.0/24"], "{}").unwrap(),
+        "bip=9.5.0.1/24"
+    );
+    assert_eq!(
+        moved(&[fixed, "--default-gateway=172.23.0.254"], "{}"),
+        None
+    );
+    assert_eq!(
+        moved(&[], r#"{"bip":""}"#),
+        None,
+        "dockerd takes no setting twice"
+    );
+}
+
+/// In a network namespace that outlives us, or is the host's.
+#[test]
+fn a_docker0_that_is_there_stays_and_is_no_network_outside() {
+    let there = |resolver: &str| UplinkFacts {
+        on_link: vec!["172.17.0.0/16".parse().unwrap()],
+        docker0: Some(BridgeAddress {
+            address: Ipv4Addr::new(172, 17, 0, 1),
+            network: "172.17.0.0/16".parse().unwrap(),
+        }),
+        ..facts(1500, &["172.17.0.0/16"], &[resolver])
+    };
+    let remembered = [Bridge {
+        network: "172.17.0.0/16".parse().unwrap(),
+        default: true,
+    }];
+    let (config, file) = (said::config(&[], &[]), said::file("{}"));
+    let quiet = plan(&config, &file, &there("10.0.0.53"), &remembered, Some(28));
+    assert_eq!(quiet, NetworkPlan::default());
+    let plan = plan(&config, &file, &there("127.0.0.53"), &remembered, Some(28));
+    assert_eq!(
+        plan.forwarder.unwrap().address,
+        Ipv4Addr::new(172, 17, 0, 1)
+    );
+    assert!(!plan.flags.iter().any(|flag| flag.name == "bip"));
 }
 
 #[test]
 fn networks_that_are_left_for_dockerd_are_counted() {
-    let left = |taken: &[&str]| {
+    let left = |words: &[&str], taken: &[&str]| {
         let taken: Vec<Net4> = taken.iter().map(|net| net.parse().unwrap()).collect();
-        left_for_dockerd(&taken)
+        Inner::of(&said::config(words, &[]), &said::file("{}"), &[]).left(&taken)
     };
-    assert_eq!(left(&[]), 31);
-    assert_eq!(left(&["172.17.0.0/16", "192.168.1.0/24"]), 29);
-    assert_eq!(left(&["172.16.0.0/12"]), 16);
-    assert_eq!(left(&["172.16.0.0/12", "192.168.0.0/16"]), 0);
+    assert_eq!(left(&[], &[]), 31);
+    assert_eq!(left(&[], &["172.17.0.0/16", "192.168.1.0/24"]), 29);
+    assert_eq!(left(&[], &["172.16.0.0/12"]), 16);
+    assert_eq!(left(&[], &["172.16.0.0/12", "192.168.0.0/16"]), 0);
+    let pool = "--default-address-pool=base=10.99.0.0/16,size=24";
+    assert_eq!(left(&[pool], &["172.16.0.0/12", "10.99.7.0/28"]), 255);
+    assert_eq!(
+        left(&["--default-address-pool=base=10.0.0.0/8,size=32"], &[]),
+        1 << 16
+    );
 }
 
 #[test]
