@@ -1,5 +1,5 @@
-//! Whether an address lies outside, as the routes of the child namespace have it: one question to
-//! the kernel by rtnetlink(7), and its answer. Pure, but for [`Routes`].
+//! Where an address lies, as the routes of the child namespace have it: one question to the kernel
+//! by rtnetlink(7), and its answer. Pure, but for [`Routes`].
 
 use std::io;
 use std::net::IpAddr;
@@ -21,6 +21,17 @@ const RTN_UNICAST: u8 = 1;
 /// this one address. Kernels since 4.13 know it.
 const RTM_F_FIB_MATCH: u32 = 0x2000;
 
+/// Where an address lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In a network inside: those are on links.
+    Inside,
+    /// No route leads there, or it is an address of our own; also what the kernel does not say.
+    Nowhere,
+    /// Outside: the default route or a gateway leads there.
+    Outside,
+}
+
 /// A question to the kernel. Not a connection: it may be asked at any time.
 #[derive(Debug)]
 pub(super) struct Routes {
@@ -40,13 +51,12 @@ impl Routes {
         })
     }
 
-    /// Whether the default route or a gateway leads to an address: networks inside are on links.
-    /// What the kernel does not say is no.
-    pub(super) fn lead_out_to(&mut self, ip: IpAddr) -> bool {
+    /// Where an address lies.
+    pub(super) fn place_of(&mut self, ip: IpAddr) -> Place {
         self.sequence = self.sequence.wrapping_add(1);
         let question = question(ip, self.sequence);
         if rustix::net::send(&self.socket, &question, SendFlags::empty()).is_err() {
-            return false;
+            return Place::Nowhere;
         }
         let mut buffer = [0; 1024];
         // The kernel answers within the call that asks; older answers are of a question that
@@ -55,12 +65,12 @@ impl Routes {
             let Ok((length, _)) =
                 rustix::net::recv(&self.socket, &mut buffer[..], RecvFlags::DONTWAIT)
             else {
-                return false;
+                return Place::Nowhere;
             };
             match answer(buffer.get(..length).unwrap_or_default()) {
-                Some((sequence, out)) if sequence == self.sequence => return out,
+                Some((sequence, place)) if sequence == self.sequence => return place,
                 Some(_) => {}
-                None => return false,
+                None => return Place::Nowhere,
             }
         }
     }
@@ -90,17 +100,22 @@ fn question(ip: IpAddr, sequence: u32) -> Vec<u8> {
     message
 }
 
-/// The number of the question, and whether the route found covers every address or has a gateway.
-fn answer(message: &[u8]) -> Option<(u32, bool)> {
+/// The number of the question, and where the route found leads.
+fn answer(message: &[u8]) -> Option<(u32, Place)> {
     let kind = u16::from_ne_bytes(message.get(4..6)?.try_into().ok()?);
     let sequence = u32::from_ne_bytes(message.get(8..12)?.try_into().ok()?);
     if kind != RTM_NEWROUTE {
-        return Some((sequence, false));
+        return Some((sequence, Place::Nowhere));
     }
     let bits = message.get(HEADER + 1)?;
     let route = message.get(HEADER + 7)?;
-    let out = *bits == 0 || has_attribute(message.get(HEADER + ROUTE_HEADER..)?, RTA_GATEWAY);
-    Some((sequence, out && *route == RTN_UNICAST))
+    let attributes = message.get(HEADER + ROUTE_HEADER..)?;
+    let place = match *route {
+        RTN_UNICAST if *bits == 0 || has_attribute(attributes, RTA_GATEWAY) => Place::Outside,
+        RTN_UNICAST => Place::Inside,
+        _ => Place::Nowhere,
+    };
+    Some((sequence, place))
 }
 
 /// Whether one of the attributes is of this kind; each begins at a multiple of four.
@@ -127,15 +142,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn loopback_is_not_outside() {
+    fn loopback_is_nowhere() {
         let mut routes = Routes::open().unwrap();
-        assert!(!routes.lead_out_to([127, 0, 0, 1].into()));
-        assert!(!routes.lead_out_to([127, 1, 2, 3].into()));
-        assert!(!routes.lead_out_to(std::net::Ipv6Addr::LOCALHOST.into()));
+        for ip in [IpAddr::from([127, 0, 0, 1]), [127, 1, 2, 3].into()] {
+            assert_eq!(routes.place_of(ip), Place::Nowhere);
+        }
+        let six = std::net::Ipv6Addr::LOCALHOST.into();
+        assert_eq!(routes.place_of(six), Place::Nowhere);
     }
 
     #[test]
-    fn only_a_unicast_route_for_every_address_or_with_a_gateway_counts() {
+    fn a_unicast_route_for_every_address_or_with_a_gateway_leads_outside() {
         let message = |kind: u16, bits, route, attributes: &[u16]| {
             let mut message = vec![0; 28];
             for kind in attributes {
@@ -149,12 +166,18 @@ mod tests {
             (message[17], message[23]) = (bits, route);
             answer(&message)
         };
-        let found = RTM_NEWROUTE;
-        assert_eq!(message(found, 0, RTN_UNICAST, &[]), Some((9, true)));
-        assert_eq!(message(found, 16, RTN_UNICAST, &[1, 4]), Some((9, false)));
-        assert_eq!(message(found, 16, RTN_UNICAST, &[1, 5]), Some((9, true)));
-        assert_eq!(message(found, 0, 7, &[5]), Some((9, false)), "unreachable");
-        assert_eq!(message(2, 0, RTN_UNICAST, &[]), Some((9, false)), "error");
+        let found = |bits, route, attributes: &[u16]| {
+            let (sequence, place) = message(RTM_NEWROUTE, bits, route, attributes).unwrap();
+            assert_eq!(sequence, 9);
+            place
+        };
+        assert_eq!(found(0, RTN_UNICAST, &[]), Place::Outside);
+        assert_eq!(found(16, RTN_UNICAST, &[1, 5]), Place::Outside);
+        assert_eq!(found(16, RTN_UNICAST, &[1, 4]), Place::Inside);
+        assert_eq!(found(32, 2, &[]), Place::Nowhere, "an address of ours");
+        assert_eq!(found(0, 7, &[5]), Place::Nowhere, "unreachable");
+        let error = message(2, 0, RTN_UNICAST, &[]);
+        assert_eq!(error, Some((9, Place::Nowhere)));
     }
 
     proptest! {

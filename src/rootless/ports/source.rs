@@ -10,7 +10,7 @@ use std::os::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
-use super::route::Routes;
+use super::route::{Place, Routes};
 use crate::sys::datagram::set_transparent;
 
 /// What inner services see as the source of connections.
@@ -111,15 +111,15 @@ impl Dialler {
         {
             return false;
         }
-        let out = routes.lead_out_to(ip);
-        if !out && !std::mem::replace(&mut self.told, true) {
+        let place = routes.place_of(ip);
+        if place == Place::Inside && !std::mem::replace(&mut self.told, true) {
             tracing::warn!(
                 "client {ip} is in a network that is inside as well: services see an address of \
                  the child namespace instead of the client's; a dockerd --bip or \
                  --default-address-pool clear of the outer network keeps it"
             );
         }
-        out
+        place == Place::Outside
     }
 }
 
