@@ -74,7 +74,8 @@ impl Wish {
 enum Decision {
     /// No port is published by the API: docker-proxy as it was called.
     PassOn,
-    /// The other family of an address that dockerd publishes for both: nobody can serve it.
+    /// Nobody serves the protocol: SCTP, or IPv6, which dockerd asks for beside IPv4. As with
+    /// rootlesskit, and as a later dockerd does by itself, the container starts without the port.
     Leave(String),
     /// Publish this, and start docker-proxy with these words.
     Publish(PortSpec, Vec<OsString>),
@@ -152,7 +153,8 @@ pub fn run(words: &[OsString], caller: &Caller) -> Result<u8, Failure> {
     serve(words, caller, &status).inspect_err(|failure| {
         tell(
             &status,
-            &format!("1\n{}", explain::one_line(failure.as_ref())),
+            // dockerd shows it behind a text of its own.
+            &format!("1\n{}", explain::chain(failure.as_ref())),
         );
     })
 }
@@ -224,7 +226,16 @@ fn proxy(argv: &[OsString], caller: &Caller, status: BorrowedFd<'_>) -> Result<O
         privileges: Privileges::NoNew,
     })
     .map_err(|error| LaunchError::new("could not start docker-proxy", &error))?;
-    Ok(follow::follow(pid, &signals, &mut Alone))
+    let ended = follow::follow(pid, &signals, &mut Alone);
+    if let Outcome::Signal(number) = ended
+        && ![libc::SIGINT, libc::SIGTERM].contains(&number)
+    {
+        // Killed by somebody else, not for want of an address: dockerd's rules may lead to the
+        // container without it, and dockerd counts the port as published until it says so.
+        tracing::warn!("docker-proxy was killed by signal {number}");
+        follow::stand_by(&signals, &mut Alone);
+    }
+    Ok(ended)
 }
 
 fn tell(status: &OwnedFd, text: &str) {

@@ -14,8 +14,8 @@ use crate::client::connect;
 use crate::client::http::{self, Head, MAX_BODY, MAX_HEAD, NotHttp};
 use crate::client::patience::{Patience, Wire};
 
-/// dockerd gives docker-proxy 16 seconds.
-const LIMIT: Duration = Duration::from_secs(10);
+/// Of one call; two come before docker-proxy, which dockerd gives 16 seconds.
+const LIMIT: Duration = Duration::from_secs(5);
 
 /// An API at a socket.
 #[derive(Debug, Clone)]
@@ -132,7 +132,7 @@ impl Api {
         let (status, body) = answer(&bytes).map_err(|error| self.foreign(error))?;
         match status {
             200..=299 => Ok(body.to_vec()),
-            _ => Err(ApiError::Refused(http::message(body))),
+            _ => Err(ApiError::Refused(message(body))),
         }
     }
 
@@ -156,6 +156,18 @@ fn request(method: &str, path: &str, body: &str) -> Vec<u8> {
         body.len()
     )
     .into_bytes()
+}
+
+/// The whole message of a refusal, which is for dockerd's user.
+fn message(body: &[u8]) -> String {
+    #[derive(Deserialize)]
+    struct Refusal {
+        message: String,
+    }
+    match serde_json::from_slice::<Refusal>(body) {
+        Ok(refusal) => refusal.message.replace(char::is_control, " "),
+        Err(_) => http::message(body),
+    }
 }
 
 /// Status and body of a whole answer.
@@ -215,7 +227,10 @@ mod tests {
         assert_eq!(offer(None).port_driver, None);
         let refused = Answer::refusal("in use").bytes(Then::Close);
         let (status, body) = answer(&refused).unwrap();
-        assert_eq!((status, &*http::message(body)), (400, "in use"));
+        assert_eq!((status, &*message(body)), (400, "in use"));
+        let long = format!("listen: {}", "x".repeat(300));
+        let refused = Answer::refusal(&long).bytes(Then::Close);
+        assert_eq!(message(answer(&refused).unwrap().1), long);
         assert!(answer(b"HTTP/1.1 200 OK\r\n").is_err());
     }
 }
