@@ -23,7 +23,7 @@ pub(crate) fn check(bytes: &[u8]) {
 fn converse(mut bytes: &[u8], cut: impl Fn(usize) -> usize) -> Vec<u8> {
     let total = bytes.len();
     let mut exchange = Exchange::default();
-    let mut ports = Table::default();
+    let mut ports = Table::of_relay(0);
     let mut sent = Vec::new();
     loop {
         match exchange.advance() {

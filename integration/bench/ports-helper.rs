@@ -53,6 +53,7 @@ fn relay(netns: &str, state: &Path, ports: &str) {
         binds,
         publish: PortSpec::parse_list(ports).unwrap(),
         source_addresses: SourceAddresses::Hidden,
+        number: 0,
         ready: tell,
     };
     let netns = File::open(netns).unwrap();

@@ -57,6 +57,8 @@ pub(super) struct Published {
     binds: BindClient,
     publish: Vec<PortSpec>,
     rules: Rules,
+    /// How many processes there were.
+    started: u32,
     process: Option<(Pid, Instant)>,
     again: Option<Instant>,
 }
@@ -93,6 +95,7 @@ impl Published {
                 Some(filter) => Rules::Due(filter, env.clone()),
                 None => Rules::None,
             },
+            started: 0,
             process: None,
             again: None,
         };
@@ -114,6 +117,8 @@ impl Published {
         let kept = kept.map(|fd| fd.as_raw_fd());
         let (info, publish) = (self.info.clone(), self.publish.clone());
         let rules = self.rules.clone();
+        let number = self.started;
+        self.started = self.started.wrapping_add(1);
         if matches!(rules, Rules::Due(..)) {
             self.rules = Rules::Applied;
         }
@@ -124,6 +129,7 @@ impl Published {
                 binds,
                 publish,
                 source_addresses: rules.apply(),
+                number,
                 ready,
             };
             crate::sys::memory::forget_code();

@@ -399,6 +399,7 @@ fn relay_process() {
             true => SourceAddresses::Kept,
             false => SourceAddresses::Hidden,
         },
+        number: 0,
         ready,
     });
     if let Err(error) = result {

@@ -51,6 +51,8 @@ pub struct Setup {
     pub publish: Vec<PortSpec>,
     /// What inner services see as the source of connections.
     pub source_addresses: SourceAddresses,
+    /// How many relays there were before; their ids are not given out again.
+    pub number: u32,
     /// Gets one byte when the ports are published and the API is served; closed without, the
     /// relay has failed.
     pub ready: OwnedFd,
@@ -104,10 +106,11 @@ pub fn serve(setup: Setup) -> Result<(), PortsError> {
         binds,
         publish,
         source_addresses,
+        number,
         ready,
     } = setup;
-    let mut relay =
-        Relay::new(info, api, binds, source_addresses).map_err(failed("make an epoll instance"))?;
+    let mut relay = Relay::new(info, api, binds, source_addresses, number)
+        .map_err(failed("make an epoll instance"))?;
     for spec in publish {
         let text = spec.to_string();
         relay.publish(spec).map_err(|message| PortsError::Publish {

@@ -19,16 +19,20 @@ pub struct Table<T> {
 #[error("conflict with ID {0}")]
 pub struct Conflict(pub Id);
 
-impl<T> Default for Table<T> {
-    fn default() -> Self {
+/// A relay gives out so many ids at most before its successor's begin.
+const IDS: Id = 1_000_000;
+
+impl<T> Table<T> {
+    /// The table of the first relay, or of one of its successors: whoever still has an id of an
+    /// earlier one must not remove another's port with it.
+    #[must_use]
+    pub fn of_relay(number: u32) -> Self {
         Self {
-            last: 0,
+            last: number.wrapping_mul(IDS),
             ports: BTreeMap::new(),
         }
     }
-}
 
-impl<T> Table<T> {
     /// Whether a port may be added: no other has the same protocol, outer address and outer port,
     /// by their texts. What overlaps otherwise is for the kernel to refuse.
     ///
@@ -45,9 +49,9 @@ impl<T> Table<T> {
         }
     }
 
-    /// Adds a port. Ids begin with 1 and are never given twice.
+    /// Adds a port. The first relay's ids begin with 1; none is given twice.
     pub fn add(&mut self, spec: PortSpec, value: T) -> Id {
-        self.last += 1;
+        self.last = self.last.wrapping_add(1);
         self.ports.insert(self.last, (spec, value));
         self.last
     }
@@ -74,18 +78,21 @@ mod tests {
 
     #[test]
     fn ids_begin_with_1_and_are_never_given_twice() {
-        let mut table = Table::default();
+        let mut table = Table::of_relay(0);
         assert_eq!(table.add(spec(":80:80/tcp"), ()), 1);
         assert_eq!(table.add(spec(":81:80/tcp"), ()), 2);
         assert_eq!(table.remove(2), Some(()));
         assert_eq!(table.add(spec(":81:80/tcp"), ()), 3);
         let ids: Vec<Id> = table.iter().map(|(id, _)| id).collect();
         assert_eq!(ids, [1, 3]);
+        let mut next = Table::of_relay(1);
+        assert_eq!(next.add(spec(":80:80/tcp"), ()), 1_000_001);
+        assert_eq!(next.remove(1), None, "the first relay's");
     }
 
     #[test]
     fn conflict_means_the_same_protocol_address_and_port() {
-        let mut table = Table::default();
+        let mut table = Table::of_relay(0);
         table.add(spec("0.0.0.0:80:80/tcp4"), ());
         assert_eq!(
             table.accept(&spec("0.0.0.0:80:8080/tcp4")),
@@ -104,7 +111,7 @@ mod tests {
 
     #[test]
     fn an_unknown_id_removes_nothing() {
-        let mut table = Table::default();
+        let mut table = Table::of_relay(0);
         table.add(spec(":80:80/tcp"), ());
         for id in [0, -1, 2, i64::MAX] {
             assert_eq!(table.remove(id), None);

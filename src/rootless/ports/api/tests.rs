@@ -116,7 +116,7 @@ fn info_tells_dockerd_where_to_map_ports() {
 
 #[test]
 fn ports_are_listed_and_answered_with_their_ids() {
-    let mut table = Table::default();
+    let mut table = Table::of_relay(0);
     assert_eq!(
         text(&Answer::list(&table)),
         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n[]"

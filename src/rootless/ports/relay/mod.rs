@@ -89,6 +89,7 @@ impl Relay {
         api: OwnedFd,
         binds: BindClient,
         addresses: SourceAddresses,
+        number: u32,
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
         // Answers to a relay before us, whose questions died with it.
@@ -105,7 +106,7 @@ impl Relay {
             conns: Slab::default(),
             binds,
             asked: VecDeque::new(),
-            table: Table::default(),
+            table: Table::of_relay(number),
             ports: Slab::default(),
             starved: Vec::new(),
             dialler: Dialler::new(addresses),
