@@ -149,3 +149,26 @@ fn a_data_root_may_move_to_where_docker0_was() {
         }
     }
 }
+
+/// As the network namespace of a pod does when a container of it is started again.
+#[test]
+fn docker0_stays_in_a_network_namespace_that_outlives_us() {
+    let Some(lab) = Lab::find() else { return };
+    let network = lab.network();
+    let _sibling = sibling(lab, &network);
+    let pod = lab.client("forky", &network).start();
+    let data = lab.volume();
+    for _ in 0..2 {
+        let dind = lab
+            .dind()
+            .option(&format!("--network=container:{}", pod.id))
+            .volume(&data, "/var/lib/docker")
+            .start();
+        dind.import_nested();
+        let format = "{{(index .IPAM.Config 0).Subnet}}";
+        let subnet = dind.docker(["network", "inspect", "--format", format, "bridge"]);
+        assert_eq!(subnet, "172.17.0.0/16");
+        transfer(&dind, "bridge");
+        assert_eq!(dind.stop(), "0");
+    }
+}

@@ -124,8 +124,8 @@ fn subnet(dind: &Container, network: &str) -> String {
     dind.docker(["network", "inspect", "--format", format, network])
 }
 
-/// T15. Where the user wants the same network inside, as dockerd does of a docker0 that it remembers,
-/// clients are answered, and it is said that their addresses are lost.
+/// T15. Where the user wants the same network inside, clients are answered, and it is said that
+/// their addresses are lost.
 #[test]
 fn clients_that_an_inner_network_hides_are_answered() {
     let Some(lab) = Lab::find() else { return };
@@ -170,12 +170,17 @@ fn older_engines_publish_by_our_docker_proxy() {
         let program = "for p in $(pgrep -f [/]rootlesskit-docker-proxy); do readlink /proc/$p/exe; done | sort -u";
         assert!(inside(&dind, program).ends_with("/dind-init"), "{engine:?}");
         let taken = dind.exec(["docker", "run", "--publish", "2375:80", NESTED, "true"]);
-        let text = "listen tcp4 0.0.0.0:2375: bind: address already in use";
+        let text = "error while calling PortManager.AddPort(): \
+                    listen tcp4 0.0.0.0:2375: bind: address already in use.\n";
         assert!(taken.stderr.contains(text), "{taken}");
 
         dind.docker(["rm", "--force", "web"]);
         let refused = peer.exec(["curl", "-s", "http://docker:8080/"]);
         assert_eq!(refused.code, 7, "connection refused: {refused}");
+        // dockerd's rules lead to the container without docker-proxy.
+        serve(&dind, "8082:80", "kept");
+        inside(&dind, r#"pkill -9 -f "^docker-proxy .* 8082""#);
+        assert_eq!(peer.sh(&format!("{GET} http://docker:8082/")), "nested");
         dind.docker(["restart", "--time", "0", "local"]);
         assert_eq!(
             inside(&dind, &format!("{GET} http://127.0.0.1:8081/")),
@@ -235,8 +240,6 @@ fn ipv6_is_published_by_itself() {
     }
 }
 
-/// A nested service that returns datagrams. The nested image has no program for that; the outer
-/// one has.
 /// Waits until the echo of docker:5353 answers.
 #[track_caller]
 fn until_echoed(peer: &Container) {
@@ -246,6 +249,8 @@ fn until_echoed(peer: &Container) {
     });
 }
 
+/// A nested service that returns datagrams. The nested image has no program for that; the outer
+/// one has.
 fn echo(dind: &Container, publish: &str) {
     let run = ["run", "--detach", "--volume", "/:/host:ro", "--publish"];
     let echo = "busybox chroot /host socat UDP-LISTEN:53,fork EXEC:cat";
