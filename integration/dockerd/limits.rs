@@ -4,16 +4,23 @@
 use crate::container::{Container, Create};
 use crate::lab::{Lab, NESTED};
 
-/// A nested container that eats memory ends by the OOM killer and says so; dockerd stays.
+/// Kills for want of memory on this machine. The engine's `OOMKilled` is no witness: its shim hears
+/// of the kill by an event of a group that may be removed before it looks.
+fn kills(dind: &Container) -> u64 {
+    let count = dind.sh("sed -n 's/^oom_kill //p' /proc/vmstat");
+    count.parse().expect("a count")
+}
+
+/// A nested container that eats memory ends by the OOM killer; dockerd stays.
 #[track_caller]
 fn eats_and_dies(dind: &Container, options: &[&str]) {
     let dockerd = dind.sh("cat /run/docker.pid");
+    let before = kills(dind);
     let run = ["docker", "run", "--name", "eater"];
     let words = [NESTED, "tail", "/dev/zero"];
     let eater = dind.exec(run.iter().chain(options).chain(&words).copied());
     assert_eq!(eater.code, 137, "{eater}");
-    let killed = dind.docker(["inspect", "--format", "{{.State.OOMKilled}}", "eater"]);
-    assert_eq!(killed, "true");
+    assert!(kills(dind) > before, "it was not killed for want of memory");
     dind.docker(["rm", "eater"]);
     assert_eq!(dind.sh("cat /run/docker.pid"), dockerd);
     dind.docker(["version"]);
