@@ -81,6 +81,19 @@ fn nothing_that_was_said_is_forgotten() {
     }
 }
 
+#[test]
+fn that_names_cannot_be_forwarded_is_said() {
+    let bytes = fs::read(directory().join("docker-v1-private-cgroups.json")).unwrap();
+    let mut facts: Facts = serde_json::from_slice(&bytes).unwrap();
+    facts.uplink.resolvers = vec!["127.0.0.11".parse().unwrap()];
+    facts.uplink.names_port = true;
+    let told = |facts: &Facts| decide(facts).unwrap().contains("choose one with --bip");
+    assert!(!told(&facts));
+    let everywhere = ["0.0.0.0/1", "128.0.0.0/1"];
+    facts.uplink.routes = everywhere.map(|net| net.parse().unwrap()).to_vec();
+    assert!(told(&facts));
+}
+
 fn holds(kept: &Value, said: &Value) -> bool {
     match (kept, said) {
         (Value::Object(kept), Value::Object(said)) => said

@@ -180,17 +180,9 @@ pub fn plan(
             (SetUp::default(), &rootless.net.inside(&facts.uplink))
         }
     };
-    let remembered = facts
-        .storage
-        .as_ref()
-        .map(|storage| &*storage.content.bridges);
-    let network = network::plan(
-        config,
-        file,
-        uplink,
-        remembered.unwrap_or_default(),
-        facts.engine.major(),
-    );
+    let version = facts.engine.major();
+    let network = network::plan(config, file, uplink, facts.remembered(), version);
+    warnings.extend(network.warnings);
     let mut flags = network.flags;
     let mut asked = set_up.flags;
     asked.extend(storage.iter().flat_map(|plan| plan.flags.clone()));
