@@ -1,6 +1,7 @@
 //! Replacing this process by the command that the user gave.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
 
 use crate::cli::environment::Environment;
 use crate::explain::{Explain, exit};
@@ -67,19 +68,29 @@ impl Explain for ProgramError {
     }
 }
 
+/// A program, by `PATH` of an environment.
+///
+/// # Errors
+/// [`ProgramError::NotFound`].
+pub fn find(name: &OsStr, env: &Environment) -> Result<PathBuf, ProgramError> {
+    let path = env.get("PATH");
+    spawn::find_program(name, path).ok_or_else(|| ProgramError::NotFound {
+        name: name.to_owned(),
+        path: path.unwrap_or_default().to_owned(),
+    })
+}
+
 /// Executes argv, found by `PATH` of the new environment; returns only when that failed.
 #[must_use]
 pub fn replace(argv: &[OsString], env: &Environment, mask: OriginalMask) -> ProgramError {
     let name = argv.first().cloned().unwrap_or_default();
-    let path = env.get("PATH");
-    let Some(program) = spawn::find_program(&name, path) else {
-        return ProgramError::NotFound {
-            name,
-            path: path.unwrap_or_default().to_owned(),
-        };
-    };
-    let source = spawn::exec(&program, argv, &env.words(), mask);
-    ProgramError::Exec { name, source }
+    match find(&name, env) {
+        Ok(program) => {
+            let source = spawn::exec(&program, argv, &env.words(), mask);
+            ProgramError::Exec { name, source }
+        }
+        Err(missing) => missing,
+    }
 }
 
 #[cfg(test)]

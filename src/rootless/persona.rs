@@ -29,9 +29,9 @@ use crate::host::uplink::UplinkFacts;
 use crate::log;
 use crate::plan::listen::{ListenPlan, PlannedSocket};
 use crate::plan::network::addresses::Inner;
-use crate::program::ProgramError;
+use crate::program;
 use crate::sys::signal;
-use crate::sys::spawn::{self, ProcessGroup};
+use crate::sys::spawn::ProcessGroup;
 
 /// The version whose command line this is; what came later is not here (detached network
 /// namespaces), and scripts ask before they use it.
@@ -78,11 +78,7 @@ pub fn run(words: &[OsString], caller: &Caller) -> Result<u8, Failure> {
         tracing::warn!("{warning}");
     }
     let name = command.first().cloned().unwrap_or_default();
-    let path = env.get("PATH");
-    let program = spawn::find_program(&name, path).ok_or_else(|| ProgramError::NotFound {
-        name,
-        path: path.unwrap_or_default().to_owned(),
-    })?;
+    let program = program::find(&name, &env)?;
     let mut sockets = HeldSockets::bind(&activation(&env)?)?;
     let signals = signal::signal_fd()
         .map_err(|error: io::Error| LaunchError::new("could not make a signalfd", &error))?;

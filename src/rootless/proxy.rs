@@ -18,10 +18,10 @@ use super::ports::api::client::{Api, Offer};
 use super::ports::spec::{Address, PortSpec};
 use crate::daemon::Caller;
 use crate::explain::{self, Failure, exit};
-use crate::program::{self, ProgramError};
+use crate::program;
 use crate::supervise::machine::Outcome;
 use crate::sys::helper::{self, Helper, Privileges};
-use crate::sys::{self, signal, spawn};
+use crate::sys::{self, signal};
 
 const REAL: &str = "docker-proxy";
 
@@ -199,22 +199,12 @@ fn serve(words: &[OsString], caller: &Caller, status: &OwnedFd) -> Result<u8, Fa
         let error = LaunchError::new("could not take back a port", &error);
         tracing::warn!("{}", explain::one_line(&error));
     }
-    Ok(match ended? {
-        Outcome::Code(code) => code,
-        Outcome::Signal(number) => {
-            exit::SIGNAL_BASE.saturating_add(u8::try_from(number).unwrap_or_default())
-        }
-    })
+    Ok(ended?.exit_code())
 }
 
 /// docker-proxy tells dockerd itself that it listens, or why not.
 fn proxy(argv: &[OsString], caller: &Caller, status: BorrowedFd<'_>) -> Result<Outcome, Failure> {
-    let path = caller.env.get("PATH");
-    let program =
-        spawn::find_program(OsStr::new(REAL), path).ok_or_else(|| ProgramError::NotFound {
-            name: REAL.into(),
-            path: path.unwrap_or_default().to_owned(),
-        })?;
+    let program = program::find(OsStr::new(REAL), &caller.env)?;
     let signals = signal::signal_fd()
         .map_err(|error| LaunchError::new("could not make a signalfd", &error))?;
     let pid = helper::start(&Helper {
