@@ -95,15 +95,21 @@ impl Head {
     }
 }
 
+/// The message of an error answer in JSON, as dockerd and the port driver give it; whole, as it is.
+#[must_use]
+pub fn json_message(body: &[u8]) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Refusal {
+        message: String,
+    }
+    let refusal: Refusal = serde_json::from_slice(body).ok()?;
+    Some(refusal.message)
+}
+
 /// The message of an error answer: dockerd's JSON, or the first line of a text.
 #[must_use]
 pub fn message(body: &[u8]) -> String {
-    let json = serde_json::from_slice::<serde_json::Value>(body).ok();
-    if let Some(text) = json
-        .as_ref()
-        .and_then(|value| value.get("message"))
-        .and_then(|message| message.as_str())
-    {
+    if let Some(text) = json_message(body) {
         return printable(text.as_bytes());
     }
     let line = body.trim_ascii().split(|&byte| byte == b'\n').next();

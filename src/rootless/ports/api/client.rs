@@ -160,13 +160,9 @@ fn request(method: &str, path: &str, body: &str) -> Vec<u8> {
 
 /// The whole message of a refusal, which is for dockerd's user.
 fn message(body: &[u8]) -> String {
-    #[derive(Deserialize)]
-    struct Refusal {
-        message: String,
-    }
-    match serde_json::from_slice::<Refusal>(body) {
-        Ok(refusal) => refusal.message.replace(char::is_control, " "),
-        Err(_) => http::message(body),
+    match http::json_message(body) {
+        Some(message) => message.replace(char::is_control, " "),
+        None => http::message(body),
     }
 }
 
