@@ -137,8 +137,7 @@ impl CgroupFacts {
     }
 
     /// Whether a fresh mount in a cgroup namespace of our own would help.
-    #[must_use]
-    pub fn needs_fresh_mount(&self) -> bool {
+    fn needs_fresh_mount(&self) -> bool {
         let alone = self.legacy.is_empty() && self.own_path.is_some();
         match (&self.mode, &self.seat) {
             (CgroupMode::V2, Seat::Below(_) | Seat::Hidden) => true,
@@ -148,11 +147,14 @@ impl CgroupFacts {
         }
     }
 
-    /// Tries it: unshare, mount, look. Everything ends with the child.
+    /// Tries it where it would help: unshare, mount, look. Everything ends with the child.
     #[must_use = "the answer is taken with it"]
-    pub fn try_fresh_mount(&self, trials: &mut Trials) -> Ticket<Result<Group, String>> {
+    pub fn try_fresh_mount(&self, trials: &mut Trials) -> Option<Ticket<Result<Group, String>>> {
+        if !self.needs_fresh_mount() {
+            return None;
+        }
         let options = FreshMount::of(self);
-        trials.start(
+        Some(trials.start(
             "cgroup namespace",
             UnshareFlags::NEWNS,
             Duration::from_secs(2),
@@ -171,7 +173,7 @@ impl CgroupFacts {
                 }
                 Ok(group.without(std::process::id()))
             },
-        )
+        ))
     }
 }
 

@@ -198,9 +198,7 @@ impl<'a> Container<'a> {
     }
 
     fn start_trials(&mut self, trials: &mut Trials) {
-        if self.cgroup.needs_fresh_mount() {
-            self.fresh = Some(self.cgroup.try_fresh_mount(trials));
-        }
+        self.fresh = self.cgroup.try_fresh_mount(trials);
         if self.mounts.apparmor.enabled {
             let securityfs = self.mounts.securityfs;
             self.profile = Some(AppArmorFacts::try_profile(trials, securityfs));

@@ -41,9 +41,7 @@ impl DelegationFacts {
         let mounts = mountinfo::parse(&std::fs::read("/proc/self/mountinfo").unwrap_or_default());
         let mut tree = CgroupFacts::read(&mounts);
         let mut trials = Trials::new();
-        let fresh = tree
-            .needs_fresh_mount()
-            .then(|| tree.try_fresh_mount(&mut trials));
+        let fresh = tree.try_fresh_mount(&mut trials);
         let version_2 = matches!(tree.mode, CgroupMode::V2 | CgroupMode::None);
         let inside = version_2.then(|| try_inside(&tree, &mut trials));
         let listed = std::fs::read_to_string(LIST).unwrap_or_default();
