@@ -59,9 +59,10 @@ pub fn plan(
         && !user_set(config, file, "dns", &["dns"])
         && !user_set(config, file, "bridge", &["bridge"]);
     let addresses = Addresses::new(config, file, facts, remembered);
+    let collides = addresses.hide_a_resolver();
     let why = if forwards {
         Some("the forwarder for names needs a fixed address".to_owned())
-    } else if addresses.hide_a_resolver() {
+    } else if collides {
         Some("dockerd's first choice holds a resolver of ours".to_owned())
     } else {
         addresses
@@ -86,7 +87,7 @@ pub fn plan(
         }),
         None => None,
     };
-    if addresses.hide_a_resolver() && !addresses.pools_are_the_users() {
+    if collides && !addresses.pools_are_the_users() {
         plan.flags.extend(addresses.pools());
     }
     if let (true, Some(address)) = (forwards, bip) {

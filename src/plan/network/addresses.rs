@@ -184,13 +184,10 @@ impl Addresses {
     /// The network of a docker0 that dockerd would make again, and the network of our links that
     /// has come in its way: docker0 would have the address of our own gateway.
     pub(super) fn overtaken(&self) -> Option<(Net4, Net4)> {
-        let pairs = self
-            .docker0
-            .iter()
-            .flat_map(|inner| self.on_link.iter().map(|outer| (*inner, *outer)));
-        pairs
-            .into_iter()
-            .find(|(inner, outer)| inner.overlaps(*outer))
+        self.docker0.iter().find_map(|inner| {
+            let outer = self.on_link.iter().find(|outer| outer.overlaps(*inner))?;
+            Some((*inner, *outer))
+        })
     }
 
     /// A network for docker0: the first of dockerd's own order, then one of 10.0.0.0/8, then
