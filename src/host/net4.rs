@@ -43,6 +43,12 @@ impl Net4 {
         Ipv4Addr::from(self.address.wrapping_add(offset))
     }
 
+    /// The mask of the prefix.
+    #[must_use]
+    pub fn mask(self) -> Ipv4Addr {
+        Ipv4Addr::from(mask(self.length))
+    }
+
     /// The length of the prefix.
     #[must_use]
     pub fn length(self) -> u32 {

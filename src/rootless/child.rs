@@ -177,12 +177,12 @@ fn network(net: &NetPlan) -> Result<(), LaunchError> {
         &tap.name,
         tap.mtu,
         tap.address(),
-        tap.network.length(),
+        tap.network.mask(),
         tap.gateway(),
     )
     .map_err(failed("could not configure the tap device"))?;
     for net in &net.outer {
-        tap::lead(&tap.name, net.host(0), net.length(), tap.gateway())
+        tap::lead(&tap.name, net.host(0), net.mask(), tap.gateway())
             .map_err(failed("could not make a route to the outer network"))?;
     }
     if tap.ipv6 {

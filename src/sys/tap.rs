@@ -158,7 +158,7 @@ pub fn configure(
     name: &str,
     mtu: u32,
     address: Ipv4Addr,
-    length: u32,
+    mask: Ipv4Addr,
     gateway: Ipv4Addr,
 ) -> Result<(), DeviceError> {
     let socket = control(AddressFamily::INET)?;
@@ -175,14 +175,14 @@ pub fn configure(
         )
     }
     .map_err(failed("ioctl SIOCSIFADDR"))?;
-    let mask = ipv4(mask(length));
+    let mask = ipv4(mask);
     // SAFETY: as above, with a mask.
     unsafe { ioctl(&socket, libc::SIOCSIFNETMASK, &mut Request::new(name, mask)) }
         .map_err(failed("ioctl SIOCSIFNETMASK"))?;
     up(name)?;
     add_route(
         &socket,
-        (Ipv4Addr::UNSPECIFIED, 0),
+        (Ipv4Addr::UNSPECIFIED, Ipv4Addr::UNSPECIFIED),
         Way::Gateway(gateway, 0),
     )
 }
@@ -197,18 +197,14 @@ pub fn configure(
 pub fn lead(
     name: &str,
     network: Ipv4Addr,
-    length: u32,
+    mask: Ipv4Addr,
     gateway: Ipv4Addr,
 ) -> Result<(), DeviceError> {
     const METRIC: i16 = 10_000;
     let socket = control(AddressFamily::INET)?;
-    let network = (network, length);
+    let network = (network, mask);
     add_route(&socket, network, Way::Gateway(gateway, METRIC))?;
     add_route(&socket, network, Way::Link(name, METRIC + 1))
-}
-
-fn mask(length: u32) -> Ipv4Addr {
-    Ipv4Addr::from(u32::MAX.checked_shl(32 - length.min(32)).unwrap_or(0))
 }
 
 /// Where a route leads, with its metric.
@@ -217,12 +213,13 @@ enum Way<'a> {
     Link(&'a str, i16),
 }
 
-fn add_route(socket: &OwnedFd, to: (Ipv4Addr, u32), way: Way<'_>) -> Result<(), DeviceError> {
-    let (network, length) = to;
+/// `to` is a network and its mask.
+fn add_route(socket: &OwnedFd, to: (Ipv4Addr, Ipv4Addr), way: Way<'_>) -> Result<(), DeviceError> {
+    let (network, mask) = to;
     // SAFETY: a structure of numbers and one pointer, for which zero is valid.
     let mut route: libc::rtentry = unsafe { MaybeUninit::zeroed().assume_init() };
     route.rt_dst = plain(network);
-    route.rt_genmask = plain(mask(length));
+    route.rt_genmask = plain(mask);
     route.rt_flags = libc::RTF_UP;
     let mut device = [0; libc::IFNAMSIZ];
     let metric = match way {
