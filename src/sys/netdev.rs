@@ -56,21 +56,12 @@ unsafe fn address(address: *const libc::sockaddr) -> Option<IpAddr> {
 /// What `socket(2)` says, or `EINVAL` for a name that no interface can have.
 pub fn request_module(name: &str) -> std::io::Result<()> {
     use rustix::net::{AddressFamily, SocketFlags, SocketType};
-    use std::os::fd::AsRawFd;
-    // SAFETY: the structure is numbers and unions of numbers, for which zero is a value.
-    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    let room = request.ifr_name.len();
-    if name.is_empty() || name.len() >= room {
+    if name.is_empty() || name.len() >= libc::IFNAMSIZ {
         return Err(std::io::Error::from_raw_os_error(libc::EINVAL));
-    }
-    for (place, byte) in request.ifr_name.iter_mut().zip(name.bytes()) {
-        *place = libc::c_char::from_ne_bytes([byte]);
     }
     let flags = SocketFlags::CLOEXEC;
     let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::DGRAM, flags, None)?;
-    // SAFETY: the request is a whole ifreq of ours with a NUL-terminated name, into which the
-    // kernel writes an index at most.
-    unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFINDEX, &raw mut request) };
+    let _ = rustix::net::netdevice::name_to_index(&socket, name);
     Ok(())
 }
 
