@@ -193,6 +193,13 @@ impl Container {
         self.exec(["docker"].into_iter().chain(words)).ok()
     }
 
+    /// The addresses of a network of the daemon inside.
+    #[track_caller]
+    pub(crate) fn subnet(&self, network: &str) -> String {
+        let format = "{{(index .IPAM.Config 0).Subnet}}";
+        self.docker(["network", "inspect", "--format", format, network])
+    }
+
     /// Imports the nested image through the docker client inside.
     #[track_caller]
     pub(crate) fn import_nested(&self) {

@@ -127,21 +127,21 @@ fn a_data_root_may_move_to_where_docker0_was() {
             let create = lab.dind().env(dns).volume(&data, "/var/lib/docker");
             create.named_docker(network).start()
         };
-        let subnets = |dind: &Container| {
-            let words = ["network", "inspect", "--format"];
-            let format = "{{(index .IPAM.Config 0).Subnet}}";
-            dind.docker(words.into_iter().chain([format, "bridge", "kept"]))
-        };
+        let subnets = |dind: &Container| ["bridge", "kept"].map(|name| dind.subnet(name));
         let elsewhere = lab.network();
         let earlier = start(&elsewhere);
         earlier.import_nested();
         earlier.docker(["network", "create", "kept"]);
-        assert_eq!(subnets(&earlier), "172.17.0.0/16\n172.18.0.0/16", "{dns}");
+        assert_eq!(
+            subnets(&earlier),
+            ["172.17.0.0/16", "172.18.0.0/16"],
+            "{dns}"
+        );
         assert_eq!(earlier.stop(), "0");
 
         let dind = start(&outside);
         dind.sh("dind-init wait --quiet");
-        assert_eq!(subnets(&dind), "172.19.0.0/16\n172.18.0.0/16", "{dns}");
+        assert_eq!(subnets(&dind), ["172.19.0.0/16", "172.18.0.0/16"], "{dns}");
         for network in ["bridge", "kept"] {
             let run = ["run", "--rm", "--network", network, NESTED, "sh", "-c"];
             let send = format!("echo six | nc {address} 7000");
@@ -165,9 +165,7 @@ fn docker0_stays_in_a_network_namespace_that_outlives_us() {
             .volume(&data, "/var/lib/docker")
             .start();
         dind.import_nested();
-        let format = "{{(index .IPAM.Config 0).Subnet}}";
-        let subnet = dind.docker(["network", "inspect", "--format", format, "bridge"]);
-        assert_eq!(subnet, "172.17.0.0/16");
+        assert_eq!(dind.subnet("bridge"), "172.17.0.0/16");
         transfer(&dind, "bridge");
         assert_eq!(dind.stop(), "0");
     }

@@ -86,7 +86,7 @@ fn inner_networks_keep_clear_of_the_outer_one() {
         let address = peer.sh("hostname -i");
         peer.sh("mkdir /www && echo outside >/www/index.html && busybox httpd -p 80 -h /www");
         for (network, expected) in [("bridge", "172.18.0.0/16"), ("new", "172.19.0.0/16")] {
-            assert_eq!(subnet(&dind, network), expected, "{engine:?}");
+            assert_eq!(dind.subnet(network), expected, "{engine:?}");
             let run = ["run", "--rm", "--network", network, NESTED];
             let url = format!("http://{address}/");
             let answer = dind.docker(run.into_iter().chain(["wget", "-q", "-O", "-", &url]));
@@ -111,17 +111,12 @@ fn inner_networks_keep_clear_of_the_outer_one() {
     let earlier = start(&elsewhere);
     earlier.import_nested();
     earlier.docker(["network", "create", "kept"]);
-    assert_eq!(subnet(&earlier, "bridge"), "172.17.0.0/16");
+    assert_eq!(earlier.subnet("bridge"), "172.17.0.0/16");
     assert_eq!(earlier.stop(), "0");
     let dind = start(&network);
     dind.sh("dind-init wait --quiet");
-    let subnets = ["kept", "bridge"].map(|name| subnet(&dind, name));
+    let subnets = ["kept", "bridge"].map(|name| dind.subnet(name));
     assert_eq!(subnets, ["172.18.0.0/16", "172.19.0.0/16"]);
-}
-
-fn subnet(dind: &Container, network: &str) -> String {
-    let format = "{{(index .IPAM.Config 0).Subnet}}";
-    dind.docker(["network", "inspect", "--format", format, network])
 }
 
 /// T15. Where the user wants the same network inside, clients are answered, and it is said that
@@ -131,7 +126,7 @@ fn clients_that_an_inner_network_hides_are_answered() {
     let Some(lab) = Lab::find() else { return };
     let network = lab.network_with(&["--subnet", "172.31.0.0/16"]);
     let (dind, peer) = pair_of(lab, &network, |create| create.args(["--bip=172.31.0.1/16"]));
-    assert_eq!(subnet(&dind, "bridge"), "172.31.0.0/16");
+    assert_eq!(dind.subnet("bridge"), "172.31.0.0/16");
     serve(&dind, "8080:80", "web");
     assert_eq!(peer.sh(&format!("{GET} http://docker:8080/")), "nested");
     until_seen(&dind, "web", "10.0.2.100");
