@@ -17,6 +17,8 @@ rootless() { # FLAG... (an image's words follow `--`)
     echo "$id"
 }
 
+address_of() { docker inspect --format '{{.NetworkSettings.IPAddress}}' "$1"; } # ID
+
 ready_rootless() { # ID
     docker exec --user 1000 "$1" dind-init wait --quiet --timeout 300s ||
         { docker logs --tail 40 "$1"; fail "$1 did not become ready"; }
@@ -30,7 +32,7 @@ works_rootless() { # ID
 RUN echo built >/built' >/dev/null
     equal "$(docker exec --user 1000 "$id" docker run --rm built cat /built)" built "a built image"
     docker exec --user 1000 "$id" docker run --detach --name web --publish 8080:80 nested sh -c 'echo page >/index.html; exec httpd -f -v -p 80 -h /' >/dev/null
-    address=$(docker inspect --format '{{.NetworkSettings.IPAddress}}' "$id")
+    address=$(address_of "$id")
     until_true 60 docker run --rm --entrypoint curl "$image" -sf -o /dev/null "http://$address:8080/index.html"
     equal "$(docker run --rm --entrypoint curl "$image" -s "http://$address:8080/index.html")" page "a published port"
     equal "$(docker exec "$id" sh -c 'grep -h ^CapEff: /proc/1/status | cut -f2')" 0000000000000000 "capabilities of PID 1"
@@ -76,9 +78,9 @@ serves_other_containers() { # FLAG... (of the daemon's container)
     chown 1000:1000 "$certs"
     chmod 0755 "$certs"
     id=$(rootless "$@" --env DOCKER_TLS_CERTDIR=/certs --volume "$certs:/certs")
-    address=$(docker inspect --format '{{.NetworkSettings.IPAddress}}' "$id")
+    address=$(address_of "$id")
     peer=$(client --volume "$certs/client:/certs/client:ro")
-    from=$(docker inspect --format '{{.NetworkSettings.IPAddress}}' "$peer")
+    from=$(address_of "$peer")
     equal "$(docker exec --env DOCKER_HOST="tcp://$address:2376" --env DOCKER_TLS_VERIFY=1 \
         --env DOCKER_CERT_PATH=/certs/client "$peer" docker run --rm nested echo by TLS)" "by TLS" "a client with certificates"
     if docker exec "$peer" curl -sk "https://$address:2376/_ping"; then fail "a client without certificates was served"; fi
@@ -106,7 +108,7 @@ serves_other_containers() { # FLAG... (of the daemon's container)
     equal "$(docker inspect --format '{{.State.ExitCode}}' "$id")" 0 "exit code of a stop"
 
     id=$(rootless "$@")
-    address=$(docker inspect --format '{{.NetworkSettings.IPAddress}}' "$id")
+    address=$(address_of "$id")
     equal "$(docker exec --env DOCKER_HOST="tcp://$address:2375" "$peer" docker run --rm nested echo in plain)" "in plain" "a client without TLS"
 }
 
