@@ -274,6 +274,7 @@ struct Started {
     warnings: Vec<String>,
     choices: Vec<String>,
     oom_scores: Option<OomScores>,
+    private_dir: PathBuf,
 }
 
 fn start(
@@ -341,6 +342,7 @@ fn start(
         warnings,
         choices: plan.flags.iter().map(choice).collect(),
         oom_scores: plan.oom_scores,
+        private_dir: plan.private_dir,
     })
 }
 

@@ -13,7 +13,8 @@ use crate::apply::certificate::{self, Outcome};
 use crate::explain::{self, Explain, Failure};
 use crate::host;
 use crate::tls::{
-    self, Certificate, Content, Item, Material, Names, PrivateKey, San, TlsPlan, TlsRefusal, Wish,
+    self, Certificate, Content, Item, Material, Names, PrivateKey, San, TlsPlan, TlsRefusal,
+    Untrusted, Wish,
 };
 
 /// The words after `dind-init certs`.
@@ -55,7 +56,11 @@ const DEFAULT_DIRECTORY: &str = "/certs";
 pub fn run(args: &CertsArgs, names: &Names, now: OffsetDateTime) -> Result<(String, u8), Failure> {
     let directory = args.dir.clone().unwrap_or_else(|| DEFAULT_DIRECTORY.into());
     let sans = tls::parse_sans(args.san.as_deref().unwrap_or_default())?;
-    let wish = Wish { directory, sans };
+    let wish = Wish {
+        directory,
+        sans,
+        untrusted: Untrusted::Warn,
+    };
     match args.action {
         Action::Check => {
             let found = tls::decide(&wish, names, &host::certs::read(&wish.directory), now);

@@ -9,12 +9,11 @@ use std::time::Duration;
 use super::{Caller, Started, Wishes};
 use crate::apply::listen::HeldSockets;
 use crate::cli::environment::Environment;
+use crate::files;
 use crate::host::stale::Places;
 use crate::plan::address::DEFAULT_UNIX;
 use crate::plan::client;
-use crate::plan::host::{self, RUNTIME_DIR};
 use crate::plan::listen::{ListenPlan, PlannedSocket};
-use crate::rootless::{self, enter};
 use crate::supervise::Supervisor;
 use crate::supervise::budget::{self, Said};
 use crate::supervise::exit_when::ExitWatch;
@@ -23,9 +22,10 @@ use crate::supervise::launch::MainCommand;
 use crate::supervise::machine::{Command, Machine, Millis, Rules};
 use crate::supervise::mounts::Roots;
 use crate::supervise::notify::Outer;
-use crate::supervise::status::{Status, StatusFile};
+use crate::supervise::status::{self, Status, StatusFile};
 use crate::supervise::status_socket::StatusSocket;
 use crate::supervise::timeline::Timeline;
+use crate::sys;
 
 /// How long PID 1 may take to answer; it answers within a millisecond, or it hangs.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(1);
@@ -49,7 +49,7 @@ impl Service {
             started,
             command,
         } = self;
-        let runtime_dir = host::runtime_dir(&wishes.config);
+        let private_dir = started.private_dir;
         let ping_path = wishes.listen.first_unix();
         let status = Status {
             state: "starting".into(),
@@ -65,7 +65,7 @@ impl Service {
             choices: started.choices,
             ..Status::default()
         };
-        let mut status = StatusFile::new(runtime_dir.join("status.json"), status);
+        let mut status = StatusFile::new(private_dir.join("status.json"), status);
         status.write("starting", &timeline);
         let said = said(&wishes);
         let lifetime = &wishes.config.lifetime;
@@ -76,7 +76,7 @@ impl Service {
         } else {
             Command::None
         };
-        let status_socket = StatusSocket::bind(&runtime_dir.join("status.sock"));
+        let status_socket = StatusSocket::bind(&private_dir.join("status.sock"));
         let supervisor = Supervisor {
             machine: Machine::new(limit, waiting),
             rules: Rules {
@@ -202,21 +202,18 @@ fn command_environment(env: &Environment, socket: Option<&Path>) -> Environment 
 /// # Errors
 /// There is no status file, or it is not ours.
 pub fn read_status(env: &Environment) -> std::io::Result<Status> {
-    let mut dirs = vec![PathBuf::from(RUNTIME_DIR)];
-    dirs.extend(
-        enter::runtime_dirs(env)
-            .iter()
-            .map(|dir| rootless::places::own(dir)),
-    );
-    let exists = |dir: &&PathBuf| dir.join("status.json").exists();
+    let dirs = status::directories(env);
+    let exists = |dir: &&PathBuf| files::exists(&dir.join("status.json"));
     let dir = dirs.iter().find(exists).or_else(|| dirs.last()).cloned();
     let dir = dir.unwrap_or_default();
-    let bytes = ask_status(&dir).or_else(|_| std::fs::read(dir.join("status.json")))?;
+    let file = || files::read(&dir.join("status.json"), files::MOST);
+    let bytes = ask_status(&dir).or_else(|_| file())?;
     Ok(serde_json::from_slice(&bytes)?)
 }
 
 fn ask_status(dir: &Path) -> std::io::Result<Vec<u8>> {
-    let mut socket = UnixStream::connect(dir.join("status.sock"))?;
+    let mut socket = UnixStream::from(sys::net::connect_unix(&dir.join("status.sock"))?);
+    socket.set_nonblocking(false)?;
     socket.set_read_timeout(Some(ANSWER_PATIENCE))?;
     let mut bytes = Vec::new();
     socket.read_to_end(&mut bytes)?;

@@ -15,6 +15,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::mountinfo::{self, Mount};
+use crate::files::{self, kernel};
 use crate::sys::ns::{self, OldMount};
 use crate::sys::trial::{Ticket, Trials, Tried, UnshareFlags};
 use legacy::Hierarchy;
@@ -109,7 +110,7 @@ impl CgroupFacts {
     /// Reads the tree.
     #[must_use]
     pub fn read(mounts: &[Mount]) -> Self {
-        let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        let own = kernel::text("/proc/self/cgroup").unwrap_or_default();
         let legacy = legacy::read(&own, mounts);
         let mode = mode(mounts);
         let own_path = own_path(&own);
@@ -161,7 +162,7 @@ impl CgroupFacts {
             move || {
                 ns::own_cgroup_root(&options.at(Path::new(ROOT), OldMount::Covered))
                     .map_err(|error| error.to_string())?;
-                let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+                let own = kernel::text("/proc/self/cgroup").unwrap_or_default();
                 let group = Group::read(Path::new(ROOT));
                 if own_path(&own).as_deref() != Some("/")
                     || !group.processes.contains(&std::process::id())
@@ -181,13 +182,13 @@ impl Group {
     /// Reads a cgroup's files; those that are missing are empty.
     #[must_use]
     pub fn read(dir: &Path) -> Self {
-        let text = |name: &str| std::fs::read_to_string(dir.join(name)).ok();
+        let text = |name: &str| kernel::text(dir.join(name)).ok();
         let words = |name: &str| -> Vec<String> {
             let text = text(name).unwrap_or_default();
             text.split_whitespace().map(str::to_owned).collect()
         };
         let limit = |name: &str| text(name)?.trim().parse().ok();
-        let writable = |path: &Path| rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok();
+        let writable = |path: &Path| kernel::is_writable(path);
         Self {
             kind: text("cgroup.type").map(|text| text.trim().to_owned()),
             controllers: words("cgroup.controllers"),
@@ -217,8 +218,9 @@ impl Group {
 
 /// `sd_booted(3)`, and systemd is there: /run may be the host's.
 fn managed_by_systemd() -> bool {
-    let first = std::fs::read_to_string("/proc/1/comm").unwrap_or_default();
-    ["systemd", "init"].contains(&first.trim()) && Path::new("/run/systemd/system").exists()
+    let first = kernel::text("/proc/1/comm").unwrap_or_default();
+    ["systemd", "init"].contains(&first.trim())
+        && files::is_directory(Path::new("/run/systemd/system"))
 }
 
 fn mode(mounts: &[Mount]) -> CgroupMode {

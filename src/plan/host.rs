@@ -21,21 +21,25 @@ use crate::cli::environment::Environment;
 use crate::host::Facts;
 use crate::host::daemon_json::DaemonFile;
 use crate::host::netfilter::tools::LEGACY_FARM;
+use crate::host::private;
 use crate::host::sandbox::Sandbox;
-use crate::rootless::places;
 use crate::rootless::plan::{RootlessPlan, without_effect};
 
-/// Where our own files live when we are root.
-pub const RUNTIME_DIR: &str = "/run/dind-init";
-
-/// Where our own files live.
-#[must_use]
-pub fn runtime_dir(config: &Config) -> PathBuf {
-    if config.identity.uid == 0 {
-        RUNTIME_DIR.into()
-    } else {
-        places::own(&config.runtime_dir())
-    }
+/// Where the program's own files are: the first place that nobody else can change or replace.
+/// Facts of an earlier version have no places; the usual one is meant then.
+fn private_dir(config: &Config, facts: &Facts) -> Result<PathBuf, HostRefusal> {
+    let places = &facts.private;
+    let usual = || private::candidates(config).into_iter().next();
+    let chosen = match &places[..] {
+        [] => usual(),
+        places => places
+            .iter()
+            .find(|place| place.private)
+            .map(|place| place.path.clone()),
+    };
+    chosen.ok_or_else(|| HostRefusal::NoPrivateDirectory {
+        tried: places.iter().map(|place| place.path.clone()).collect(),
+    })
 }
 
 /// A program with everything that it is started with.
@@ -58,6 +62,8 @@ pub struct HostPlan {
     pub steps: Vec<Step>,
     /// What the user should know.
     pub warnings: Vec<String>,
+    /// The program's own directory, which nobody else can change or replace.
+    pub private_dir: PathBuf,
     /// What is started at the end.
     pub daemon: DaemonCommand,
     /// Flags for dockerd that the machine asks for.
@@ -105,8 +111,10 @@ pub fn plan(
     let mut warnings = Vec::new();
     let storage = facts.storage.as_ref();
     let storage = storage.map(|found| storage::plan(config, file, found, &facts.engine));
+    let private_dir = private_dir(config, facts)?;
     let netfilter = facts.netfilter.as_ref();
-    let netfilter = netfilter.map(|found| netfilter::plan(config, file, found, &facts.engine));
+    let netfilter =
+        netfilter.map(|found| netfilter::plan(config, file, found, &facts.engine, &private_dir));
     let mut refusals = host_refusal::find(config, file, facts, rootless.as_ref());
     let refused = storage.as_ref().and_then(|plan| plan.refusal.clone());
     refusals.extend(refused.map(HostRefusal::Storage));
@@ -134,7 +142,6 @@ pub fn plan(
         ));
     }
 
-    let runtime_dir = runtime_dir(config);
     let mut steps = Vec::new();
     if let Some(storage) = &storage {
         steps.extend(storage.steps.iter().cloned());
@@ -142,15 +149,17 @@ pub fn plan(
     }
     steps.extend(stale(facts));
     let path = config.lifetime.ready_file.clone();
-    steps.push(Step::must(
-        Action::RemoveFile { path },
+    // May: a directory in its place must not keep the daemon from starting.
+    steps.push(Step::may(
+        Action::WithdrawReady { path },
         "nothing is ready yet",
     ));
-    let runtime = Action::CreateDirectory {
-        path: runtime_dir.clone(),
-        mode: if rootless.is_some() { 0o700 } else { 0o755 },
+    let own = Action::CreatePrivate {
+        path: private_dir.clone(),
+        // Others may reach the status socket in it, and nothing else.
+        mode: if rootless.is_some() { 0o700 } else { 0o711 },
     };
-    steps.push(Step::must(runtime, "our sockets and state"));
+    steps.push(Step::must(own, "sockets and state of dind-init"));
     steps.extend(certificates.map(|plan| {
         Step::must(
             Action::Certificates { plan },
@@ -199,7 +208,7 @@ pub fn plan(
         SocketHolder::Us => flags.extend(asked),
         SocketHolder::Dockerd => warnings.extend(asked.iter().map(AddedFlag::left_out)),
     }
-    let notify_socket = runtime_dir.join("notify.sock");
+    let notify_socket = private_dir.join("notify.sock");
     let mut env = dockerd::environment(config, path, &notify_socket);
     let driver = storage
         .as_ref()
@@ -214,6 +223,7 @@ pub fn plan(
         steps,
         warnings,
         oom_scores,
+        private_dir,
         summary: summary(config, listen, &set_up.cgroup, facts),
         daemon: DaemonCommand {
             program,

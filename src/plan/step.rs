@@ -35,6 +35,18 @@ pub enum Action {
         /// Which.
         path: PathBuf,
     },
+    /// Remove the ready file, whoever made what is in its place.
+    WithdrawReady {
+        /// Which.
+        path: PathBuf,
+    },
+    /// Make a directory that nobody else can change, or refuse the one that is there.
+    CreatePrivate {
+        /// Which.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
     /// Make a directory, with its parents.
     CreateDirectory {
         /// Which.
@@ -207,9 +219,11 @@ impl Step {
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::RemoveFile { path } => write!(f, "remove {}", path.display()),
+            Self::RemoveFile { path } | Self::WithdrawReady { path } => {
+                write!(f, "remove {}", path.display())
+            }
             Self::RemoveTree { path } => write!(f, "remove {} and its content", path.display()),
-            Self::CreateDirectory { path, mode } => {
+            Self::CreateDirectory { path, mode } | Self::CreatePrivate { path, mode } => {
                 write!(f, "mkdir  {} (mode {mode:04o})", path.display())
             }
             Self::Mount {

@@ -1,9 +1,5 @@
 //! Keeps the network driver alive. The tap device is persistent: addresses and routes stay when
 //! the driver dies, and a new one takes it over.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "effects of the launch live in rootless/"
-)]
 
 use std::ffi::OsString;
 use std::fs;
@@ -20,6 +16,7 @@ use super::error::LaunchError;
 use super::netplan::NetPlan;
 use super::options::Options;
 use super::wait_any;
+use crate::files;
 use crate::sys::helper::{self, Helper, Privileges};
 
 /// How long a driver may take until it is ready.
@@ -178,7 +175,7 @@ impl Keeper {
         let argv: Vec<OsString> = command.argv.iter().map(OsString::from).collect();
         let pipes = match command.ready {
             Ready::Daemon(ref file) => {
-                let _ = fs::remove_file(file);
+                let _ = files::remove(file);
                 None
             }
             Ready::Byte => {
@@ -315,6 +312,6 @@ fn wait_unless(sign: BorrowedFd<'_>, stop: BorrowedFd<'_>) -> Result<(), Unready
 }
 
 fn read_pid(file: &std::path::Path) -> Option<Pid> {
-    let text = fs::read_to_string(file).ok()?;
+    let text = files::text(file).ok()?;
     Pid::from_raw(text.trim().parse().ok()?)
 }

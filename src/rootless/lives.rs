@@ -11,12 +11,15 @@ use std::time::Instant;
 use nix::sys::signalfd::SignalFd;
 use rustix::process::{Pid, Signal, WaitStatus};
 
+use rustix::net::SocketType;
+
 use super::channel::Channel;
 use super::error::LaunchError;
 use super::follow::{self, Beside};
 use super::parent::{Job, Order, Report};
 use super::published::Published;
 use super::state::StateDir;
+use crate::files;
 use crate::sys::net;
 use crate::sys::spawn::{self, Bound, Spawn};
 
@@ -164,7 +167,8 @@ impl NotifyRelay {
     pub(super) fn bind(state: &StateDir, outer: UnixDatagram) -> Result<Self, LaunchError> {
         let path = state.join("notify.sock");
         let failed = |error| LaunchError::new(format!("could not bind {}", path.display()), &error);
-        let inner = UnixDatagram::bind(&path).map_err(failed)?;
+        let bound = files::socket::bind(&path, SocketType::DGRAM, 0o600, None);
+        let inner = UnixDatagram::from(bound.map_err(failed)?.0);
         inner.set_nonblocking(true).map_err(failed)?;
         net::pass_credentials(&inner).map_err(failed)?;
         Ok(Self { inner, outer })

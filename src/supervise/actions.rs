@@ -8,6 +8,7 @@ use super::ping::Ping;
 use super::{Passing, Supervisor, launch, oom_counter, restart};
 use crate::apply::file;
 use crate::explain::{Explain as _, one_line};
+use crate::files;
 use crate::sys::process::{Target, send};
 
 /// How often a drain says how it stands.
@@ -218,7 +219,7 @@ impl Supervisor {
             return;
         };
         let busy = Table::read().busy(self.dockerd);
-        let file = drain.file.as_ref().filter(|path| path.exists());
+        let file = drain.file.as_ref().filter(|path| files::exists(path));
         if let Some(path) = file {
             tracing::info!("drained: {} exists", path.display());
         } else if drain.idle && busy == 0 {
@@ -297,7 +298,7 @@ impl Supervisor {
     }
 
     pub(super) fn remove_ready_file(&self) {
-        if let Err(error) = file::remove(&self.ready_file) {
+        if let Err(error) = file::withdraw(&self.ready_file) {
             tracing::warn!("{}", one_line(&error));
         }
     }

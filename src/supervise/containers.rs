@@ -7,6 +7,8 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use crate::files;
+
 /// A running container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Running {
@@ -43,10 +45,10 @@ struct FileConfig {
 /// Reads every running container below a data root; what cannot be read is passed over.
 #[must_use]
 pub(super) fn read(data_root: &Path) -> Vec<Running> {
-    let entries = std::fs::read_dir(data_root.join("containers"));
-    let files = entries.into_iter().flatten().flatten();
-    files
-        .filter_map(|entry| parse(&std::fs::read(entry.path().join("config.v2.json")).ok()?))
+    let containers = files::entries(&data_root.join("containers")).unwrap_or_default();
+    containers
+        .iter()
+        .filter_map(|dir| parse(&files::read(&dir.join("config.v2.json"), files::MOST).ok()?))
         .collect()
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::files::kernel;
 use crate::host::cgroup::place::{self, Membership};
 use crate::host::mountinfo;
 use crate::host::mountinfo::Mount;
@@ -51,8 +52,8 @@ impl OomCounter {
     /// Finds the counter of a process's cgroup and reads it.
     #[must_use]
     pub(super) fn of(pid: u32) -> Self {
-        let cgroups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
-        let mounts = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
+        let cgroups = kernel::text(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+        let mounts = kernel::read("/proc/self/mountinfo").unwrap_or_default();
         let file = counter_file(&mountinfo::parse(&mounts), &cgroups);
         let before = file.as_deref().and_then(read).unwrap_or(0);
         Self { file, before }
@@ -79,7 +80,7 @@ fn counter_file(mounts: &[Mount], cgroups: &str) -> Option<PathBuf> {
 
 /// The `oom_kill` line, which both files have.
 fn read(file: &Path) -> Option<u64> {
-    let text = std::fs::read_to_string(file).ok()?;
+    let text = kernel::text(file).ok()?;
     let count = text
         .lines()
         .find_map(|line| line.strip_prefix("oom_kill "))?;

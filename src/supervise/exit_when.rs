@@ -14,6 +14,7 @@ use super::ending::Table;
 use super::idle::Served;
 use super::machine::{Millis, after};
 use crate::cli::lifetime::ExitWhen;
+use crate::files;
 
 const SELDOM: Duration = Duration::from_secs(1);
 
@@ -179,7 +180,7 @@ fn hold(
             if inotify.as_ref().is_some_and(|fd| !still_watches(fd)) {
                 *inotify = None;
             }
-            ((called || due) && path.exists()).then(|| format!("{} exists", path.display()))
+            ((called || due) && files::exists(path)).then(|| format!("{} exists", path.display()))
         }
         Condition::Process { name, pidfd, seen } => {
             if let Some(fd) = pidfd

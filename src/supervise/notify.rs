@@ -1,19 +1,19 @@
 //! `sd_notify(3)` in both directions: dockerd speaks to us, we speak to whoever started us.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "the notify socket is made and removed here"
-)]
 
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixDatagram;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
+
+use rustix::net::SocketType;
 
 use super::machine::Notice;
 use crate::apply::ApplyError;
+use crate::files;
+use crate::files::socket::OwnName;
 use crate::sys::net::{Datagram, receive_with_sender};
 
 /// What we ask for when a stop has no limit.
@@ -26,7 +26,7 @@ const LAST_STEPS: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct NotifySocket {
     socket: UnixDatagram,
-    path: PathBuf,
+    name: OwnName,
 }
 
 impl NotifySocket {
@@ -37,13 +37,12 @@ impl NotifySocket {
     pub fn bind(path: &Path) -> Result<Self, ApplyError> {
         let failed = |e| ApplyError::new("bind", path, e);
         crate::apply::file::remove(path)?;
-        let socket = UnixDatagram::bind(path).map_err(failed)?;
+        let bound = files::socket::bind(path, SocketType::DGRAM, 0o600, None);
+        let (socket, name) = bound.map_err(failed)?;
+        let socket = UnixDatagram::from(socket);
         socket.set_nonblocking(true).map_err(failed)?;
         crate::sys::net::pass_credentials(&socket).map_err(failed)?;
-        Ok(Self {
-            socket,
-            path: path.to_owned(),
-        })
+        Ok(Self { socket, name })
     }
 
     /// Everything that has come since the last call. Datagrams of other processes than dockerd
@@ -61,7 +60,7 @@ impl NotifySocket {
 
     /// Removes the socket's path.
     pub fn remove(&self) {
-        let _ = std::fs::remove_file(&self.path);
+        let _ = self.name.remove();
     }
 }
 

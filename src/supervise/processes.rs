@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use crate::files::kernel;
 use crate::host::cgroup::place::Membership;
 
 /// One process.
@@ -30,11 +31,13 @@ pub(super) struct Process {
 /// Reads every process; cgroups only of those that descend from `us`, and of `us`.
 #[must_use]
 pub(super) fn read(proc: &Path, us: u32) -> Vec<Process> {
-    let entries = std::fs::read_dir(proc).into_iter().flatten().flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let entries = kernel::entries(proc).unwrap_or_default();
+    let pids = entries
+        .iter()
+        .filter_map(|entry| entry.file_name()?.to_str()?.parse::<u32>().ok());
     let mut table: Vec<Process> = pids
         .filter_map(|pid| {
-            let stat = std::fs::read(proc.join(pid.to_string()).join("stat")).ok()?;
+            let stat = kernel::read(proc.join(pid.to_string()).join("stat")).ok()?;
             parse_stat(&String::from_utf8_lossy(&stat))
         })
         .collect();
@@ -44,7 +47,7 @@ pub(super) fn read(proc: &Path, us: u32) -> Vec<Process> {
     for process in &mut table {
         if wanted.binary_search(&process.pid).is_ok() {
             let path = proc.join(process.pid.to_string()).join("cgroup");
-            process.cgroup = std::fs::read_to_string(path).unwrap_or_default();
+            process.cgroup = kernel::text(path).unwrap_or_default();
         }
     }
     table

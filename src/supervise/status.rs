@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::timeline::Timeline;
 use crate::apply::file;
 use crate::cli::environment::Environment;
-use crate::plan::host::RUNTIME_DIR;
+use crate::files::{self, Dir};
+use crate::host::private;
 use crate::rootless::{enter, places};
 
 /// A phase of the start and the time of its end.
@@ -106,15 +107,29 @@ impl StatusFile {
 /// # Errors
 /// There is no status file, or it is not ours.
 pub fn read(env: &Environment) -> std::io::Result<Status> {
-    let mut dirs = vec![PathBuf::from(RUNTIME_DIR)];
-    dirs.extend(enter::runtime_dirs(env).iter().map(|dir| places::own(dir)));
-    let files: Vec<_> = dirs.iter().map(|dir| dir.join("status.json")).collect();
-    let found = files
+    let mut found: Vec<_> = directories(env)
         .iter()
-        .find(|path| path.exists())
-        .or_else(|| files.last());
-    let bytes = std::fs::read(found.cloned().unwrap_or_default())?;
+        .map(|dir| dir.join("status.json"))
+        .collect();
+    let last = found.pop().unwrap_or_default();
+    let found = found.into_iter().find(|path| files::exists(path));
+    let bytes = files::read(&found.unwrap_or(last), files::MOST)?;
     Ok(serde_json::from_slice::<Status>(&bytes)?)
+}
+
+/// Where a running daemon may have its own directory: root's places, then those of the user that
+/// this is or that a daemon became. One that others can change is not believed.
+#[must_use]
+pub fn directories(env: &Environment) -> Vec<PathBuf> {
+    let users = enter::runtime_dirs(env);
+    let users = users.iter().map(|dir| places::own(dir));
+    let all = private::OF_ROOT.map(PathBuf::from).into_iter().chain(users);
+    // One that is missing is kept: the error names where a daemon would be.
+    let believed = |path: &PathBuf| match Dir::open(path) {
+        Ok(dir) => dir.is_closed(),
+        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+    };
+    all.filter(believed).collect()
 }
 
 impl Status {

@@ -44,6 +44,7 @@ pub enum Privileges {
 ///
 /// # Errors
 /// A NUL byte in a word, or what the kernel says to fork and fcntl.
+#[expect(clippy::disallowed_methods, reason = "a device of the kernel")]
 pub fn start(helper: &Helper<'_>) -> io::Result<Pid> {
     let words = |list: &[OsString]| {
         let words = Words::new(list.iter().map(|word| word.as_bytes().to_vec()));

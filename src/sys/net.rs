@@ -13,7 +13,7 @@ pub fn is_listening(fd: u32) -> bool {
     let Ok(raw) = i32::try_from(fd) else {
         return false;
     };
-    if raw <= 2 || rustix::fs::stat(format!("/proc/self/fd/{raw}")).is_err() {
+    if raw <= 2 || !crate::files::kernel::exists(format!("/proc/self/fd/{raw}")) {
         return false;
     }
     // SAFETY: the descriptor is open (checked above; single-threaded, so nobody closes it in
@@ -73,20 +73,23 @@ fn internet(kind: SocketType, address: SocketAddr, dual_stack: bool) -> io::Resu
     Ok(socket)
 }
 
-/// A unix stream socket bound to a path that does not listen yet, so that owner and mode can be
-/// set before the first client gets in.
+/// `SIOCUNIXFILE` of `linux/un.h`, since Linux 4.20.
+const SIOCUNIXFILE: libc::Ioctl = 0x89e0;
+
+/// A descriptor (`O_PATH`) of the file that a bound unix socket is in its directory, whatever has
+/// become of its name.
 ///
 /// # Errors
-/// What `socket(2)` and `bind(2)` say.
-pub fn bind_unix(path: &Path) -> io::Result<OwnedFd> {
-    let socket = rustix::net::socket_with(
-        AddressFamily::UNIX,
-        SocketType::STREAM,
-        SocketFlags::CLOEXEC,
-        None,
-    )?;
-    rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
-    Ok(socket)
+/// `EPERM` without `CAP_NET_ADMIN`, `EINVAL` or `ENOTTY` from a kernel that does not know it.
+pub fn file_of_socket(socket: impl AsFd) -> io::Result<OwnedFd> {
+    use std::os::fd::{AsRawFd as _, FromRawFd as _};
+    // SAFETY: the request takes no argument and touches no memory of ours.
+    let fd = unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), SIOCUNIXFILE, 0) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made this descriptor for us, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// Starts listening.

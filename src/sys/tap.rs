@@ -78,6 +78,7 @@ fn control(family: AddressFamily) -> Result<OwnedFd, DeviceError> {
 /// # Errors
 /// The step and what the kernel said: `ENOENT`, `ENODEV`, `EPERM` of /dev/net/tun have different
 /// remedies.
+#[expect(clippy::disallowed_methods, reason = "a device of the kernel")]
 pub fn make(name: &str) -> Result<(), DeviceError> {
     let tun = rustix::fs::open(
         "/dev/net/tun",

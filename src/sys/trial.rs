@@ -379,7 +379,9 @@ fn prepare_streams(writer: &OwnedFd) -> std::fs::File {
         }
     }
     let flags = rustix::fs::OFlags::RDWR;
-    if let Ok(null) = rustix::fs::open("/dev/null", flags, rustix::fs::Mode::empty()) {
+    #[expect(clippy::disallowed_methods, reason = "a device of the kernel")]
+    let null = rustix::fs::open("/dev/null", flags, rustix::fs::Mode::empty());
+    if let Ok(null) = null {
         for stream in 0..=2 {
             // SAFETY: `null` is open; the standard streams are nobody's OwnedFd.
             unsafe { libc::dup2(null.as_raw_fd(), stream) };

@@ -297,6 +297,7 @@ mod tests {
         let wish = Wish {
             directory: "/certs".into(),
             sans: vec![dns("b")],
+            ..crate::tls::fixtures::wish("")
         };
         let names = Names {
             dns: vec!["bad name".into()],

@@ -8,8 +8,11 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 
+use rustix::fs::Mode;
+
 use super::*;
 use crate::explain::Explain;
+use crate::files::lock::Share;
 use crate::tls::fixtures::{NOW, names, wish};
 
 fn wish_in(directory: &Path) -> Wish {
@@ -197,28 +200,27 @@ fn competing_starts_end_with_one_consistent_set() {
 #[test]
 fn a_lock_that_is_never_released_is_an_error_with_a_deadline() {
     let directory = tempfile::tempdir().unwrap();
-    let open = || open_folder(CWD, directory.path()).unwrap();
+    let open = || Dir::open(directory.path()).unwrap().reopen().unwrap();
     let holder = open();
-    rustix::fs::flock(&holder, FlockOperation::LockExclusive).unwrap();
-    let error = lock(open(), directory.path(), Duration::from_millis(20)).unwrap_err();
+    assert!(files::lock::take(&holder, Share::Nobody).unwrap());
+    let error = lock(&open(), directory.path(), Duration::from_millis(20)).unwrap_err();
     assert!(matches!(error, CertificateError::Busy { .. }), "{error:?}");
     assert_eq!(error.exit_code(), 71);
     drop(holder);
-    assert_eq!(
-        lock(open(), directory.path(), Duration::ZERO).unwrap(),
-        Lock::Held
-    );
+    let again = lock(&open(), directory.path(), Duration::ZERO).unwrap();
+    assert!(matches!(again, Lock::Held));
 }
 
 #[test]
 fn what_cannot_be_locked_is_told() {
-    let (reader, _writer) = rustix::pipe::pipe().unwrap();
     // A descriptor that is only a name cannot be locked, as on some network file systems.
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let path_only = rustix::fs::open("/", flags, Mode::empty()).unwrap();
-    drop(reader);
-    let found = lock(path_only, Path::new("/"), Duration::ZERO).unwrap();
-    assert_eq!(found, Lock::Unavailable(Errno::BADF));
+    let found = lock(&path_only, Path::new("/"), Duration::ZERO).unwrap();
+    let Lock::Unavailable(error) = found else {
+        panic!("{found:?}")
+    };
+    assert_eq!(error.raw_os_error(), Some(libc::EBADF));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::place::Membership;
 use super::{ROOT, within};
+use crate::files::kernel;
 use crate::host::mountinfo::Mount;
 
 /// One hierarchy of version 1.
@@ -56,9 +57,7 @@ fn hierarchy(line: &str, mounts: &[Mount]) -> Option<Hierarchy> {
         own_path: own.to_owned(),
         point: mount.map(|mount| mount.point.clone()),
         within,
-        writable: dir
-            .as_ref()
-            .is_some_and(|dir| rustix::fs::access(dir, rustix::fs::Access::WRITE_OK).is_ok()),
+        writable: dir.as_ref().is_some_and(kernel::is_writable),
         memory_limit: dir
             .filter(|_| controllers.iter().any(|name| name == "memory"))
             .and_then(|dir| limit(&dir)),
@@ -67,7 +66,7 @@ fn hierarchy(line: &str, mounts: &[Mount]) -> Option<Hierarchy> {
 }
 
 fn limit(dir: &Path) -> Option<u64> {
-    let text = std::fs::read_to_string(dir.join("memory.limit_in_bytes")).ok()?;
+    let text = kernel::text(dir.join("memory.limit_in_bytes")).ok()?;
     text.trim().parse().ok().filter(|bytes| *bytes < UNLIMITED)
 }
 
