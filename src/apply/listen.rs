@@ -74,6 +74,8 @@ impl HeldSockets {
                 return Err(error);
             }
         }
+        // What is kept is a copy above; whoever is started later must not inherit these.
+        plan.passed.iter().copied().for_each(sys::net::close_passed);
         Ok(held)
     }
 

@@ -113,7 +113,10 @@ impl Service {
             exit_when: ExitWatch::new(&lifetime.exit_when, served(&wishes.listen)),
             command: command.map(|argv| MainCommand {
                 argv,
-                env: command_environment(&caller.env, ping_path.as_deref()),
+                env: command_environment(
+                    caller.env.clone().without_service_manager(),
+                    ping_path.as_deref(),
+                ),
                 mask: caller.mask,
                 oom_scores: started.oom_scores,
             }),
@@ -186,13 +189,13 @@ fn served(listen: &ListenPlan) -> Served {
 }
 
 /// A docker client in our command means our daemon, also where that is not the client's default.
-fn command_environment(env: &Environment, socket: Option<&Path>) -> Environment {
+fn command_environment(env: Environment, socket: Option<&Path>) -> Environment {
     match socket.filter(|path| *path != Path::new(DEFAULT_UNIX)) {
         Some(path) if env.non_empty("DOCKER_HOST").is_none() => {
             let host = format!("unix://{}", path.display());
-            env.clone().with("DOCKER_HOST", host)
+            env.with("DOCKER_HOST", host)
         }
-        _ => env.clone(),
+        _ => env,
     }
 }
 

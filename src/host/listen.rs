@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use rustix::net::{AddressFamily, SocketType};
@@ -51,6 +51,9 @@ pub struct ActivatedSocket {
     pub name: String,
     /// Whether it is a listening socket.
     pub listening: bool,
+    /// Where it listens, if that is an internet address.
+    #[serde(default)]
+    pub address: Option<SocketAddr>,
 }
 
 /// Facts for the `ListenPlan`.
@@ -177,6 +180,7 @@ fn activation(config: &Config) -> Vec<ActivatedSocket> {
                 fd,
                 name: (*name.unwrap_or(&"unknown")).to_owned(),
                 listening: crate::sys::net::is_listening(fd),
+                address: crate::sys::net::internet_address(fd),
             }
         })
         .collect()

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::path::Path;
 
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
@@ -22,6 +22,15 @@ pub fn is_listening(fd: u32) -> bool {
     sockopt::socket_acceptconn(fd).unwrap_or(false)
 }
 
+/// Where a socket that somebody passed to us is bound, if that is an internet address.
+#[must_use]
+pub fn internet_address(fd: u32) -> Option<SocketAddr> {
+    let raw = i32::try_from(fd).ok().filter(|raw| *raw > 2)?;
+    // SAFETY: only borrowed for one call, which fails with EBADF if it is not open.
+    let fd = unsafe { BorrowedFd::borrow_raw(raw) };
+    rustix::net::getsockname(fd).ok()?.try_into().ok()
+}
+
 /// Takes over a descriptor that the outer world passed to us, as a close-on-exec copy above
 /// every descriptor that a child gets.
 ///
@@ -32,6 +41,18 @@ pub fn adopt(fd: u32) -> io::Result<OwnedFd> {
     // SAFETY: borrowed for the duration of one call, which fails with EBADF if it is not open.
     let fd = unsafe { BorrowedFd::borrow_raw(raw) };
     Ok(rustix::io::fcntl_dupfd_cloexec(fd, 3)?)
+}
+
+/// Closes a listening socket that the outer world passed to us, after it was adopted or is not
+/// wanted: it would stay open beside our copy otherwise, and everything we start would have it.
+pub fn close_passed(fd: u32) {
+    if let Ok(raw) = i32::try_from(fd)
+        && is_listening(fd)
+    {
+        // SAFETY: the descriptor was open when this process began, so that nothing in it owns it;
+        // it is above 2 and a listening socket (`is_listening`), which none of ours below is.
+        drop(unsafe { OwnedFd::from_raw_fd(raw) });
+    }
 }
 
 /// The longest queue that the kernel grants: it cuts the value to `net.core.somaxconn`.
@@ -82,7 +103,7 @@ const SIOCUNIXFILE: libc::Ioctl = 0x89e0;
 /// # Errors
 /// `EPERM` without `CAP_NET_ADMIN`, `EINVAL` or `ENOTTY` from a kernel that does not know it.
 pub fn file_of_socket(socket: impl AsFd) -> io::Result<OwnedFd> {
-    use std::os::fd::{AsRawFd as _, FromRawFd as _};
+    use std::os::fd::AsRawFd as _;
     // SAFETY: the request takes no argument and touches no memory of ours.
     let fd = unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), SIOCUNIXFILE, 0) };
     if fd < 0 {
