@@ -31,8 +31,9 @@ mod error;
 pub use error::CertificateError;
 
 /// How long another container may hold the lock. Making a set takes milliseconds; who needs
-/// longer hangs on its disk.
-const LOCK_WAIT: Duration = Duration::from_secs(10);
+/// longer hangs on its disk, or only wants to keep us from starting: everybody who can read the
+/// directory can lock it.
+const LOCK_WAIT: Duration = Duration::from_secs(3);
 
 /// What was done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,15 +77,18 @@ pub fn apply(wish: &Wish, names: &Names, now: OffsetDateTime) -> Result<Outcome,
     }
     let root = Root::make(&wish.directory)?;
     let mut notes = Vec::new();
-    let locked = lock(&root.lockable, &wish.directory, LOCK_WAIT)?;
+    let locked = lock(&root.lockable, LOCK_WAIT);
+    let directory = wish.directory.display();
     match &locked {
         Lock::Held => root.remove_leftovers(),
-        Lock::Unavailable(error) => {
-            let directory = wish.directory.display();
-            notes.push(format!(
-                "{directory} cannot be locked ({error}): do not share it"
-            ));
-        }
+        Lock::Unavailable(error) => notes.push(format!(
+            "{directory} cannot be locked ({error}): do not share it"
+        )),
+        Lock::Busy => notes.push(format!(
+            "{directory} has been locked by another process for {} s, and is used all the same: \
+             share only its client folder",
+            LOCK_WAIT.as_secs()
+        )),
     }
     let material = certs::read(&wish.directory);
     let plan = tls::decide(wish, names, &material, now)?;
@@ -101,7 +105,7 @@ pub fn apply(wish: &Wish, names: &Names, now: OffsetDateTime) -> Result<Outcome,
     match decide() {
         Ok(again) if again.is_settled() => {}
         // Without a lock this says only that somebody else was here meanwhile.
-        _ if matches!(locked, Lock::Unavailable(_)) => {}
+        _ if !matches!(locked, Lock::Held) => {}
         Ok(again) => return Err(root.unsettled(again.to_string())),
         Err(refusal) => return Err(root.unsettled(refusal.to_string())),
     }
@@ -117,17 +121,16 @@ enum Lock {
     Held,
     /// Some network file systems lock only what is open for writing, which a directory never is.
     Unavailable(io::Error),
+    /// Somebody holds it for longer than anybody needs it.
+    Busy,
 }
 
 /// Takes the lock, which the kernel drops with the descriptor, whatever becomes of us.
-fn lock(directory: &OwnedFd, path: &Path, wait: Duration) -> Result<Lock, CertificateError> {
+fn lock(directory: &OwnedFd, wait: Duration) -> Lock {
     match files::lock::wait(directory, wait, || false) {
-        Ok(true) => Ok(Lock::Held),
-        Ok(false) => Err(CertificateError::Busy {
-            directory: path.into(),
-            waited: wait,
-        }),
-        Err(error) => Ok(Lock::Unavailable(error)),
+        Ok(true) => Lock::Held,
+        Ok(false) => Lock::Busy,
+        Err(error) => Lock::Unavailable(error),
     }
 }
 

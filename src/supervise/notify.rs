@@ -96,7 +96,12 @@ impl Outer {
         let name = variable
             .map(OsStr::as_bytes)
             .filter(|name| !name.is_empty());
-        Self(name.and_then(|name| Some((UnixDatagram::unbound().ok()?, name.to_vec()))))
+        Self(name.and_then(|name| {
+            let socket = UnixDatagram::unbound().ok()?;
+            // A receiver that does not read must not hold PID 1 up.
+            socket.set_nonblocking(true).ok()?;
+            Some((socket, name.to_vec()))
+        }))
     }
 
     /// Says that we are ready. Our pid means something to the receiver only when we are not the
@@ -120,7 +125,7 @@ impl Outer {
             return;
         };
         if let Err(error) = send_to(socket, name, state.as_bytes()) {
-            tracing::debug!("NOTIFY_SOCKET: {error}");
+            tracing::warn!("NOTIFY_SOCKET was not told {state:?}: {error}");
         }
     }
 }
