@@ -69,9 +69,9 @@ impl ProcessFacts {
             bounding: names(CapSet::Bounding),
             no_new_privs: rustix::thread::no_new_privs().unwrap_or(false),
             full_id_map: has_full_id_map(),
-            seccomp: Seccomp::parse(
-                &std::fs::read_to_string("/proc/self/status").unwrap_or_default(),
-            ),
+            seccomp: Seccomp::parse(&String::from_utf8_lossy(
+                &std::fs::read("/proc/self/status").unwrap_or_default(),
+            )),
         }
     }
 

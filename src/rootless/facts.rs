@@ -92,7 +92,9 @@ impl RootlessFacts {
             find_program(name.as_ref(), path)
                 .filter(|path| rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok())
         };
-        let text = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        let bytes = |path: &str| std::fs::read(path).unwrap_or_default();
+        // A name in it may be any bytes, our own in /proc/self/status as well.
+        let text = |path: &str| String::from_utf8_lossy(&bytes(path)).into_owned();
         let uid = rustix::process::geteuid().as_raw();
         let gid = rustix::process::getegid().as_raw();
         let user = places::passwd(&text("/etc/passwd"), uid).map(|(name, ..)| name);

@@ -10,7 +10,8 @@ use std::path::Path;
 /// can be lost; a kernel that refuses keeps the pages, and no more than that.
 pub fn forget_code() {
     let exe = std::fs::read_link("/proc/self/exe").unwrap_or_default();
-    let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap_or_default();
+    let smaps = std::fs::read("/proc/self/smaps").unwrap_or_default();
+    let smaps = String::from_utf8_lossy(&smaps);
     for (start, length) in unchanged(&smaps, &exe) {
         // SAFETY: the range is a whole mapping that the kernel just listed; its pages are clean
         // copies of the file, and MADV_DONTNEED on such pages only makes the next access read
