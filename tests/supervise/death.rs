@@ -1,5 +1,7 @@
 use std::os::unix::net::UnixDatagram;
 
+use rustix::process::Signal;
+
 use crate::harness::{can_run, script, start};
 
 #[test]
@@ -96,14 +98,16 @@ fn nobody_outside_makes_a_dead_dockerd_ready() {
     let containerd = start.path("bin/containerd");
     // One that takes its time to end, so that the next dockerd must wait.
     script(&containerd, "sleep 1");
-    let words = format!("first:container={}", containerd.display());
+    let words = format!("mortal first:container={}", containerd.display());
     let mut dind = start
         .env("STUB", words)
+        // Without a socket of ours there is no ping that would hold the word up.
+        .env("DIND_SOCKETS", "dockerd")
         .env("DIND_RESTART", "on-failure")
         .run();
     dind.says("ready after");
     let path = dind.inside("/run/dind-init/notify.sock");
-    dind.request("/die");
+    dind.signal(Signal::USR1);
     dind.says("requests wait");
     let lives = dind.path("lives");
     let lives = || std::fs::read(&lives).unwrap().len();
