@@ -10,7 +10,9 @@ use std::path::Path;
 use super::ApplyError;
 use crate::files::kernel;
 use crate::host::cgroup::mount::FreshMount;
+use crate::process;
 use crate::sys::ns::{self, OldMount};
+use crate::sys::process::id;
 
 /// Rounds of moving and enabling. Processes of `docker exec` and of probes are born into the
 /// root while we move; each is moved in the next round. 500 rounds of 10 ms are 5 s.
@@ -185,8 +187,8 @@ fn enabled_or_hopeless(root: &Path, controller: &str) -> bool {
 
 fn describe(pids: &[u32]) -> String {
     let name = |pid: &u32| {
-        let comm = kernel::text(format!("/proc/{pid}/comm")).unwrap_or_default();
-        format!("{pid} ({})", comm.trim())
+        let name = i32::try_from(*pid).ok().and_then(id).map(process::name);
+        format!("{pid} ({})", name.as_deref().unwrap_or("outside"))
     };
     pids.iter().map(name).collect::<Vec<_>>().join(", ")
 }

@@ -56,7 +56,7 @@ impl Service {
             pid: std::process::id(),
             dockerd: match &started.rootless {
                 Some(parent) => parent.command,
-                None => started.dockerd.as_raw_nonzero().get().unsigned_abs(),
+                None => Some(started.dockerd.as_raw_nonzero()),
             },
             socket: ping_path.clone(),
             endpoints: endpoints(&wishes.listen),

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::cli::config::Config;
 use crate::files::socket::Served;
-use crate::files::{self, Kind, kernel};
+use crate::files::{self, Kind};
+use crate::process;
 
 /// A pid and a newline.
 const MOST: u64 = 64;
@@ -145,26 +146,22 @@ fn pid_files_below(dir: &Path, found: &mut Vec<PathBuf>, depth: usize) {
 /// Why the daemon of a pid file is dead; nothing if it lives, or if there is no such file.
 fn dead_pid_file(proc: &Path, path: &Path) -> Option<String> {
     let text = files::read(path, MOST).ok()?;
-    let Ok(pid) = String::from_utf8_lossy(&text).trim().parse::<u32>() else {
+    let Some(pid) = process::parse_id(String::from_utf8_lossy(&text).trim()) else {
         return Some("it holds no process id".into());
     };
-    match command(proc, pid) {
-        None => Some(format!("process {pid} does not exist")),
-        Some(name) if name == "dockerd" || name.starts_with("containerd") => None,
-        Some(name) => Some(format!("process {pid} is {name}, not a daemon of Docker's")),
+    let number = pid.as_raw_nonzero();
+    match process::leader(proc, pid) {
+        Ok(None) => Some(format!("process {number} does not exist")),
+        Ok(Some(name)) if name.is("dockerd") || name.starts_with("containerd") => None,
+        Ok(Some(name)) => Some(format!(
+            "process {number} is {name}, not a daemon of Docker's"
+        )),
+        // That it cannot be looked at proves nothing.
+        Err(unread) => {
+            tracing::warn!("{} is left: {unread}", path.display());
+            None
+        }
     }
-}
-
-/// The name of a process; nothing for a thread id, which /proc answers for as well.
-fn command(proc: &Path, pid: u32) -> Option<String> {
-    let status = kernel::text(proc.join(pid.to_string()).join("status")).ok()?;
-    let field = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name));
-        line.map(|value| value.trim_start_matches(':').trim().to_owned())
-    };
-    let leader = field("Tgid").is_none_or(|tgid| tgid == pid.to_string());
-    let zombie = field("State").is_some_and(|state| state.starts_with('Z'));
-    field("Name").filter(|_| leader && !zombie)
 }
 
 fn dead_socket(path: &Path) -> Option<String> {
@@ -174,12 +171,21 @@ fn dead_socket(path: &Path) -> Option<String> {
 
 /// Proof that no containerd and no shim runs in this pid namespace.
 fn no_containerd(proc: &Path) -> Option<String> {
-    let pids = kernel::entries(proc).ok()?; // what cannot be listed proves nothing
-    let mut pids = pids
-        .iter()
-        .filter_map(|path| path.file_name()?.to_str()?.parse().ok());
-    let alive = pids.any(|pid| command(proc, pid).is_some_and(|n| n.starts_with("containerd")));
-    (!alive).then(|| "no containerd and no shim is running".into())
+    let pids = process::ids(proc).and_then(|pids| {
+        let names = pids.into_iter().map(|pid| process::leader(proc, pid));
+        names.collect::<Result<Vec<_>, _>>()
+    });
+    match pids {
+        Ok(names) => {
+            let mut names = names.iter().flatten();
+            let alive = names.any(|name| name.starts_with("containerd"));
+            (!alive).then(|| "no containerd and no shim is running".into())
+        }
+        Err(unread) => {
+            tracing::warn!("task directories are left: whether a containerd runs: {unread}");
+            None
+        }
+    }
 }
 
 #[cfg(test)]
@@ -251,7 +257,7 @@ mod tests {
         assert_eq!(found(&places), [task, state]);
         write(
             &dir.path().join("proc/12/status"),
-            "Name:\tcontainerd-shim\nTgid:\t12\n",
+            "Name:\tcontainerd-shim\nState:\tS (sleeping)\nTgid:\t12\n",
         );
         assert_eq!(found(&places), Vec::<String>::new());
     }

@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn lines_look_like_tinis() {
-        let own = Pid::from_raw(7).unwrap();
+        let own = crate::sys::process::id(7).unwrap();
         assert_eq!(line(Level::Warn, own, "a"), "[WARN  tini (7)] a\n");
         assert_eq!(line(Level::Fatal, own, "a\n"), "[FATAL tini (7)] a\n");
         assert_eq!(line(Level::Info, own, "a\nb"), "[INFO  tini (7)] a\nb\n");

@@ -92,7 +92,9 @@ impl RootlessFacts {
         let find = |name: &str| {
             find_program(name.as_ref(), path).filter(|path| files::is_executable(path))
         };
-        let text = |path: &str| kernel::text(path).unwrap_or_default();
+        let bytes = |path: &str| kernel::read(path).unwrap_or_default();
+        // A name in it may be any bytes, our own in /proc/self/status as well.
+        let text = |path: &str| String::from_utf8_lossy(&bytes(path)).into_owned();
         let uid = rustix::process::geteuid().as_raw();
         let gid = rustix::process::getegid().as_raw();
         let user = places::passwd(

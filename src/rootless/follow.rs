@@ -9,7 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, WaitOptions, WaitStatus};
 
 use crate::supervise::machine::Outcome;
-use crate::sys::process::{Target, send};
+use crate::sys::process::Child;
 
 /// What is looked after meanwhile.
 pub(super) trait Beside {
@@ -85,7 +85,7 @@ fn once(process: Option<Pid>, signals: &SignalFd, beside: &mut impl Beside) -> R
         }
         match process {
             // It may just have ended.
-            Some(process) => drop(send(Target::Process(process), number)),
+            Some(process) => drop(Child(process).signal(number)),
             None => round.asked |= [libc::SIGTERM, libc::SIGINT].contains(&number),
         }
     }

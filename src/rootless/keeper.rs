@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
+use rustix::process::{Pid, WaitOptions, WaitStatus};
 
 use super::driver::{self, DriverCommand, Hardening, Ready};
 use super::error::LaunchError;
@@ -17,7 +17,9 @@ use super::netplan::NetPlan;
 use super::options::Options;
 use super::wait_any;
 use crate::files;
+use crate::process;
 use crate::sys::helper::{self, Helper, Privileges};
+use crate::sys::process::Child;
 
 /// How long a driver may take until it is ready.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -149,8 +151,7 @@ impl Keeper {
                 Ok(())
             }
             Err(why) => {
-                let _ = rustix::process::kill_process(running.pid, Signal::KILL);
-                let _ = rustix::process::waitpid(Some(running.pid), WaitOptions::empty());
+                super::end(Child(running.pid), name);
                 let Some(why) = why else {
                     return Err(NotStarted::Stopped);
                 };
@@ -262,7 +263,8 @@ impl Keeper {
     pub(super) fn stop(&mut self) {
         self.again = None;
         if let Some(running) = self.running.take() {
-            let _ = rustix::process::kill_process(running.pid, Signal::KILL);
+            // It is reaped with everybody else.
+            let _ = Child(running.pid).signal(libc::SIGKILL);
         }
     }
 }
@@ -313,5 +315,7 @@ fn wait_unless(sign: BorrowedFd<'_>, stop: BorrowedFd<'_>) -> Result<(), Unready
 
 fn read_pid(file: &std::path::Path) -> Option<Pid> {
     let text = files::text(file).ok()?;
-    Pid::from_raw(text.trim().parse().ok()?)
+    // A file tells what anybody wrote to it. What is no child of ours is not signalled either.
+    let pid = process::parse_id(text.trim())?;
+    Child(pid).signal(0).ok().map(|()| pid)
 }

@@ -23,6 +23,7 @@ mod processes;
 mod restart;
 pub mod status;
 pub mod status_socket;
+mod table;
 pub mod timeline;
 
 use std::path::PathBuf;
@@ -33,6 +34,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, WaitOptions, WaitStatus};
 
 use self::death::OomCounter;
+use self::ending::Killing;
 use self::exit_when::{ExitWatch, Now};
 use self::launch::{Launch, MainCommand};
 use self::leaving::Leaving;
@@ -44,6 +46,7 @@ use self::output::Output;
 use self::ping::Ping;
 use self::status::StatusFile;
 use self::status_socket::StatusSocket;
+use self::table::Table;
 use self::timeline::Timeline;
 use crate::apply::listen::HeldSockets;
 use crate::cli::lifetime::Drain;
@@ -108,6 +111,8 @@ struct Passing {
     command: Option<Pid>,
     oom: Option<OomCounter>,
     leaving: Leaving,
+    /// What lives inside nested containers is being killed.
+    killing: Option<Killing>,
     /// When dockerd's containerd must be gone before dockerd is started again.
     start_by: Option<Millis>,
     /// When the drain was last spoken of.
@@ -136,7 +141,7 @@ impl Supervisor {
                 self.step(Event::Deadline, &mut passing);
             }
             if let State::Ended { code } = self.machine.state {
-                self.clean_up(code);
+                self.clean_up(code, &mut passing);
                 return code;
             }
         }
@@ -167,11 +172,13 @@ impl Supervisor {
         if let Some(socket) = &self.status_socket {
             socket.answer(self.status.reply());
         }
-        let dockerd = self
-            .dockerd
-            .map_or(0, |pid| pid.as_raw_nonzero().get().unsigned_abs());
         let mut events: Vec<Event> = std::mem::take(&mut passing.events);
-        events.extend(self.notify.drain(dockerd).into_iter().map(Event::Notice));
+        events.extend(
+            self.notify
+                .drain(self.dockerd)
+                .into_iter()
+                .map(Event::Notice),
+        );
         if let Some(verdict) = passing.ping.as_mut().and_then(Ping::read) {
             passing.ping = None;
             events.push(match verdict {
@@ -191,6 +198,7 @@ impl Supervisor {
         // Always, and not only after SIGCHLD: signals of one kind are merged.
         self.reap(passing, &mut events);
         events.extend(self.containers_read(passing));
+        self.go_on_killing(passing);
         events.extend(self.left(passing));
         self.start_when_possible(passing);
         let now = Now {
@@ -214,6 +222,7 @@ impl Supervisor {
         let at = [
             self.machine.deadline(),
             self.exit_when.look_at(),
+            passing.killing.as_ref().map(Killing::look_at),
             soon(passing.leaving.must_look_again() || passing.start_by.is_some()),
             (!passing.events.is_empty() || passing.leaving.is_fresh()).then_some(0),
         ];
@@ -249,6 +258,8 @@ impl Supervisor {
                 .fds()
                 .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)),
         );
+        let killing = passing.killing.iter().flat_map(Killing::fds);
+        fds.extend(killing.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         fds.extend(
             self.exit_when
                 .fds()
@@ -310,7 +321,13 @@ impl Supervisor {
         }
     }
 
-    fn clean_up(&mut self, code: u8) {
+    fn clean_up(&mut self, code: u8, passing: &mut Passing) {
+        if let Some(killing) = passing.killing.take() {
+            killing.end().tell();
+        }
+        if let Some(left) = passing.leaving.survivors() {
+            tracing::error!("processes cannot be ended and are left behind: {left}");
+        }
         self.sockets.unlink();
         self.remove_ready_file();
         if let Some(names) = &mut self.names {
@@ -319,7 +336,7 @@ impl Supervisor {
         if let Some(rootless) = &mut self.rootless {
             rootless.stop();
         }
-        if ending::Table::read().nested().is_empty() {
+        if Table::read().is_empty_inside() {
             mounts::remove(&self.roots);
         }
         launch::remove_stale(&self.places);
@@ -337,7 +354,7 @@ impl Supervisor {
 }
 
 fn oom_counter(dockerd: Pid) -> OomCounter {
-    OomCounter::of(dockerd.as_raw_nonzero().get().unsigned_abs())
+    OomCounter::of(dockerd)
 }
 
 fn outcome(status: WaitStatus) -> Outcome {

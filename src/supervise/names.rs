@@ -5,9 +5,10 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal};
+use rustix::process::Pid;
 
 use crate::forwarder::Sockets;
+use crate::sys::process::Child;
 use crate::sys::signal::OriginalMask;
 use crate::sys::spawn::{self, ProcessGroup, Spawn, SpawnError};
 
@@ -91,7 +92,8 @@ impl NameForwarder {
     /// Ends the process for good.
     pub fn stop(&mut self) {
         if let Some((pid, _)) = self.process.take() {
-            let _ = rustix::process::kill_process(pid, Signal::KILL);
+            // One that is gone is reaped.
+            let _ = Child(pid).signal(libc::SIGKILL);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The status file: what `dind-init status` shows, written whole at every change of state.
 
+use std::num::NonZeroI32;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -27,8 +28,8 @@ pub struct Status {
     pub state: String,
     /// Our process id.
     pub pid: u32,
-    /// dockerd's process id.
-    pub dockerd: u32,
+    /// dockerd's process id: while it runs, and where it can be seen from here.
+    pub dockerd: Option<NonZeroI32>,
     /// The unix socket that we ping ourselves, and `probe` does.
     pub socket: Option<PathBuf>,
     /// Where the API is served.
@@ -137,10 +138,9 @@ impl Status {
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = format!("state      {}\n", self.state);
-        text.push_str(&format!(
-            "pid        {}, dockerd {}\n",
-            self.pid, self.dockerd
-        ));
+        let dockerd = self.dockerd.map(|pid| pid.to_string());
+        let dockerd = dockerd.as_deref().unwrap_or("-");
+        text.push_str(&format!("pid        {}, dockerd {dockerd}\n", self.pid));
         for endpoint in &self.endpoints {
             text.push_str(&format!("endpoint   {endpoint}\n"));
         }

@@ -75,7 +75,7 @@ pub fn start(helper: &Helper<'_>) -> io::Result<Pid> {
             // SAFETY: _exit runs no destructor and no handler; the parent's state is untouched.
             unsafe { libc::_exit(i32::from(crate::explain::exit::NOT_FOUND)) }
         }
-        pid => Pid::from_raw(pid).ok_or_else(|| io::Error::other("an impossible pid")),
+        pid => super::process::id(pid).ok_or_else(|| io::Error::other("an impossible pid")),
     }
 }
 

@@ -11,7 +11,8 @@ use std::path::Path;
 #[expect(clippy::disallowed_methods, reason = "the kernel's own words about us")]
 pub fn forget_code() {
     let exe = std::fs::read_link("/proc/self/exe").unwrap_or_default();
-    let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap_or_default();
+    let smaps = std::fs::read("/proc/self/smaps").unwrap_or_default();
+    let smaps = String::from_utf8_lossy(&smaps);
     for (start, length) in unchanged(&smaps, &exe) {
         // SAFETY: the range is a whole mapping that the kernel just listed; its pages are clean
         // copies of the file, and MADV_DONTNEED on such pages only makes the next access read

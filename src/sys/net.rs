@@ -2,10 +2,13 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::path::Path;
 
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
+use rustix::process::Pid;
+
+use super::process::id;
 
 /// Whether a descriptor that somebody passed to us is a listening socket.
 #[must_use]
@@ -145,35 +148,93 @@ pub fn pass_credentials(socket: impl AsFd) -> io::Result<()> {
 pub struct Datagram {
     /// Bytes in the buffer.
     pub length: usize,
-    /// The sender's process id, as the kernel attached it.
-    pub sender: Option<u32>,
+    /// The sender's process id, as the kernel attached it; none when the sender is outside our pid
+    /// namespace, or gone from it.
+    pub sender: Option<Pid>,
 }
 
-/// Receives one datagram with its sender's process id; see [`pass_credentials`].
+#[expect(clippy::cast_possible_truncation, reason = "three numbers")]
+const fn ids_length() -> u32 {
+    size_of::<libc::ucred>() as u32
+}
+
+/// Room for the sender's ids and for nothing else: what is sent along besides, descriptors too, is
+/// dropped by the kernel.
+#[repr(C, align(8))]
+struct Control([u8; 64]);
+
+/// Receives one datagram with its sender's process id; see [`pass_credentials`]. Not by rustix,
+/// whose `UCred` holds a process id that is never 0, and the kernel says 0 for a process outside
+/// our namespace.
 ///
 /// # Errors
 /// What `recvmsg(2)` says; `EAGAIN` when nothing is there.
 pub fn receive_with_sender(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<Datagram> {
-    use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
-    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmCredentials(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let mut parts = [io::IoSliceMut::new(buffer)];
-    let received = rustix::net::recvmsg(
-        socket,
-        &mut parts,
-        &mut control,
-        RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT,
-    )?;
-    let sender = control.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmCredentials(ids) => {
-            u32::try_from(ids.pid.as_raw_nonzero().get()).ok()
+    const IDS: u32 = ids_length();
+    let mut control = Control([0; 64]);
+    let mut part = libc::iovec {
+        iov_base: buffer.as_mut_ptr().cast(),
+        iov_len: buffer.len(),
+    };
+    // SAFETY: a msghdr of zeros is one without anything: its pointers may be null.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    message.msg_control = (&raw mut control).cast();
+    // SAFETY: a computation with a plain number.
+    message.msg_controllen = unsafe { libc::CMSG_SPACE(IDS) } as _;
+    let flags = libc::MSG_CMSG_CLOEXEC | libc::MSG_DONTWAIT;
+    // SAFETY: the descriptor is open, and the message points to two buffers of the lengths that it
+    // says, which nobody else uses meanwhile; CMSG_SPACE of the ids is below 64.
+    let length = unsafe { libc::recvmsg(socket.as_fd().as_raw_fd(), &raw mut message, flags) };
+    let length = usize::try_from(length).map_err(|_| io::Error::last_os_error())?;
+    let mut sender = None;
+    // SAFETY: the kernel filled the control buffer, and wrote into `message` how far.
+    let first = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
+    if !first.is_null() {
+        // SAFETY: not null, so it points to a whole header within `control`, which is aligned.
+        let header = unsafe { *first };
+        // SAFETY: a computation with a plain number.
+        let whole = unsafe { libc::CMSG_LEN(IDS) } as usize;
+        let is_ids = (header.cmsg_level, header.cmsg_type)
+            == (libc::SOL_SOCKET, libc::SCM_CREDENTIALS)
+            && header.cmsg_len as usize >= whole;
+        if is_ids {
+            // SAFETY: a computation with a pointer into `control`.
+            let data = unsafe { libc::CMSG_DATA(first) }.cast::<libc::ucred>();
+            // SAFETY: the header says that so many bytes follow; any bytes are three numbers.
+            sender = id(unsafe { data.read_unaligned() }.pid);
         }
-        _ => None,
-    });
-    Ok(Datagram {
-        length: received.bytes,
-        sender,
-    })
+    }
+    Ok(Datagram { length, sender })
+}
+
+/// Who is at the other end of a Unix socket: the user id, which is `nobody` for one who has none in
+/// our user namespace. Not by rustix; see [`receive_with_sender`].
+///
+/// # Errors
+/// What `getsockopt(2)` says.
+pub fn peer_uid(socket: impl AsFd) -> io::Result<u32> {
+    let mut ids = libc::ucred {
+        pid: 0,
+        uid: u32::MAX,
+        gid: u32::MAX,
+    };
+    let mut length: libc::socklen_t = ids_length();
+    // SAFETY: the descriptor is open, and both pointers are to what the length says.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut ids).cast(),
+            &raw mut length,
+        )
+    };
+    match result {
+        0 => Ok(ids.uid),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// A UDP socket and a listening TCP socket on an address that need not exist yet (`IP_FREEBIND`,

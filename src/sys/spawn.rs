@@ -187,7 +187,7 @@ pub fn spawn(spawn: &Spawn<'_>) -> Result<Pid, SpawnError> {
         }
         pid => {
             drop(report);
-            let pid = Pid::from_raw(pid).ok_or_else(|| {
+            let pid = super::process::id(pid).ok_or_else(|| {
                 prepare("fork", io::Error::other("fork returned an impossible pid"))
             })?;
             await_exec(&reader, pid, spawn)

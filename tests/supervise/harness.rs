@@ -192,6 +192,12 @@ impl Dind {
         }
     }
 
+    /// Whether it has said this, as far as can be read without waiting.
+    pub(crate) fn has_said_already(&mut self, text: &str) -> bool {
+        self.read_more(Duration::ZERO);
+        self.said.contains(text)
+    }
+
     fn end_of_said(&self) -> String {
         let lines: Vec<&str> = self.said.lines().collect();
         lines[lines.len().saturating_sub(40)..].join("\n")
