@@ -13,6 +13,10 @@ use crate::sys::netdev::{self, Interface};
 /// build asks for.
 const COST: Duration = Duration::from_micros(500);
 
+/// A connection costs as much as so many queries: it is made, kept and ended, and whoever makes
+/// one anew for each that had to give its place up would keep us busy.
+pub(super) const CONNECTION: u32 = 8;
+
 /// What a client may have asked ahead of that.
 const BURST: Duration = Duration::from_millis(500);
 
@@ -100,11 +104,11 @@ impl Gate {
         (next > now).then_some(next)
     }
 
-    /// Takes the price of one query from a client's allowance, if it may ask.
-    pub(super) fn pay(&mut self, client: IpAddr, now: Instant) -> bool {
+    /// Takes the price of some queries from a client's allowance, if it may ask.
+    pub(super) fn pay(&mut self, client: IpAddr, queries: u32, now: Instant) -> bool {
         let may = self.next(client, now).is_none();
         if may {
-            self.charge(client, COST, now);
+            self.charge(client, COST.saturating_mul(queries), now);
         } else {
             self.penalize(client, now);
         }
@@ -220,17 +224,17 @@ mod tests {
     #[test]
     fn an_allowance_is_used_up_and_comes_back() {
         let (mut gate, now) = (Gate::new(Vec::new()), Instant::now());
-        let paid = (0..10_000).filter(|_| gate.pay(client(1), now)).count();
+        let paid = (0..10_000).filter(|_| gate.pay(client(1), 1, now)).count();
         assert_eq!(paid, 1001);
-        assert!(!gate.pay(client(1), now));
+        assert!(!gate.pay(client(1), 1, now));
         let next = gate.next(client(1), now).unwrap();
         assert_eq!(next, now + COST);
-        assert!(gate.pay(client(1), next));
+        assert!(gate.pay(client(1), 1, next));
         gate.pay_bytes(client(1), 513, next);
         assert_eq!(gate.next(client(1), next), Some(next + 3 * COST));
         // Whoever waits long gets no more than a burst.
         let late = now + Duration::from_secs(3600);
-        let paid = (0..10_000).filter(|_| gate.pay(client(1), late)).count();
+        let paid = (0..10_000).filter(|_| gate.pay(client(1), 1, late)).count();
         assert_eq!(paid, 1001);
     }
 
@@ -238,8 +242,8 @@ mod tests {
     fn who_asks_too_often_is_refused_for_a_while() {
         let (mut gate, now) = (Gate::new(Vec::new()), Instant::now());
         assert_eq!(gate.refused(), Some((vec![], vec![])), "of a new process");
-        while gate.pay(client(1), now) {}
-        assert!(!gate.pay(client(1), now) && gate.pay(client(2), now));
+        while gate.pay(client(1), 1, now) {}
+        assert!(!gate.pay(client(1), 1, now) && gate.pay(client(2), 1, now));
         let refused = vec![Ipv4Addr::new(172, 17, 0, 1)];
         assert_eq!(gate.refused(), Some((refused, vec![])));
         assert_eq!(gate.refused(), None);
@@ -247,10 +251,10 @@ mod tests {
         assert_eq!(over, now + PENALTY);
         gate.expire(over);
         assert_eq!(gate.refused(), Some((vec![], vec![])));
-        assert!(gate.pay(client(1), over));
+        assert!(gate.pay(client(1), 1, over));
         // A crowd is refused by us, as far as the kernel's filter does not go.
         for number in 0..=255 {
-            while gate.pay(client(number), now) {}
+            while gate.pay(client(number), 1, now) {}
         }
         assert_eq!(gate.refused().unwrap().0.len(), filter::MOST);
     }

@@ -10,7 +10,7 @@
 //! to any of its addresses over any interface.
 //!
 //! **Nobody costs another an answer.** A client is a source address. It may ask two thousand times
-//! a second; whoever asks for more is refused by the kernel for a moment ([`filter`]), so that a
+//! a second; whoever asks for more is refused by the kernel for a moment (`sys::filter`), so that a
 //! flood neither fills the queue that all share nor costs us anything. A full table takes from the
 //! client that has the most. A turn does bounded work, and nothing is waited for that could not be
 //! taken. A nested container with CAP_NET_RAW can take any address of its own network, and so use

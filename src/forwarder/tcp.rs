@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::event::PollFlags;
 
 use super::REST;
-use super::gate::{Gate, loser};
+use super::gate::{CONNECTION, Gate, loser};
 use super::relay::{Fate, Relay};
 use crate::sys::datagram::interface_of;
 use crate::sys::net::reset_on_close;
@@ -79,7 +79,7 @@ impl Relays {
                 Ok((client, from)) => {
                     let address = from.ip();
                     let admitted = gate.admits(interface_of(&client), address)
-                        && gate.pay(address, now)
+                        && gate.pay(address, CONNECTION, now)
                         && client.set_nonblocking(true).is_ok();
                     if admitted {
                         self.make_room(address);

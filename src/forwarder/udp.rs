@@ -102,7 +102,7 @@ impl Exchanges {
         };
         let client = back.peer.ip();
         // The interface first: of a stranger's datagram the sender's address may be a lie as well.
-        if !gate.admits(interface, client) || !gate.pay(client, now) {
+        if !gate.admits(interface, client) || !gate.pay(client, 1, now) {
             return false;
         }
         let asks = bytes.len() <= LONGEST && message::query(bytes).is_some();
