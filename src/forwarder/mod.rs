@@ -149,7 +149,8 @@ impl Forwarder {
             self.relays.accept(&self.sockets.tcp, &mut self.gate, now);
         }
         if let Some((clients, interfaces)) = self.gate.refused() {
-            // Where the kernel cannot, they are refused by us all the same.
+            // Where the kernel does not let us (EPERM for a listening TCP socket was seen as nobody),
+            // they are refused by us all the same.
             for socket in self.sockets.descriptors() {
                 let _ = filter::refuse(socket, &clients, &interfaces);
             }
