@@ -20,6 +20,8 @@ mod addresses;
 mod commands;
 #[path = "dockerd/early.rs"]
 mod early;
+#[path = "dockerd/hostile_names.rs"]
+mod hostile_names;
 #[path = "dockerd/left_overs.rs"]
 mod left_overs;
 #[path = "dockerd/limits.rs"]

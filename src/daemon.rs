@@ -361,17 +361,17 @@ fn begin(
 
 /// Binds the forwarder's sockets; its process starts beside dockerd.
 fn name_forwarder(wanted: Option<Forwarder>) -> Result<Option<NameForwarder>, Failure> {
-    let Some(Forwarder { address, upstream }) = wanted else {
+    let Some(wanted) = wanted else {
         return Ok(None);
     };
-    let sockets = Sockets::bind(address).map_err(|error| {
-        let place = PathBuf::from(format!("{address}:53"));
+    let sockets = Sockets::bind(wanted.address).map_err(|error| {
+        let place = PathBuf::from(format!("{}:53", wanted.address));
         apply::ApplyError::new("bind the forwarder for names to", &place, error).because(
             "something took port 53 meanwhile",
             "set --dns for dockerd, or DIND_DNS=skip",
         )
     })?;
-    Ok(Some(NameForwarder::new(sockets, upstream)))
+    Ok(Some(NameForwarder::new(sockets, wanted)))
 }
 
 #[cfg(test)]

@@ -106,8 +106,8 @@ fn command(command: Command, caller: &Caller) -> Result<u8, Failure> {
         Command::Status { json, timeline } => return Ok(show_status(json, timeline, caller)),
         // For the help text only: `run` deals with the word before clap reads it.
         Command::Init { words } => return Ok(init::run(&words, caller.env.pairs(), caller.mask)),
-        Command::ForwardNames { upstream } => {
-            if let Err(error) = crate::forwarder::run(&upstream) {
+        Command::ForwardNames { outside, upstream } => {
+            if let Err(error) = crate::forwarder::run(&upstream, outside) {
                 tracing::error!("forwarder for names: {error}");
                 return Ok(exit::STEP_FAILED);
             }

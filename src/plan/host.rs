@@ -334,7 +334,10 @@ impl fmt::Display for HostPlan {
         if let Some(rootless) = &self.rootless {
             write!(f, "{rootless}")?;
         }
-        if let Some(Forwarder { address, upstream }) = &self.forwarder {
+        if let Some(Forwarder {
+            address, upstream, ..
+        }) = &self.forwarder
+        {
             writeln!(
                 f,
                 "   start  forwarder for names on {address}, which asks {upstream:?}"

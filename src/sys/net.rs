@@ -237,16 +237,42 @@ pub fn peer_uid(socket: impl AsFd) -> io::Result<u32> {
     }
 }
 
-/// A UDP socket and a listening TCP socket on an address that need not exist yet (`IP_FREEBIND`,
-/// `ip(7)`).
+/// Begins a TCP connection without waiting: the socket can be written to when it is there, and has
+/// an error (`SO_ERROR`) when it is refused.
+///
+/// # Errors
+/// What `socket(2)` and `connect(2)` say.
+pub fn begin_connect(address: SocketAddr) -> io::Result<OwnedFd> {
+    let family = match address {
+        SocketAddr::V4(_) => AddressFamily::INET,
+        SocketAddr::V6(_) => AddressFamily::INET6,
+    };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
+    match rustix::net::connect(&socket, &address) {
+        Ok(()) | Err(rustix::io::Errno::INPROGRESS) => Ok(socket),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Makes the coming close of a connection a reset: the other side is told at once, and nothing of
+/// it stays in the kernel.
+pub fn reset_on_close(socket: impl AsFd) {
+    let _ = sockopt::set_socket_linger(socket, Some(std::time::Duration::ZERO));
+}
+
+/// A UDP socket with a receive buffer of a size, and a listening TCP socket, on an address that
+/// need not exist yet (`IP_FREEBIND`, `ip(7)`). Both say over which interface somebody came
+/// (`IP_PKTINFO`, [`super::datagram::Batch::interface`], [`super::datagram::interface_of`]).
 ///
 /// # Errors
 /// What `bind(2)` and `listen(2)` say.
-pub fn free_bind(address: std::net::SocketAddrV4) -> io::Result<(OwnedFd, OwnedFd)> {
+pub fn free_bind(address: std::net::SocketAddrV4, buffer: usize) -> io::Result<(OwnedFd, OwnedFd)> {
     let bound = |kind| {
         let socket =
             rustix::net::socket_with(AddressFamily::INET, kind, SocketFlags::CLOEXEC, None)?;
         sockopt::set_ip_freebind(&socket, true)?;
+        super::datagram::receive_local_addresses(&socket, false)?;
         if kind == SocketType::STREAM {
             sockopt::set_socket_reuseaddr(&socket, true)?;
         }
@@ -254,6 +280,11 @@ pub fn free_bind(address: std::net::SocketAddrV4) -> io::Result<(OwnedFd, OwnedF
         Ok::<_, io::Error>(socket)
     };
     let (udp, tcp) = (bound(SocketType::DGRAM)?, bound(SocketType::STREAM)?);
+    // Without CAP_NET_ADMIN `net.core.rmem_max` bounds it; a smaller one works as well while
+    // nobody floods it.
+    if sockopt::set_socket_recv_buffer_size_force(&udp, buffer).is_err() {
+        sockopt::set_socket_recv_buffer_size(&udp, buffer)?;
+    }
     rustix::net::listen(&tcp, BACKLOG)?;
     Ok((udp, tcp))
 }
