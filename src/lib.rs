@@ -24,6 +24,7 @@ pub mod init;
 pub mod log;
 mod persona;
 pub mod plan;
+pub mod printable;
 pub mod program;
 pub mod rootless;
 pub mod sink;

@@ -18,7 +18,7 @@ use crate::host::network::NetworkFacts;
 use crate::plan::cgroup::Maker;
 use crate::plan::host;
 use crate::rootless::enter;
-use crate::{apply, init, log, program, rootless};
+use crate::{apply, init, log, printable, program, rootless};
 
 /// Runs what argv names; the exit code is the result of either kind.
 ///
@@ -101,7 +101,7 @@ fn command(command: Command, caller: &Caller) -> Result<u8, Failure> {
         Command::Client { words } => return Err(client(&words, caller)),
         Command::Env(args) => {
             let lines = shell::lines(&wait::endpoint_now(&args, &caller.env)?)?;
-            log::stdout_bytes(lines.as_encoded_bytes());
+            log::stdout_for_shell(lines.as_encoded_bytes());
         }
         Command::Status { json, timeline } => return Ok(show_status(json, timeline, caller)),
         // For the help text only: `run` deals with the word before clap reads it.
@@ -226,6 +226,5 @@ fn show_status(json: bool, timeline: bool, caller: &Caller) -> u8 {
 }
 
 fn print_json(value: &impl serde::Serialize) {
-    let text = serde_json::to_string_pretty(value).unwrap_or_default();
-    log::stdout(&format!("{text}\n"));
+    log::stdout(&format!("{}\n", printable::json_pretty(value)));
 }

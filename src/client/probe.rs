@@ -120,5 +120,5 @@ fn json(question: &str, endpoint: &Endpoint, answer: &Result<String, PingError>)
     if let Some(map) = value.as_object_mut() {
         map.insert(key.into(), part);
     }
-    value.to_string()
+    crate::printable::json(&value)
 }

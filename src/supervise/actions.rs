@@ -8,6 +8,7 @@ use super::ping::Ping;
 use super::{Passing, Supervisor, launch, oom_counter, restart};
 use crate::apply::file;
 use crate::explain::{Explain as _, one_line};
+use crate::printable::line;
 use crate::sys::process::{Target, send};
 
 /// How often a drain says how it stands.
@@ -280,7 +281,7 @@ impl Supervisor {
             let lines = output.last_lines();
             output.forget();
             if let Some(words) = last_words(&lines) {
-                text.push_str(&format!(": {words}"));
+                text.push_str(&format!(": {}", line(words)));
                 if let Some(meaning) = restart::transient(words) {
                     transient = true;
                     text.push_str(&format!(" ({meaning})"));

@@ -8,6 +8,7 @@ use super::timeline::Timeline;
 use crate::apply::file;
 use crate::cli::environment::Environment;
 use crate::plan::host::RUNTIME_DIR;
+use crate::printable::line;
 use crate::rootless::{enter, places};
 
 /// A phase of the start and the time of its end.
@@ -121,33 +122,32 @@ impl Status {
     /// The state, endpoints and warnings for a terminal.
     #[must_use]
     pub fn text(&self) -> String {
-        let mut text = format!("state      {}\n", self.state);
-        text.push_str(&format!(
-            "pid        {}, dockerd {}\n",
-            self.pid, self.dockerd
-        ));
+        let mut text = String::new();
+        // A row is a line, whatever names of others are in it.
+        let mut row = |name: &str, value: &str| {
+            text.push_str(&format!("{name:<10} {}\n", line(value)));
+        };
+        row("state", &self.state);
+        row("pid", &format!("{}, dockerd {}", self.pid, self.dockerd));
         for endpoint in &self.endpoints {
-            text.push_str(&format!("endpoint   {endpoint}\n"));
+            row("endpoint", endpoint);
         }
         if !self.client.is_empty() {
-            text.push_str(&format!("clients    {}\n", self.client));
+            row("clients", &self.client);
         }
         for choice in &self.choices {
-            text.push_str(&format!("chosen     {choice}\n"));
+            row("chosen", choice);
         }
         if self.restarts > 0 {
-            text.push_str(&format!("restarts   {}\n", self.restarts));
+            row("restarts", &self.restarts.to_string());
         }
-        for (name, line) in [
-            ("last death", &self.last_death),
-            ("drain     ", &self.drain),
-        ] {
-            if let Some(line) = line {
-                text.push_str(&format!("{name} {line}\n"));
+        for (name, value) in [("last death", &self.last_death), ("drain", &self.drain)] {
+            if let Some(value) = value {
+                row(name, value);
             }
         }
         for warning in &self.warnings {
-            text.push_str(&format!("warning    {warning}\n"));
+            row("warning", warning);
         }
         text
     }
@@ -167,7 +167,7 @@ impl Status {
             let indent = repeat(' ', column(from));
             let bar = repeat('█', (column(phase.at_ms) - column(from)).max(1.0));
             let length = phase.at_ms - from;
-            let name = &phase.name;
+            let name = line(&phase.name).to_string();
             text.push_str(&format!(
                 "{name:<16} {:>9.1} ms  +{length:>8.1}  {indent}{bar}\n",
                 phase.at_ms
@@ -190,6 +190,23 @@ fn repeat(symbol: char, count: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_row_of_the_text_is_one_line_whatever_is_in_it() {
+        let status = Status {
+            state: "ready".into(),
+            warnings: vec!["/a\nerror: forged\u{1b}[2J".into()],
+            last_death: Some("x\ry".into()),
+            ..Status::default()
+        };
+        expect_test::expect![[r#"
+            state      ready
+            pid        0, dockerd 0
+            last death x\ry
+            warning    /a\nerror: forged\u{1b}[2J
+        "#]]
+        .assert_eq(&status.text());
+    }
 
     #[test]
     fn the_chart_shows_each_phase_after_the_one_before() {
