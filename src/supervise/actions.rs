@@ -10,6 +10,7 @@ use crate::apply::file;
 use crate::explain::{Explain as _, one_line};
 use crate::printable::line;
 use crate::sys::process::{Target, send};
+use crate::sys::watchdog::{self, Doing};
 
 /// How often a drain says how it stands.
 const DRAIN_LINES: Millis = 10_000;
@@ -175,6 +176,7 @@ impl Supervisor {
         self.outer.ready();
         // Before the status, whose file exists: ext4 writes a file that replaces another one out
         // at once (auto_da_alloc), which took 4 ms here.
+        watchdog::doing(Doing::ReadyFile);
         if let Err(error) = file::replace(&self.ready_file, b"ready\n") {
             tracing::error!("{}", one_line(&error));
         }
@@ -294,10 +296,12 @@ impl Supervisor {
 
     pub(super) fn set_status(&mut self, state: &str) {
         self.outer.send(&format!("STATUS={state}"));
+        watchdog::doing(Doing::StatusFile);
         self.status.write(state, &self.timeline);
     }
 
     pub(super) fn remove_ready_file(&self) {
+        watchdog::doing(Doing::ReadyFile);
         if let Err(error) = file::remove(&self.ready_file) {
             tracing::warn!("{}", one_line(&error));
         }

@@ -25,6 +25,7 @@ pub mod status;
 pub mod status_socket;
 pub mod timeline;
 
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -51,6 +52,7 @@ use crate::explain::{Explain as _, one_line};
 use crate::host::stale::Places;
 use crate::rootless::parent::{News, Parent};
 use crate::sink::Sink;
+use crate::sys::watchdog::{self, Doing};
 
 /// Everything that lives while dockerd runs.
 #[derive(Debug)]
@@ -123,6 +125,8 @@ impl Supervisor {
             oom: self.dockerd.map(oom_counter),
             ..Passing::default()
         };
+        watchdog::answer_on(self.status_socket.as_ref().map(AsFd::as_fd));
+        watchdog::log_to(self.sink.as_fd());
         loop {
             for event in self.wait(signals, &mut passing) {
                 self.step(event, &mut passing);
@@ -136,6 +140,7 @@ impl Supervisor {
                 self.step(Event::Deadline, &mut passing);
             }
             if let State::Ended { code } = self.machine.state {
+                watchdog::turn(Doing::CleanUp);
                 self.clean_up(code);
                 return code;
             }
@@ -148,6 +153,7 @@ impl Supervisor {
         tracing::debug!("{before:?} + {event:?} → {:?} {actions:?}", machine.state);
         self.machine = machine;
         for action in actions {
+            watchdog::doing(Doing::Actions);
             self.act(action, passing);
         }
     }
@@ -159,14 +165,18 @@ impl Supervisor {
     /// Sleeps until something happens, and collects it. Notices come before deaths: dockerd's last
     /// words are older than its end.
     fn wait(&mut self, signals: &SignalFd, passing: &mut Passing) -> Vec<Event> {
+        watchdog::rest();
         self.sleep(signals, passing);
+        watchdog::turn(Doing::Output);
         if let Some(output) = &mut self.output {
             output.pump();
         }
         self.sink.flush();
+        watchdog::doing(Doing::Status);
         if let Some(socket) = &self.status_socket {
             socket.answer(self.status.reply());
         }
+        watchdog::doing(Doing::Notices);
         let dockerd = self
             .dockerd
             .map_or(0, |pid| pid.as_raw_nonzero().get().unsigned_abs());
@@ -179,6 +189,7 @@ impl Supervisor {
                 false => Event::PingFailed,
             });
         }
+        watchdog::doing(Doing::Signals);
         while let Ok(Some(info)) = signals.read_signal() {
             let number = i32::try_from(info.ssi_signo).unwrap_or(0);
             // A broken pipe of our own is nobody's signal.
@@ -187,9 +198,12 @@ impl Supervisor {
                 events.push(Event::Signal(number));
             }
         }
+        watchdog::doing(Doing::Namespaces);
         self.hear(passing, &mut events);
+        watchdog::doing(Doing::Signals);
         // Always, and not only after SIGCHLD: signals of one kind are merged.
         self.reap(passing, &mut events);
+        watchdog::doing(Doing::Containers);
         events.extend(self.containers_read(passing));
         events.extend(self.left(passing));
         self.start_when_possible(passing);
@@ -324,6 +338,7 @@ impl Supervisor {
         }
         launch::remove_stale(&self.places);
         self.notify.remove();
+        watchdog::answer_on(None);
         if let Some(socket) = &self.status_socket {
             socket.remove();
         }

@@ -21,3 +21,4 @@ pub mod stdio;
 pub mod tap;
 pub mod trial;
 pub mod userns;
+pub mod watchdog;

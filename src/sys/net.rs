@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
@@ -106,6 +106,46 @@ pub fn connect_unix(path: &Path) -> io::Result<OwnedFd> {
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
     Ok(socket)
+}
+
+/// Who is at the other end of a connected unix socket: for a client, who called `listen(2)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    /// Its process; none for one that our pid namespace does not see.
+    pub pid: Option<u32>,
+    /// Its effective user.
+    pub uid: u32,
+}
+
+/// Asks the kernel (`SO_PEERCRED`). Not by rustix: its type for a pid cannot be 0, which the
+/// kernel says for a process of a foreign pid namespace.
+///
+/// # Errors
+/// What `getsockopt(2)` says.
+pub fn peer(socket: impl AsFd) -> io::Result<Peer> {
+    let mut ids = libc::ucred {
+        pid: 0,
+        uid: u32::MAX,
+        gid: u32::MAX,
+    };
+    let mut length = libc::socklen_t::try_from(size_of::<libc::ucred>()).unwrap_or(0);
+    // SAFETY: the place is one ucred, whose length is passed; both are ours across the call.
+    let got = unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut ids).cast(),
+            &raw mut length,
+        )
+    };
+    if got != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(Peer {
+        pid: u32::try_from(ids.pid).ok().filter(|pid| *pid != 0),
+        uid: ids.uid,
+    })
 }
 
 /// Asks the kernel to attach the sender's ids to every datagram.
