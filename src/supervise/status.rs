@@ -6,10 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use super::timeline::Timeline;
 use crate::apply::file;
-use crate::cli::environment::Environment;
-use crate::plan::host::RUNTIME_DIR;
 use crate::printable::line;
-use crate::rootless::{enter, places};
+
+/// Its name in our runtime directory.
+pub const STATUS_FILE: &str = "status.json";
+/// The name of the socket on which PID 1 answers with the same.
+pub const STATUS_SOCKET: &str = "status.sock";
 
 /// A phase of the start and the time of its end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -100,22 +102,6 @@ impl StatusFile {
             tracing::warn!("{}", crate::explain::one_line(&error));
         }
     }
-}
-
-/// The status of the running daemon: root's, else that of the user that we are.
-///
-/// # Errors
-/// There is no status file, or it is not ours.
-pub fn read(env: &Environment) -> std::io::Result<Status> {
-    let mut dirs = vec![PathBuf::from(RUNTIME_DIR)];
-    dirs.extend(enter::runtime_dirs(env).iter().map(|dir| places::own(dir)));
-    let files: Vec<_> = dirs.iter().map(|dir| dir.join("status.json")).collect();
-    let found = files
-        .iter()
-        .find(|path| path.exists())
-        .or_else(|| files.last());
-    let bytes = std::fs::read(found.cloned().unwrap_or_default())?;
-    Ok(serde_json::from_slice::<Status>(&bytes)?)
 }
 
 impl Status {

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use rustix::net::{SocketFlags, sockopt};
+use rustix::net::SocketFlags;
 
 use super::conn::{Conn, Need};
 use super::poll::{Source, Trigger};
@@ -111,10 +111,10 @@ impl Relay {
                 self.conns.remove(idle);
             }
             let mut conn = Conn::new(socket);
-            match sockopt::socket_peercred(conn.socket()) {
-                Ok(ids) if ids.uid.is_root() => {}
-                Ok(ids) => {
-                    let uid = ids.uid.as_raw();
+            match crate::sys::net::peer(conn.socket()) {
+                Ok(peer) if peer.uid == 0 => {}
+                Ok(peer) => {
+                    let uid = peer.uid;
                     tracing::warn!("uid {uid} was refused by the port driver's API");
                     conn.answer(&Answer::forbidden(uid), Then::Close);
                     conn.advance(now);
