@@ -24,6 +24,8 @@ mod early;
 mod left_overs;
 #[path = "dockerd/limits.rs"]
 mod limits;
+#[path = "dockerd/live.rs"]
+mod live;
 #[path = "dockerd/mounts.rs"]
 mod mounts;
 #[path = "dockerd/netfilter.rs"]

@@ -131,6 +131,12 @@ pub fn watch(json: bool) {
     }
 }
 
+/// The same for a forked process that goes on as we do: it has no timer, and nobody asks it.
+pub fn watch_again() {
+    answer_on(None);
+    watch(JSON.load(Ordering::Relaxed));
+}
+
 /// The first turn begins.
 ///
 /// # Errors

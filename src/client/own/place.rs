@@ -20,8 +20,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// Every place, whoever asks: root's, our own, and, for root, those of the user that the
-    /// daemon runs as.
+    /// Every place, whoever asks: root's, our own, and those of the user that the daemon runs as.
     #[must_use]
     pub fn all(env: &Environment) -> Vec<Self> {
         let own = rustix::process::geteuid().as_raw();
@@ -39,15 +38,14 @@ impl Place {
         if let Ok(places) = enter::places(env.clone()) {
             add(places.runtime, own);
         }
-        if own == 0 {
-            for user in enter::user(env).into_iter().chain(user_of_init()) {
-                let home = enter::home(user);
-                let dir = env.non_empty("XDG_RUNTIME_DIR").map(PathBuf::from);
-                let usual = PathBuf::from(format!("/run/user/{user}"));
-                let fallback = home.map(|home| home.join(".docker/run"));
-                for runtime in dir.into_iter().chain([usual]).chain(fallback) {
-                    add(runtime, user);
-                }
+        let asked_for = enter::user(env).filter(|_| own == 0);
+        for user in asked_for.into_iter().chain(user_of_init()) {
+            let home = enter::home(user);
+            let dir = env.non_empty("XDG_RUNTIME_DIR").map(PathBuf::from);
+            let usual = PathBuf::from(format!("/run/user/{user}"));
+            let fallback = home.map(|home| home.join(".docker/run"));
+            for runtime in dir.into_iter().chain([usual]).chain(fallback) {
+                add(runtime, user);
             }
         }
         all
