@@ -26,6 +26,8 @@ mod hostile_names;
 mod left_overs;
 #[path = "dockerd/limits.rs"]
 mod limits;
+#[path = "dockerd/live.rs"]
+mod live;
 #[path = "dockerd/mounts.rs"]
 mod mounts;
 #[path = "dockerd/netfilter.rs"]

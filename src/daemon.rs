@@ -36,8 +36,9 @@ use crate::supervise::names::NameForwarder;
 use crate::supervise::notify::NotifySocket;
 use crate::supervise::output::Output;
 use crate::supervise::timeline::Timeline;
-use crate::sys::signal::{self, OriginalMask};
-use crate::sys::spawn;
+use crate::sys::signal::OriginalMask;
+use crate::sys::watchdog::{self, Doing};
+use crate::sys::{signal, spawn};
 use crate::tls::{self, Names};
 
 /// What the process was started with.
@@ -228,6 +229,7 @@ pub fn run(
     caller: &Caller,
 ) -> Result<u8, Failure> {
     let mut timeline = Timeline::new(caller.start);
+    watchdog::watch(crate::log::wants_json(&caller.env));
     let (env, part) = enter::daemon(form, arguments, caller.env.clone(), Run::Live)?;
     let (cgroup, door) = part.map(|part| (part.decision, part.door)).unzip();
     let wishes = wishes(form, arguments, env, cgroup)?;
@@ -284,11 +286,13 @@ fn start(
     timeline: &mut Timeline,
     door: Option<Door>,
 ) -> Result<Started, Failure> {
+    watchdog::turn(Doing::Plan);
     let Decision {
         plan,
         names: certificate_names,
     } = decide(wishes, caller.now, Run::Live)?;
     timeline.mark("plan");
+    watchdog::turn(Doing::Steps);
     let mut warnings = wishes.listen.notes.clone();
     warnings.extend(wishes.listen.exposure());
     warnings.extend(plan.warnings.iter().cloned());

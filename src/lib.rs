@@ -33,6 +33,7 @@ pub mod init;
 pub mod log;
 mod persona;
 pub mod plan;
+pub mod printable;
 pub mod process;
 pub mod program;
 pub mod rootless;

@@ -234,6 +234,10 @@ pub fn table(rows: &[Row]) -> String {
             },
         ]);
     }
+    // Names in certificates are their maker's.
+    for cell in lines.iter_mut().flatten() {
+        *cell = crate::printable::line(cell).to_string();
+    }
     let mut widths = [0; 9];
     for line in &lines {
         for (width, cell) in widths.iter_mut().zip(line) {
@@ -251,8 +255,7 @@ pub fn table(rows: &[Row]) -> String {
 }
 
 fn pretty(value: &impl Serialize) -> String {
-    // Nothing of ours has map keys that are not strings, the only thing JSON cannot hold.
-    serde_json::to_string_pretty(value).unwrap_or_default() + "\n"
+    crate::printable::json_pretty(value) + "\n"
 }
 
 #[cfg(test)]

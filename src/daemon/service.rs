@@ -1,15 +1,12 @@
 //! From a started dockerd to the supervisor that follows it.
 
 use std::ffi::OsString;
-use std::io::Read as _;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{Caller, Started, Wishes};
 use crate::apply::listen::HeldSockets;
 use crate::cli::environment::Environment;
-use crate::files;
 use crate::host::stale::Places;
 use crate::plan::address::DEFAULT_UNIX;
 use crate::plan::client;
@@ -22,13 +19,9 @@ use crate::supervise::launch::MainCommand;
 use crate::supervise::machine::{Command, Machine, Millis, Rules};
 use crate::supervise::mounts::Roots;
 use crate::supervise::notify::Outer;
-use crate::supervise::status::{self, Status, StatusFile};
+use crate::supervise::status::{STATUS_FILE, STATUS_SOCKET, Status, StatusFile};
 use crate::supervise::status_socket::StatusSocket;
 use crate::supervise::timeline::Timeline;
-use crate::sys;
-
-/// How long PID 1 may take to answer; it answers within a millisecond, or it hangs.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Everything that the start made.
 pub(super) struct Service {
@@ -65,7 +58,7 @@ impl Service {
             choices: started.choices,
             ..Status::default()
         };
-        let mut status = StatusFile::new(private_dir.join("status.json"), status);
+        let mut status = StatusFile::new(private_dir.join(STATUS_FILE), status);
         status.write("starting", &timeline);
         let said = said(&wishes);
         let lifetime = &wishes.config.lifetime;
@@ -76,7 +69,7 @@ impl Service {
         } else {
             Command::None
         };
-        let status_socket = StatusSocket::bind(&private_dir.join("status.sock"));
+        let status_socket = StatusSocket::bind(&private_dir.join(STATUS_SOCKET));
         let supervisor = Supervisor {
             machine: Machine::new(limit, waiting),
             rules: Rules {
@@ -197,30 +190,6 @@ fn command_environment(env: Environment, socket: Option<&Path>) -> Environment {
         }
         _ => env,
     }
-}
-
-/// The status of the running daemon, root's or else that of the user that we are: from PID 1
-/// itself, or else as it was last written.
-///
-/// # Errors
-/// There is no status file, or it is not ours.
-pub fn read_status(env: &Environment) -> std::io::Result<Status> {
-    let dirs = status::directories(env);
-    let exists = |dir: &&PathBuf| files::exists(&dir.join("status.json"));
-    let dir = dirs.iter().find(exists).or_else(|| dirs.last()).cloned();
-    let dir = dir.unwrap_or_default();
-    let file = || files::read(&dir.join("status.json"), files::MOST);
-    let bytes = ask_status(&dir).or_else(|_| file())?;
-    Ok(serde_json::from_slice(&bytes)?)
-}
-
-fn ask_status(dir: &Path) -> std::io::Result<Vec<u8>> {
-    let mut socket = UnixStream::from(sys::net::connect_unix(&dir.join("status.sock"))?);
-    socket.set_nonblocking(false)?;
-    socket.set_read_timeout(Some(ANSWER_PATIENCE))?;
-    let mut bytes = Vec::new();
-    socket.read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 fn endpoints(listen: &ListenPlan) -> Vec<String> {

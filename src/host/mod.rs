@@ -4,6 +4,7 @@
 //! [`Facts`] is data: `dind-init facts` prints it, a bug report carries it, and a fixture replays
 //! it in a test of the plan.
 
+pub mod activity;
 pub mod apparmor;
 pub mod certs;
 pub mod cgroup;

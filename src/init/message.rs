@@ -44,12 +44,13 @@ impl Log {
             return;
         }
         let line = line(level, rustix::process::getpid(), &text());
+        let line = crate::printable::lines(line.as_bytes());
         // As tini has it, and as people's `2>/dev/null` expects it.
         let stream = match level {
             Level::Fatal | Level::Warn => stderr(),
             Level::Info | Level::Debug | Level::Trace => stdout(),
         };
-        write(stream, line.as_bytes(), self.patience);
+        write(stream, &line, self.patience);
     }
 }
 

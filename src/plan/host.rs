@@ -23,6 +23,7 @@ use crate::host::daemon_json::DaemonFile;
 use crate::host::netfilter::tools::LEGACY_FARM;
 use crate::host::private;
 use crate::host::sandbox::Sandbox;
+use crate::printable::line;
 use crate::rootless::plan::{RootlessPlan, without_effect};
 
 /// Where the program's own files are: the first place that nobody else can change or replace.
@@ -316,7 +317,7 @@ impl fmt::Display for HostPlan {
         writeln!(
             f,
             "host plan ({}): {} steps",
-            self.summary,
+            line(&self.summary),
             self.steps.len() + 1
         )?;
         for (index, step) in self.steps.iter().enumerate() {
@@ -328,8 +329,12 @@ impl fmt::Display for HostPlan {
             let action = step.action.to_string();
             // Details of an action go below it, so that the reasons stay in one column.
             let (first, details) = action.split_once('\n').unwrap_or((&action, ""));
-            writeln!(f, "{:>2} {first:<50} {}{tolerated}", index + 1, step.why)?;
-            details.lines().try_for_each(|line| writeln!(f, "{line}"))?;
+            let first = line(first).to_string();
+            let why = line(&step.why);
+            writeln!(f, "{:>2} {first:<50} {why}{tolerated}", index + 1)?;
+            details
+                .lines()
+                .try_for_each(|detail| writeln!(f, "          {}", line(detail.trim_start())))?;
         }
         if let Some(rootless) = &self.rootless {
             write!(f, "{rootless}")?;
@@ -344,7 +349,8 @@ impl fmt::Display for HostPlan {
             )?;
         }
         for flag in &self.flags {
-            writeln!(f, "   flag   --{}={}: {}", flag.name, flag.value, flag.why)?;
+            let (value, why) = (line(&flag.value), line(&flag.why));
+            writeln!(f, "   flag   --{}={value}: {why}", flag.name)?;
         }
         let argv: Vec<_> = self
             .daemon
@@ -354,11 +360,16 @@ impl fmt::Display for HostPlan {
             .collect();
         self.choices()
             .iter()
-            .try_for_each(|choice| writeln!(f, "   choice {choice}"))?;
-        writeln!(f, "{:>2} exec   {}", self.steps.len() + 1, argv.join(" "))?;
+            .try_for_each(|choice| writeln!(f, "   choice {}", line(choice)))?;
+        writeln!(
+            f,
+            "{:>2} exec   {}",
+            self.steps.len() + 1,
+            line(&argv.join(" "))
+        )?;
         self.warnings
             .iter()
-            .try_for_each(|warning| writeln!(f, "   warn   {warning}"))
+            .try_for_each(|warning| writeln!(f, "   warn   {}", line(warning)))
     }
 }
 

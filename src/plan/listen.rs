@@ -17,6 +17,7 @@ use super::tls_mode::{TcpSecurity, security};
 use crate::cli::config::{CommandForm, Config, GroupName, SocketHolder, TlsWish};
 use crate::host::daemon_json::DaemonFile;
 use crate::host::listen::{ListenFacts, PathState};
+use crate::printable::{self, line};
 
 /// What happens to something that is in the way of a socket's path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -428,7 +429,7 @@ impl fmt::Display for ListenPlan {
                     gid,
                     replace,
                 } => {
-                    let path = path.display();
+                    let path = printable::path(path);
                     let instead = match replace {
                         Replace::Nothing => "",
                         Replace::DeadSocket => ", in place of a dead socket",
@@ -449,16 +450,16 @@ impl fmt::Display for ListenPlan {
                     writeln!(f, "   bind   tcp://{address} ({security}{both})")?;
                 }
                 PlannedSocket::Inherited { fd, name } => {
-                    writeln!(f, "   keep   fd://{fd} ({name})")?;
+                    writeln!(f, "   keep   fd://{fd} ({})", line(name))?;
                 }
             }
         }
         let left = &self.left_to_dockerd;
         left.iter()
-            .try_for_each(|host| writeln!(f, "   leave  {host} to dockerd"))?;
+            .try_for_each(|host| writeln!(f, "   leave  {} to dockerd", line(host)))?;
         let notes = self.notes.iter().cloned().chain(self.exposure());
         notes
             .into_iter()
-            .try_for_each(|note| writeln!(f, "   warn   {note}"))
+            .try_for_each(|note| writeln!(f, "   warn   {}", line(&note)))
     }
 }

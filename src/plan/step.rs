@@ -281,7 +281,7 @@ impl fmt::Display for Action {
             Self::Certificates { plan } => {
                 f.write_str("certs  TLS material")?;
                 plan.iter()
-                    .try_for_each(|line| write!(f, "\n          {line}"))
+                    .try_for_each(|line| write!(f, "\n          {}", crate::printable::line(line)))
             }
             Self::LinkTools { dir, .. } => write!(f, "link   programs in {}", dir.display()),
             Self::LoadModules { names } => write!(f, "module {}", names.join(" ")),

@@ -19,7 +19,7 @@ use super::state::StateDir;
 use super::{mounts, names, part};
 use crate::explain::{Explain as _, exit};
 use crate::files::{self, kernel};
-use crate::sys::{signal, tap, userns};
+use crate::sys::{signal, tap, userns, watchdog};
 
 /// Everything that happens in the child; returns its exit code.
 pub(super) fn run(
@@ -33,6 +33,7 @@ pub(super) fn run(
     if let Some(log) = crate::log::queue() {
         log.forget(); // it is the parent's to write
     }
+    watchdog::watch_again();
     match start(plan, state, job, channel, binds, parent) {
         Ok((mut standing, signals)) => {
             crate::sys::memory::forget_code();

@@ -221,29 +221,26 @@ fn tun_device(gid: u32) {
 /// [`NotWritable`].
 pub fn places(env: Environment) -> Result<Places, NotWritable> {
     let uid = rustix::process::geteuid().as_raw();
-    let passwd = files::text(Path::new("/etc/passwd")).unwrap_or_default();
-    let home = places::passwd(&passwd, uid).map(|(_, _, home)| home);
-    places::decide(env, uid, home, writable)
+    places::decide(env, uid, home(uid), writable)
 }
 
-/// Where the runtime directory of a running daemon may be: ours, and, for root, that of the user
-/// that a daemon became.
+/// The user that a daemon becomes when root asks for it, as far as these variables tell.
 #[must_use]
-pub fn runtime_dirs(env: &Environment) -> Vec<PathBuf> {
-    let mut dirs: Vec<PathBuf> = places(env.clone())
-        .map(|places| places.runtime)
-        .into_iter()
-        .collect();
-    if rustix::process::geteuid().is_root() && wanted(env) {
-        let passwd = files::text(Path::new("/etc/passwd")).unwrap_or_default();
-        let asked = env.non_empty("DIND_ROOTLESS_USER");
-        let asked = asked.map(|user| user.to_string_lossy().into_owned());
-        if let Some(user) = find_user(&passwd, asked.as_deref()) {
-            dirs.push(format!("/run/user/{}", user.uid).into());
-            dirs.push(user.home.join(".docker/run"));
-        }
+pub fn user(env: &Environment) -> Option<u32> {
+    if !wanted(env) {
+        return None;
     }
-    dirs
+    let passwd = files::text(Path::new("/etc/passwd")).unwrap_or_default();
+    let asked = env.non_empty("DIND_ROOTLESS_USER");
+    let asked = asked.map(|user| user.to_string_lossy().into_owned());
+    find_user(&passwd, asked.as_deref()).map(|user| user.uid)
+}
+
+/// The home of a user.
+#[must_use]
+pub fn home(uid: u32) -> Option<PathBuf> {
+    let passwd = files::text(Path::new("/etc/passwd")).unwrap_or_default();
+    places::passwd(&passwd, uid).map(|(_, _, home)| home)
 }
 
 /// Whether a directory can be written, or the first one above it that exists.

@@ -10,7 +10,9 @@ use super::{Passing, Supervisor, launch, oom_counter, restart};
 use crate::apply::file;
 use crate::explain::{Explain as _, one_line};
 use crate::files;
+use crate::printable::line;
 use crate::sys::process::Child;
+use crate::sys::watchdog::{self, Doing};
 
 /// How often a drain says how it stands.
 const DRAIN_LINES: Millis = 10_000;
@@ -186,6 +188,7 @@ impl Supervisor {
         self.outer.ready();
         // Before the status, whose file exists: ext4 writes a file that replaces another one out
         // at once (auto_da_alloc), which took 4 ms here.
+        watchdog::doing(Doing::ReadyFile);
         if let Err(error) = file::replace(&self.ready_file, b"ready\n") {
             tracing::error!("{}", one_line(&error));
         }
@@ -293,7 +296,7 @@ impl Supervisor {
             let lines = output.last_lines();
             output.forget();
             if let Some(words) = last_words(&lines) {
-                text.push_str(&format!(": {words}"));
+                text.push_str(&format!(": {}", line(words)));
                 if let Some(meaning) = restart::transient(words) {
                     transient = true;
                     text.push_str(&format!(" ({meaning})"));
@@ -306,10 +309,12 @@ impl Supervisor {
 
     pub(super) fn set_status(&mut self, state: &str) {
         self.outer.send(&format!("STATUS={state}"));
+        watchdog::doing(Doing::StatusFile);
         self.status.write(state, &self.timeline);
     }
 
     pub(super) fn remove_ready_file(&self) {
+        watchdog::doing(Doing::ReadyFile);
         if let Err(error) = file::withdraw(&self.ready_file) {
             tracing::warn!("{}", one_line(&error));
         }

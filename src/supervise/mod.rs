@@ -26,6 +26,7 @@ pub mod status_socket;
 mod table;
 pub mod timeline;
 
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -54,6 +55,7 @@ use crate::explain::{Explain as _, one_line};
 use crate::host::stale::Places;
 use crate::rootless::parent::{News, Parent};
 use crate::sink::Sink;
+use crate::sys::watchdog::{self, Doing};
 
 /// Everything that lives while dockerd runs.
 #[derive(Debug)]
@@ -128,6 +130,8 @@ impl Supervisor {
             oom: self.dockerd.map(oom_counter),
             ..Passing::default()
         };
+        watchdog::answer_on(self.status_socket.as_ref().map(AsFd::as_fd));
+        watchdog::log_to(self.sink.as_fd());
         loop {
             for event in self.wait(signals, &mut passing) {
                 self.step(event, &mut passing);
@@ -141,6 +145,7 @@ impl Supervisor {
                 self.step(Event::Deadline, &mut passing);
             }
             if let State::Ended { code } = self.machine.state {
+                watchdog::turn(Doing::CleanUp);
                 self.clean_up(code, &mut passing);
                 return code;
             }
@@ -153,6 +158,7 @@ impl Supervisor {
         tracing::debug!("{before:?} + {event:?} → {:?} {actions:?}", machine.state);
         self.machine = machine;
         for action in actions {
+            watchdog::doing(Doing::Actions);
             self.act(action, passing);
         }
     }
@@ -164,14 +170,18 @@ impl Supervisor {
     /// Sleeps until something happens, and collects it. Notices come before deaths: dockerd's last
     /// words are older than its end.
     fn wait(&mut self, signals: &SignalFd, passing: &mut Passing) -> Vec<Event> {
+        watchdog::rest();
         self.sleep(signals, passing);
+        watchdog::turn(Doing::Output);
         if let Some(output) = &mut self.output {
             output.pump();
         }
         self.sink.flush();
+        watchdog::doing(Doing::Status);
         if let Some(socket) = &self.status_socket {
             socket.answer(self.status.reply());
         }
+        watchdog::doing(Doing::Notices);
         let mut events: Vec<Event> = std::mem::take(&mut passing.events);
         events.extend(
             self.notify
@@ -186,6 +196,7 @@ impl Supervisor {
                 false => Event::PingFailed,
             });
         }
+        watchdog::doing(Doing::Signals);
         while let Ok(Some(info)) = signals.read_signal() {
             let number = i32::try_from(info.ssi_signo).unwrap_or(0);
             // A broken pipe of our own is nobody's signal.
@@ -194,9 +205,12 @@ impl Supervisor {
                 events.push(Event::Signal(number));
             }
         }
+        watchdog::doing(Doing::Namespaces);
         self.hear(passing, &mut events);
+        watchdog::doing(Doing::Signals);
         // Always, and not only after SIGCHLD: signals of one kind are merged.
         self.reap(passing, &mut events);
+        watchdog::doing(Doing::Containers);
         events.extend(self.containers_read(passing));
         self.go_on_killing(passing);
         events.extend(self.left(passing));
@@ -341,6 +355,7 @@ impl Supervisor {
         }
         launch::remove_stale(&self.places);
         self.notify.remove();
+        watchdog::answer_on(None);
         if let Some(socket) = &self.status_socket {
             socket.remove();
         }

@@ -22,3 +22,4 @@ pub mod stdio;
 pub mod tap;
 pub mod trial;
 pub mod userns;
+pub mod watchdog;

@@ -135,6 +135,46 @@ pub fn connect_unix(path: &Path) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
+/// Who is at the other end of a connected unix socket: for a client, who called `listen(2)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    /// Its process; none for one that our pid namespace does not see.
+    pub pid: Option<u32>,
+    /// Its effective user.
+    pub uid: u32,
+}
+
+/// Asks the kernel (`SO_PEERCRED`). Not by rustix: its type for a pid cannot be 0, which the
+/// kernel says for a process of a foreign pid namespace.
+///
+/// # Errors
+/// What `getsockopt(2)` says.
+pub fn peer(socket: impl AsFd) -> io::Result<Peer> {
+    let mut ids = libc::ucred {
+        pid: 0,
+        uid: u32::MAX,
+        gid: u32::MAX,
+    };
+    let mut length = libc::socklen_t::try_from(size_of::<libc::ucred>()).unwrap_or(0);
+    // SAFETY: the place is one ucred, whose length is passed; both are ours across the call.
+    let got = unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut ids).cast(),
+            &raw mut length,
+        )
+    };
+    if got != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(Peer {
+        pid: u32::try_from(ids.pid).ok().filter(|pid| *pid != 0),
+        uid: ids.uid,
+    })
+}
+
 /// Asks the kernel to attach the sender's ids to every datagram.
 ///
 /// # Errors
@@ -207,34 +247,6 @@ pub fn receive_with_sender(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<D
         }
     }
     Ok(Datagram { length, sender })
-}
-
-/// Who is at the other end of a Unix socket: the user id, which is `nobody` for one who has none in
-/// our user namespace. Not by rustix; see [`receive_with_sender`].
-///
-/// # Errors
-/// What `getsockopt(2)` says.
-pub fn peer_uid(socket: impl AsFd) -> io::Result<u32> {
-    let mut ids = libc::ucred {
-        pid: 0,
-        uid: u32::MAX,
-        gid: u32::MAX,
-    };
-    let mut length: libc::socklen_t = ids_length();
-    // SAFETY: the descriptor is open, and both pointers are to what the length says.
-    let result = unsafe {
-        libc::getsockopt(
-            socket.as_fd().as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_PEERCRED,
-            (&raw mut ids).cast(),
-            &raw mut length,
-        )
-    };
-    match result {
-        0 => Ok(ids.uid),
-        _ => Err(io::Error::last_os_error()),
-    }
 }
 
 /// Begins a TCP connection without waiting: the socket can be written to when it is there, and has

@@ -262,6 +262,29 @@ impl Dind {
         PathBuf::from(format!("/proc/{}/root{path}", self.pid().as_raw_nonzero()))
     }
 
+    /// A command beside the binary, as `docker exec` starts one.
+    pub(crate) fn beside(&self, words: &[&str]) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--target={}", self.pid().as_raw_nonzero()));
+        command.args(["--mount", "--pid"]).args(words);
+        command
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        command
+    }
+
+    /// Runs the binary beside itself; exit code and all that it says.
+    #[track_caller]
+    pub(crate) fn asks(&self, words: &[&str]) -> (i32, String) {
+        let all = [&[env!("CARGO_BIN_EXE_dind-init")], words].concat();
+        let output = self.beside(&all).output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (
+            output.status.code().unwrap(),
+            String::from_utf8(said).unwrap(),
+        )
+    }
+
     /// What PID 1 answers on its status socket.
     #[track_caller]
     pub(crate) fn status(&self) -> serde_json::Value {

@@ -8,12 +8,17 @@ use serde::{Deserialize, Serialize};
 use crate::files;
 use crate::files::lock::{self, Share};
 use crate::host::mountinfo::Mount;
+use crate::printable::line;
 
 /// The file that PID 1 keeps locked for as long as it lives.
 pub const LOCK_FILE: &str = ".dind-init.lock";
 
 /// The text is a line of a few words.
 const MOST: u64 = 4096;
+/// The longest host name (`gethostname(2)`), and what a time takes: the rest of a lock's text is
+/// not told.
+const HOST_NAME: usize = 64;
+const TIME: usize = 40;
 
 /// One that holds a data root.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,14 +104,18 @@ impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.host.as_str() {
             "" => f.write_str("an unknown dind-init")?,
-            host => write!(f, "dind-init on {host}")?,
+            host => write!(f, "dind-init on {}", line(host).at_most(HOST_NAME))?,
         }
         if let Some(id) = &self.container {
-            write!(f, " (container {})", id.get(..12).unwrap_or(id))?;
+            write!(
+                f,
+                " (container {})",
+                line(id.get(..12).unwrap_or(id)).at_most(12)
+            )?;
         }
         match self.since.as_str() {
             "" => Ok(()),
-            since => write!(f, " since {since}"),
+            since => write!(f, " since {}", line(since).at_most(TIME)),
         }
     }
 }
@@ -173,5 +182,15 @@ mod tests {
             "dind-init on ci-7 (container 0123456789ab) since 2026-01-02T03:04:05Z"
         );
         assert_eq!(Owner::parse("{\"ho").to_string(), "an unknown dind-init");
+        let hostile = Owner {
+            host: "a\u{1b}[2J\nerror: give up".into(),
+            container: Some("\u{1b}]0;x".into()),
+            since: "x".repeat(5000),
+        };
+        let told = hostile.to_string();
+        assert!(
+            !told.contains(char::is_control) && told.len() < 300,
+            "{told}"
+        );
     }
 }

@@ -112,9 +112,10 @@ impl Relay {
                 self.conns.remove(idle);
             }
             let mut conn = Conn::new(socket);
-            match net::peer_uid(conn.socket()) {
-                Ok(0) => {}
-                Ok(uid) => {
+            match net::peer(conn.socket()) {
+                Ok(peer) if peer.uid == 0 => {}
+                Ok(peer) => {
+                    let uid = peer.uid;
                     tracing::warn!("uid {uid} was refused by the port driver's API");
                     conn.answer(&Answer::forbidden(uid), Then::Close);
                     conn.advance(now);
