@@ -190,7 +190,7 @@ mod tests {
         };
         expect_test::expect![[r#"
             state      ready
-            pid        0, dockerd 0
+            pid        0, dockerd -
             last death x\ry
             warning    /a\nerror: forged\u{1b}[2J
         "#]]
