@@ -204,14 +204,16 @@ pub fn parse_hosts(text: &str) -> Vec<(String, IpAddr)> {
     text.lines().flat_map(line).collect()
 }
 
-/// Names and ids of a group file (`group(5)`). Read by hand: a static binary has no NSS.
+/// Names and ids of a group file (`group(5)`). Read by hand: a static binary has no NSS. The first
+/// line of a name counts, as for the C library and for dockerd.
 #[must_use]
 pub fn parse_groups(text: &str) -> BTreeMap<String, u32> {
     let line = |line: &str| {
         let mut fields = line.split(':');
         Some((fields.next()?.to_owned(), fields.nth(1)?.parse().ok()?))
     };
-    text.lines().filter_map(line).collect()
+    // Of a map, the last one would count.
+    text.lines().rev().filter_map(line).collect()
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use super::bridges::{self, Bridge};
 use crate::cli::config::Config;
 use crate::files;
 use crate::host::daemon_json::DaemonFile;
+use crate::printable::line;
 
 /// The file that says which driver and store was used last.
 pub const MARKER: &str = ".dind-init.json";
@@ -54,7 +55,8 @@ pub struct DriverContent {
     pub store: Store,
     /// Its name.
     pub driver: String,
-    /// How many images have a name; containerd does not tell how many it has.
+    /// How many images have a name, where that could be read; containerd does not tell how many
+    /// it has.
     pub images: Option<usize>,
     /// Names of some of them.
     pub some: Vec<String>,
@@ -75,6 +77,18 @@ pub struct Marker {
     pub first_seen: String,
 }
 
+impl Marker {
+    /// Reads the text of a marker file.
+    ///
+    /// # Errors
+    /// It is not one; why.
+    pub fn parse(json: &[u8]) -> Result<Self, String> {
+        // The reader quotes what it did not expect.
+        serde_json::from_slice(json)
+            .map_err(|error| line(&error.to_string()).at_most(200).to_string())
+    }
+}
+
 /// What is there.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Content {
@@ -85,6 +99,9 @@ pub struct Content {
     /// Networks of an earlier dockerd.
     #[serde(default)]
     pub bridges: Vec<Bridge>,
+    /// What is there and could not be understood, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unclear: Vec<String>,
 }
 
 impl Content {
@@ -108,11 +125,23 @@ impl Content {
             .filter_map(|name| graph_driver(&data, name))
             .collect();
         drivers.extend(snapshotters(&roots.containerd));
-        let marker = short_file(&roots.data.join(MARKER));
+        let mut unclear = Vec::new();
+        let path = roots.data.join(MARKER);
+        let marker = short_file(&path).and_then(|bytes| {
+            let marker = Marker::parse(&bytes);
+            let why = |why| {
+                let path = path.display();
+                format!("{path}: which storage driver was used last is not known: {why}")
+            };
+            marker.map_err(|error| unclear.push(why(error))).ok()
+        });
+        let remembered = bridges::read(&data);
+        unclear.extend(remembered.unclear);
         Self {
             drivers,
-            marker: marker.and_then(|bytes| serde_json::from_slice(&bytes).ok()),
-            bridges: bridges::read(&data),
+            marker,
+            bridges: remembered.bridges,
+            unclear,
         }
     }
 
@@ -153,12 +182,15 @@ fn remapped_root(data: &Path) -> Option<PathBuf> {
 fn graph_driver(data: &Path, name: &str) -> Option<DriverContent> {
     has_entries(&data.join(name)).then(|| {
         let path = data.join("image").join(name).join("repositories.json");
-        let names = image_names(&short_file(&path).unwrap_or_default());
+        let names = match short_file(&path) {
+            Some(json) => image_names(&json),
+            None => Some(Vec::new()),
+        };
         DriverContent {
             store: Store::Graphdriver,
             driver: name.to_owned(),
-            images: Some(names.len()),
-            some: names.into_iter().take(3).collect(),
+            images: names.as_ref().map(Vec::len),
+            some: names.into_iter().flatten().take(3).collect(),
         }
     })
 }
@@ -195,15 +227,17 @@ fn short_file(path: &Path) -> Option<Vec<u8>> {
     files::read(path, files::MOST).ok()
 }
 
-/// The `name:tag` references of a repositories.json; digests are no names.
-fn image_names(json: &[u8]) -> Vec<String> {
-    let json: Value = serde_json::from_slice(json).unwrap_or_default();
+/// The `name:tag` references of a repositories.json; digests are no names. Nothing where it is no
+/// such file, or only the beginning of one.
+#[must_use]
+pub fn image_names(json: &[u8]) -> Option<Vec<String>> {
+    let json: Value = serde_json::from_slice(json).ok()?;
     let repositories = json.get("Repositories").and_then(Value::as_object);
     let references = repositories.into_iter().flat_map(|map| map.values());
     let names = references
         .filter_map(Value::as_object)
         .flat_map(|map| map.keys());
-    names.filter(|name| !name.contains('@')).cloned().collect()
+    Some(names.filter(|name| !name.contains('@')).cloned().collect())
 }
 
 #[cfg(test)]
@@ -269,11 +303,32 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_root_and_a_broken_marker_are_nothing() {
+    fn an_empty_root_is_nothing_and_what_is_broken_is_said() {
         let dir = tempfile::tempdir().unwrap();
-        make(dir.path(), &[(MARKER, "{")]);
         assert_eq!(read(dir.path(), "{}"), Content::default());
         assert_eq!(read(&dir.path().join("absent"), "{}"), Content::default());
+        make(
+            dir.path(),
+            &[
+                (MARKER, "{"),
+                ("network/files/local-kv.db/x", ""),
+                ("overlay2/l/X", ""),
+                ("image/overlay2/repositories.json", "{\"Repositories\":"),
+            ],
+        );
+        let content = read(dir.path(), "{}");
+        assert_eq!(content.drivers[0].images, None, "not 0");
+        let [marker, networks] = &content.unclear[..] else {
+            panic!("{:?}", content.unclear)
+        };
+        assert!(
+            marker.contains(MARKER) && marker.contains("EOF"),
+            "{marker}"
+        );
+        assert!(
+            networks.ends_with("is a directory, not a file"),
+            "{networks}"
+        );
     }
 
     #[test]
