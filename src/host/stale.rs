@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::cli::config::Config;
 use crate::files::socket::Served;
-use crate::files::{self, Kind};
+use crate::files::trust::Trust;
+use crate::files::{self, Dir, Kind};
 use crate::process;
 
 /// A pid and a newline.
@@ -121,9 +122,16 @@ fn state_directories(places: &Places) -> Vec<PathBuf> {
     dirs
 }
 
-/// Nothing for what is no directory, or a link that somebody else may have made.
+/// Nothing for what is no directory, a link that somebody else may have made, or a directory of
+/// somebody else's: no daemon of ours left anything there, and it may be full of anything.
 fn entries(dir: &Path) -> Vec<PathBuf> {
-    files::entries(dir).unwrap_or_default()
+    let ours = Dir::open(dir).and_then(|dir| dir.stat());
+    match ours {
+        Ok(stat) if Trust::current().includes(stat.st_uid) => {
+            files::entries(dir).unwrap_or_default()
+        }
+        Ok(_) | Err(_) => Vec::new(),
+    }
 }
 
 /// Every `docker*.pid`, whatever its case, below a directory; links are not followed, nor other

@@ -221,7 +221,8 @@ fn tun_device(gid: u32) {
 /// [`NotWritable`].
 pub fn places(env: Environment) -> Result<Places, NotWritable> {
     let uid = rustix::process::geteuid().as_raw();
-    places::decide(env, uid, home(uid), writable)
+    let places = places::decide(env, uid, home(uid), writable)?;
+    Ok(places.kept_where(files::can_be_private))
 }
 
 /// The user that a daemon becomes when root asks for it, as far as these variables tell.

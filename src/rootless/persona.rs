@@ -133,6 +133,7 @@ fn decide(options: Options, env: &Environment) -> Result<plan::RootlessPlan, Fai
         env: env.clone(),
         data: PathBuf::from("/"),
         config: PathBuf::from("/"),
+        keep: runtime.clone(),
         runtime: runtime.clone(),
         notes: Vec::new(),
     };

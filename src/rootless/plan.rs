@@ -85,7 +85,7 @@ pub fn plan(
         .filter(|_| child_side.is_some() && options.source_address && net.tap.is_some());
     let state = options.state_dir.clone();
     Ok(RootlessPlan {
-        state: state.unwrap_or_else(|| places::default_state(&places.runtime)),
+        state: state.unwrap_or_else(|| places::default_state(&places.keep)),
         ids: (facts.ids.uid, facts.ids.gid),
         host: facts.host.clone(),
         cgroup: None,

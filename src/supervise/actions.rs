@@ -235,7 +235,7 @@ impl Supervisor {
         let table = Table::read();
         let busy = table.busy(self.dockerd);
         let idle = matches!(busy, Ok(0));
-        let file = drain.file.as_ref().filter(|path| files::exists(path));
+        let file = drain.file.as_ref().filter(|path| files::stat(path).is_ok());
         if let Some(path) = file {
             tracing::info!("drained: {} exists", path.display());
         } else if drain.idle && idle {

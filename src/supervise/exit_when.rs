@@ -183,7 +183,8 @@ fn hold(
             if inotify.as_ref().is_some_and(|fd| !still_watches(fd)) {
                 *inotify = None;
             }
-            ((called || due) && files::exists(path)).then(|| format!("{} exists", path.display()))
+            ((called || due) && files::stat(path).is_ok())
+                .then(|| format!("{} exists", path.display()))
         }
         Condition::Process { name, pidfd, seen } => {
             if let Some(fd) = pidfd
