@@ -59,10 +59,7 @@ pub fn own_socket(env: &Environment, uid: u32) -> PathBuf {
 
 /// Asks, prints one line (or JSON) and returns the exit code.
 pub fn run(args: &ProbeArgs, socket: &Path, stdout: &mut dyn Write) -> u8 {
-    let endpoint = Endpoint {
-        address: Address::Unix(socket.into()),
-        security: Security::Plain,
-    };
+    let endpoint = Endpoint::direct(Address::Unix(socket.into()), Security::Plain);
     let mut patience = Patience::new(args.timeout);
     let answer = if args.live {
         live(&endpoint, socket, &mut patience)

@@ -40,24 +40,21 @@ pub fn variables(config: &Config, listen: &ListenPlan) -> String {
 #[must_use]
 pub fn own(config: &Config, listen: &ListenPlan) -> Option<Endpoint> {
     if let Some(path) = listen.first_unix() {
-        return Some(Endpoint {
-            address: Address::Unix(path),
-            security: Security::Plain,
-        });
+        return Some(Endpoint::direct(Address::Unix(path), Security::Plain));
     }
     listen.sockets.iter().find_map(|socket| match socket {
         PlannedSocket::Tcp {
             address, security, ..
-        } => Some(Endpoint {
-            address: loopback(address),
-            security: match (security, &config.tls) {
+        } => {
+            let security = match (security, &config.tls) {
                 (TcpSecurity::Plain, _) => Security::Plain,
                 (_, TlsWish::Directory { dir, .. }) if adds_tls(config) => {
                     Security::Tls(TlsFiles::in_directory(&dir.join("client")))
                 }
                 _ => return None,
-            },
-        }),
+            };
+            Some(Endpoint::direct(loopback(address), security))
+        }
         PlannedSocket::Unix { .. } | PlannedSocket::Inherited { .. } => None,
     })
 }
@@ -113,7 +110,10 @@ mod tests {
             (&[][..], "unix:///var/run/docker.sock"),
             (&gitlab[..], "unix:///var/run/docker.sock"),
             (&[unix], "unix:///s"),
-            (&[("DIND_SOCKETS", "dockerd")], "unix:///var/run/docker.sock"),
+            (
+                &[("DIND_SOCKETS", "dockerd")],
+                "unix:///var/run/docker.sock",
+            ),
         ] {
             let (config, listen) = planned(&[], env);
             let own = own(&config, &listen).unwrap();

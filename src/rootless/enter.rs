@@ -239,24 +239,60 @@ pub fn places(env: Environment) -> Result<Places, NotWritable> {
     places::decide(env, uid, home, writable)
 }
 
-/// Where the runtime directory of a running daemon may be: ours, and, for root, that of the user
-/// that a daemon became.
+/// Where the runtime directory of a running daemon may be: ours, that of the user that PID 1 is,
+/// and that of the user that a daemon of root's became.
 #[must_use]
 pub fn runtime_dirs(env: &Environment) -> Vec<PathBuf> {
     let mut dirs: Vec<PathBuf> = places(env.clone())
         .map(|places| places.runtime)
         .into_iter()
         .collect();
+    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    for uid in daemon_users(env, &passwd) {
+        // Who looks may have the variable of the container, and not the right to write there.
+        let named = env.non_empty("XDG_RUNTIME_DIR").map(PathBuf::from);
+        dirs.extend(named);
+        dirs.push(format!("/run/user/{uid}").into());
+        dirs.extend(places::passwd(&passwd, uid).map(|(_, _, home)| home.join(".docker/run")));
+    }
+    let mut seen = Vec::new();
+    dirs.retain(|dir| {
+        !seen.contains(dir) && {
+            seen.push(dir.clone());
+            true
+        }
+    });
+    dirs
+}
+
+/// Who may have written the status of a daemon that runs here: root, we, or its user.
+#[must_use]
+pub fn daemon_owners(env: &Environment) -> Vec<u32> {
+    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let us = rustix::process::geteuid().as_raw();
+    [0, us]
+        .into_iter()
+        .chain(daemon_users(env, &passwd))
+        .collect()
+}
+
+/// The users other than root that a daemon in this container may run as.
+fn daemon_users(env: &Environment, passwd: &str) -> Vec<u32> {
+    let init = fs::read_to_string("/proc/1/status").unwrap_or_default();
+    let mut users: Vec<u32> = effective_uid(&init).into_iter().collect();
     if rustix::process::geteuid().is_root() && wanted(env) {
-        let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
         let asked = env.non_empty("DIND_ROOTLESS_USER");
         let asked = asked.map(|user| user.to_string_lossy().into_owned());
-        if let Some(user) = find_user(&passwd, asked.as_deref()) {
-            dirs.push(format!("/run/user/{}", user.uid).into());
-            dirs.push(user.home.join(".docker/run"));
-        }
+        users.extend(find_user(passwd, asked.as_deref()).map(|user| user.uid));
     }
-    dirs
+    users.retain(|uid| *uid != 0);
+    users
+}
+
+/// Of a /proc/PID/status; it can be read by everybody.
+fn effective_uid(status: &str) -> Option<u32> {
+    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// Whether a directory can be written, or the first one above it that exists.
@@ -289,6 +325,13 @@ mod tests {
         assert_eq!(find(Some("nobody")), None);
         assert_eq!(find(Some("0")), None);
         assert!(find_user("", None).is_none());
+    }
+
+    #[test]
+    fn the_effective_user_of_a_process_is_read() {
+        let status = "Name:\tdind-init\nUid:\t0\t1000\t0\t1000\nGid:\t1\t2\t3\t4\n";
+        assert_eq!(effective_uid(status), Some(1000));
+        assert_eq!(effective_uid("Name:\tx\n"), None);
     }
 
     #[test]

@@ -98,10 +98,7 @@ mod tests {
     use crate::client::environment::from_text;
 
     fn endpoint(host: &str, security: Security) -> Endpoint {
-        Endpoint {
-            address: Address::parse(OsStr::new(host)).unwrap(),
-            security,
-        }
+        Endpoint::direct(Address::parse(OsStr::new(host)).unwrap(), security)
     }
 
     #[test]

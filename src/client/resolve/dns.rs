@@ -78,6 +78,12 @@ pub fn query(id: u16, name: &str, family: Family) -> Option<Vec<u8>> {
     Some(message)
 }
 
+/// Whether a text can be asked for at all.
+#[must_use]
+pub fn is_name(text: &str) -> bool {
+    query(0, text.strip_suffix('.').unwrap_or(text), Family::V4).is_some()
+}
+
 /// Reads an answer to [`query`]: addresses of the name itself or of what it is an alias of.
 ///
 /// # Errors
