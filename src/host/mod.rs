@@ -4,6 +4,7 @@
 //! [`Facts`] is data: `dind-init facts` prints it, a bug report carries it, and a fixture replays
 //! it in a test of the plan.
 
+pub mod aliases;
 pub mod apparmor;
 pub mod certs;
 pub mod cgroup;
@@ -94,6 +95,9 @@ impl Facts {
     pub fn probe(config: &Config, file: &DaemonFile) -> Self {
         let mounts = mountinfo::parse(&std::fs::read("/proc/self/mountinfo").unwrap_or_default());
         let root = config.identity.uid == 0;
+        // Certificates are the only ones who ask.
+        let network = NetworkFacts::read();
+        let asking = plan::tls_mode::adds_tls(config).then(|| network.ask(&config.env));
         // The trials run while we read. The container comes first: its cgroup does not hold them yet.
         let mut trials = Trials::new();
         let mut container = Container::read(&mounts);
@@ -107,7 +111,7 @@ impl Facts {
             netfilter::Probing::start(config, question, Vec::new(), &mut trials)
         });
         let storage = storage::Probing::start(config, file, &mounts, &mut trials);
-        let mut facts = Self::read(config, &container);
+        let mut facts = Self::read(config, &container, network);
         let dockerd = facts.programs.dockerd.clone();
         facts.engine = dockerd
             .as_deref()
@@ -123,6 +127,10 @@ impl Facts {
         }
         facts.storage = Some(storage);
         facts.netfilter = netfilter.map(|probing| probing.finish(&mut results));
+        facts.network.aliases = asking
+            .flatten()
+            .map(aliases::Asking::finish)
+            .unwrap_or_default();
         facts
     }
 
@@ -143,7 +151,7 @@ impl Facts {
         let mut trials = Trials::new();
         let mut container = Container::read(&mounts);
         container.start_trials(&mut trials);
-        let mut facts = Self::read(config, &container);
+        let mut facts = Self::read(config, &container, NetworkFacts::read());
         container.finish(&mut facts, &mut collect(trials));
         facts
     }
@@ -155,7 +163,7 @@ impl Facts {
         storage.map_or(&[], |storage| &storage.content.bridges)
     }
 
-    fn read(config: &Config, container: &Container<'_>) -> Self {
+    fn read(config: &Config, container: &Container<'_>, network: NetworkFacts) -> Self {
         let kernel = rustix::system::uname();
         let release = kernel.release().to_string_lossy().into_owned();
         let version = kernel.version().to_string_lossy();
@@ -166,7 +174,7 @@ impl Facts {
             cgroup: container.cgroup.clone(),
             mounts: container.mounts.clone(),
             limits: LimitFacts::read(),
-            network: NetworkFacts::read(),
+            network,
             uplink: UplinkFacts::read(),
             stale: stale::find(&stale::Places::of(config)),
             programs: Programs::find(config),

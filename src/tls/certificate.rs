@@ -151,6 +151,9 @@ impl Certificate {
         let (Some((_, x509)), Some((_, public))) = (parsed, public) else {
             return Signature::Bad;
         };
+        if !key::is_checkable(public.raw) {
+            return Signature::Unknown;
+        }
         match x509.verify_signature(Some(&public)) {
             Ok(()) => Signature::Good,
             Err(X509Error::SignatureUnsupportedAlgorithm) => Signature::Unknown,
