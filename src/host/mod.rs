@@ -191,6 +191,7 @@ struct Container<'a> {
     cgroup: CgroupFacts,
     mounts: MountFacts,
     fresh: Option<Ticket<Result<Group, String>>>,
+    rewritten: Option<Ticket<Result<(), String>>>,
     profile: Option<Ticket<Profile>>,
 }
 
@@ -201,12 +202,14 @@ impl<'a> Container<'a> {
             cgroup: CgroupFacts::read(all),
             mounts: MountFacts::read(all),
             fresh: None,
+            rewritten: None,
             profile: None,
         }
     }
 
     fn start_trials(&mut self, trials: &mut Trials) {
         self.fresh = self.cgroup.try_fresh_mount(trials);
+        self.rewritten = self.cgroup.try_rewriting(trials);
         if self.mounts.apparmor.enabled {
             let securityfs = self.mounts.securityfs;
             self.profile = Some(AppArmorFacts::try_profile(trials, securityfs));
@@ -215,6 +218,7 @@ impl<'a> Container<'a> {
 
     fn finish(self, facts: &mut Facts, results: &mut Results) {
         facts.cgroup.fresh = self.fresh.map(|ticket| results.take(ticket));
+        facts.cgroup.rewritten = self.rewritten.map(|ticket| results.take(ticket));
         facts.mounts.apparmor.profile = self.profile.map(|ticket| results.take(ticket));
     }
 }

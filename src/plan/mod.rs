@@ -7,6 +7,7 @@ pub mod client;
 pub mod dockerd;
 pub mod host;
 pub mod host_refusal;
+pub mod keyed;
 pub mod limits;
 pub mod listen;
 pub mod listen_refusal;

@@ -198,7 +198,7 @@ impl Case<'_> {
         TlsRefusal::CannotSign {
             file: self.path(item),
             because: because.clone(),
-            problem,
+            problem: Box::new(problem),
             missing: missing_server_files(self.material),
         }
     }

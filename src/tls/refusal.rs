@@ -35,7 +35,7 @@ pub enum TlsRefusal {
         /// Why it must be made.
         because: Because,
         /// What is the matter with the CA's key.
-        problem: KeyProblem,
+        problem: Box<KeyProblem>,
         /// The server files that are missing or empty.
         missing: Vec<Item>,
     },
@@ -206,7 +206,7 @@ mod tests {
             TlsRefusal::CannotSign {
                 file: file.clone(),
                 because: Because::Missing,
-                problem: KeyProblem::NoKey,
+                problem: Box::new(KeyProblem::NoKey),
                 missing: vec![Item::ServerKey],
             },
             TlsRefusal::ForeignCertificate {
