@@ -56,7 +56,7 @@ fn every_command_finds_the_daemon_of_its_container() {
     let Some(lab) = Lab::find() else { return };
     for (words, host) in [
         (
-            &["--host=unix:///run/other.sock"][..],
+            &["dockerd", "--host=unix:///run/other.sock"][..],
             "unix:///run/other.sock",
         ),
         (

@@ -300,6 +300,7 @@ fn certificates_of_a_ca_that_cannot_sign_here_are_used() {
         .env("DOCKER_TLS_CERTDIR=/certs")
         .before(&format!("{P521}; make server serverAuth"))
         .start();
+    dind.until_ours();
     dind.docker(["version"]);
     let log = dind.log();
     assert!(

@@ -26,7 +26,7 @@ use crate::tls::Certificate;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Distrust {
     /// The authority's own dates do not fit.
-    #[error("the CA certificate in ca.pem ({subject}) is {dates}")]
+    #[error("the CA certificate in ca.pem ({subject}) is of no use now: {dates}")]
     Dates {
         /// Its subject.
         subject: String,

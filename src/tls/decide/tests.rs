@@ -322,3 +322,31 @@ fn a_users_set_that_does_not_hold_is_refused() {
     let bad = users(&pem, &key, &ca.pem).put(Item::ServerKey, "rubbish");
     assert!(matches!(refusal(&bad), TlsRefusal::BadKey { .. }));
 }
+
+/// docker0 is there when a container is started again in a network namespace that has survived.
+#[test]
+fn addresses_of_networks_inside_are_carried_and_not_missed() {
+    let inside = Names {
+        welcome: vec!["172.17.0.1".parse().unwrap(), "fe80::1".parse().unwrap()],
+        ..names()
+    };
+    let kept = decide(&wish(""), &inside, &complete(NOW), NOW).unwrap();
+    assert!(kept.is_settled(), "{kept}");
+    let new = decide(&wish(""), &inside, &Material::default(), NOW).unwrap();
+    assert!(new.to_string().contains("172.17.0.1"), "{new}");
+    // A name of ours in the network around us is missed.
+    let mut called = names();
+    called.dns.push("dind".into());
+    let due = decide(&wish(""), &called, &complete(NOW), NOW).unwrap();
+    assert_eq!(due.writes(), [Item::ServerCertificate]);
+    assert!(due.changes()[0].ends_with(": it lacks dind"), "{due}");
+}
+
+#[test]
+fn names_that_were_skipped_are_notes() {
+    let plan = decide(&wish("a,b@d"), &names(), &Material::default(), NOW).unwrap();
+    assert!(
+        plan.notes.len() == 1 && plan.notes[0].contains("b@d"),
+        "{plan}"
+    );
+}
