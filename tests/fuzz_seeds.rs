@@ -1,5 +1,6 @@
 //! What the fuzz targets (`make fuzz`) assert, on their seeds: everything that a fuzzer has found
 //! once is tried with every run of the tests, without a fuzzer.
+#![expect(clippy::disallowed_methods, reason = "seeds of our own")]
 #![allow(missing_docs)]
 #![allow(
     clippy::indexing_slicing,

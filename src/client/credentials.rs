@@ -4,8 +4,7 @@
 //! the certificate of an older start, is "not yet", never a failed handshake.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,10 +17,8 @@ use rustls::{ClientConfig, InconsistentKeys};
 use super::endpoint::{Identity, TlsFiles};
 use super::trust::Anchors;
 use crate::explain::{Explain, exit};
+use crate::files;
 use crate::tls::{Certificate, PrivateKey};
-
-/// No certificate bundle or key is larger.
-const MAX_FILE: u64 = 1024 * 1024;
 
 /// What a TLS client needs, ready for use.
 #[derive(Debug, Clone)]
@@ -196,14 +193,10 @@ impl Credentials {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, CredentialsError> {
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(MAX_FILE).read_to_end(&mut bytes))
-        .map_err(|source| CredentialsError::Unreadable {
-            path: path.into(),
-            source,
-        })?;
-    Ok(bytes)
+    files::read(path, files::MOST).map_err(|source| CredentialsError::Unreadable {
+        path: path.into(),
+        source,
+    })
 }
 
 fn certificates(pem: &[u8], path: &Path) -> Result<Vec<CertificateDer<'static>>, CredentialsError> {

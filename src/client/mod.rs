@@ -4,7 +4,7 @@
 //! argv, environment ─▶ entrypoint: what docker-entrypoint.sh would exec     (pure plan, thin act)
 //! flags, environment ─▶ endpoint: which daemon, plain or TLS                (pure)
 //! endpoint ─▶ resolve ─▶ connect ─▶ ping: one GET /_ping, with a deadline   (reads only)
-//! ping, again and again ─▶ wait        our own socket, once ─▶ probe
+//! ping, again and again ─▶ wait        own: PID 1, once ─▶ probe, status
 //! ```
 //!
 //! None of this runs in PID 1: TLS, HTTP and DNS live in short-lived processes only.
@@ -26,6 +26,7 @@ pub mod trust;
 pub mod wait;
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test reads the sources")]
 mod tests {
     use std::path::Path;
 

@@ -1,9 +1,7 @@
 //! From a started dockerd to the supervisor that follows it.
 
 use std::ffi::OsString;
-use std::io::Read as _;
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Caller, Started, Wishes};
@@ -12,9 +10,7 @@ use crate::cli::environment::Environment;
 use crate::client::endpoint::shell;
 use crate::host::stale::Places;
 use crate::plan::client;
-use crate::plan::host::{self, RUNTIME_DIR};
 use crate::plan::listen::{ListenPlan, PlannedSocket};
-use crate::rootless::{self, enter};
 use crate::supervise::Supervisor;
 use crate::supervise::budget::{self, Said};
 use crate::supervise::exit_when::ExitWatch;
@@ -23,12 +19,9 @@ use crate::supervise::launch::MainCommand;
 use crate::supervise::machine::{Command, Machine, Millis, Rules};
 use crate::supervise::mounts::Roots;
 use crate::supervise::notify::Outer;
-use crate::supervise::status::{Status, StatusFile};
+use crate::supervise::status::{STATUS_FILE, STATUS_SOCKET, Status, StatusFile};
 use crate::supervise::status_socket::StatusSocket;
 use crate::supervise::timeline::Timeline;
-
-/// How long PID 1 may take to answer; it answers within a millisecond, or it hangs.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Everything that the start made.
 pub(super) struct Service {
@@ -49,14 +42,14 @@ impl Service {
             started,
             command,
         } = self;
-        let runtime_dir = host::runtime_dir(&wishes.config);
+        let private_dir = started.private_dir;
         let ping_path = wishes.listen.first_unix();
         let status = Status {
             state: "starting".into(),
             pid: std::process::id(),
             dockerd: match &started.rootless {
                 Some(parent) => parent.command,
-                None => started.dockerd.as_raw_nonzero().get().unsigned_abs(),
+                None => Some(started.dockerd.as_raw_nonzero()),
             },
             socket: ping_path.clone(),
             endpoints: endpoints(&wishes.listen),
@@ -65,7 +58,7 @@ impl Service {
             choices: started.choices,
             ..Status::default()
         };
-        let mut status = StatusFile::new(runtime_dir.join("status.json"), status);
+        let mut status = StatusFile::new(private_dir.join(STATUS_FILE), status);
         status.write("starting", &timeline);
         let said = said(&wishes);
         let lifetime = &wishes.config.lifetime;
@@ -76,7 +69,7 @@ impl Service {
         } else {
             Command::None
         };
-        let status_socket = StatusSocket::bind(&runtime_dir.join("status.sock"));
+        let status_socket = StatusSocket::bind(&private_dir.join(STATUS_SOCKET));
         let supervisor = Supervisor {
             machine: Machine::new(limit, waiting),
             rules: Rules {
@@ -189,37 +182,11 @@ fn served(listen: &ListenPlan) -> Served {
 /// and its kin are the client's elsewhere (CI systems set them for every container, and the client
 /// entrypoint guesses one before it starts us).
 fn command_environment(caller: &Caller, wishes: &Wishes) -> Environment {
+    let env = caller.env.clone().without_service_manager();
     match client::own(&wishes.config, &wishes.listen) {
-        Some(endpoint) => shell::environment(&endpoint, &caller.env),
-        None => caller.env.clone(),
+        Some(endpoint) => shell::environment(&endpoint, &env),
+        None => env,
     }
-}
-
-/// The status of the running daemon, root's or else that of the user that we are: from PID 1
-/// itself, or else as it was last written.
-///
-/// # Errors
-/// There is no status file, or it is not ours.
-pub fn read_status(env: &Environment) -> std::io::Result<Status> {
-    let mut dirs = vec![PathBuf::from(RUNTIME_DIR)];
-    dirs.extend(
-        enter::runtime_dirs(env)
-            .iter()
-            .map(|dir| rootless::places::own(dir)),
-    );
-    let exists = |dir: &&PathBuf| dir.join("status.json").exists();
-    let dir = dirs.iter().find(exists).or_else(|| dirs.last()).cloned();
-    let dir = dir.unwrap_or_default();
-    let bytes = ask_status(&dir).or_else(|_| std::fs::read(dir.join("status.json")))?;
-    Ok(serde_json::from_slice(&bytes)?)
-}
-
-fn ask_status(dir: &Path) -> std::io::Result<Vec<u8>> {
-    let mut socket = UnixStream::connect(dir.join("status.sock"))?;
-    socket.set_read_timeout(Some(ANSWER_PATIENCE))?;
-    let mut bytes = Vec::new();
-    socket.read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 fn endpoints(listen: &ListenPlan) -> Vec<String> {

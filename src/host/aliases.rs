@@ -14,6 +14,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -22,6 +23,7 @@ use super::uplink;
 use crate::cli::environment::Environment;
 use crate::client::endpoint::Address;
 use crate::client::resolve::dns::{self, Family, Reply};
+use crate::files;
 
 /// Docker's resolver for user-defined networks; the address is the same in every container.
 const DOCKERS: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11));
@@ -61,7 +63,7 @@ impl Asking {
     /// Asks docker's resolver, where that is the one of this container.
     #[must_use]
     pub fn start(env: &Environment, ours: &[IpAddr]) -> Option<Self> {
-        let text = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+        let text = files::text(Path::new("/etc/resolv.conf")).unwrap_or_default();
         if uplink::resolvers(&text).first() != Some(&DOCKERS) {
             return None;
         }

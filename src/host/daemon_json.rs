@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::files::{self, MOST};
+
 /// Where rootful dockerd looks.
 pub const DEFAULT_PATH: &str = "/etc/docker/daemon.json";
 
@@ -34,7 +36,7 @@ impl DaemonFile {
     /// Reads a file.
     #[must_use]
     pub fn read(path: &Path) -> Self {
-        let content = match std::fs::read(path) {
+        let content = match files::read(path, MOST) {
             Ok(bytes) => parse(&bytes),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Content::Absent,
             Err(error) => Content::Invalid(error.to_string()),

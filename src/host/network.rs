@@ -9,6 +9,7 @@ use super::aliases::Asking;
 use super::listen::parse_hosts;
 use super::uplink;
 use crate::cli::environment::Environment;
+use crate::files::{self, kernel};
 use crate::tls::Names;
 
 /// Names and addresses.
@@ -30,7 +31,7 @@ impl NetworkFacts {
     /// Reads names and addresses.
     #[must_use]
     pub fn read() -> Self {
-        let text = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        let text = |path: &str| files::text(Path::new(path)).unwrap_or_default();
         let node = rustix::system::uname()
             .nodename()
             .to_string_lossy()
@@ -39,10 +40,8 @@ impl NetworkFacts {
         let (mut addresses, mut inner) = (Vec::new(), Vec::new());
         for (link, address) in crate::sys::netdev::interface_addresses() {
             let bridge = || {
-                Path::new("/sys/class/net")
-                    .join(&link)
-                    .join("bridge")
-                    .exists()
+                let link = Path::new("/sys/class/net").join(&link);
+                kernel::exists(link.join("bridge"))
             };
             let inside = !ways_out.contains(&link) && (is_inner_name(&link) || bridge());
             if inside || is_link_local(address) {

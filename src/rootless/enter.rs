@@ -1,17 +1,9 @@
 //! The way into rootless mode: who we will be, and where things are. Started as root with
 //! `DIND_ROOTLESS=1` the process becomes the image's user first, and keeps only the right to
 //! write id maps.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "effects of the launch live in rootless/"
-)]
 
 use std::ffi::OsString;
-use std::fs;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-
-use rustix::fs::Mode;
 
 use super::error::LaunchError;
 use super::part::{self, Part};
@@ -20,6 +12,7 @@ use crate::cli::config::{CommandForm, Config};
 use crate::cli::environment::Environment;
 use crate::daemon::{Caller, Run};
 use crate::explain::{Failure, exit};
+use crate::files::{self, Dir};
 use crate::host::listen::parse_groups;
 use crate::sys::userns;
 
@@ -78,7 +71,7 @@ fn future_user(env: &Environment) -> Result<Option<User>, LaunchError> {
     if !rustix::process::geteuid().is_root() || !wanted(env) {
         return Ok(None);
     }
-    let text = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let text = |path: &str| files::text(Path::new(path)).unwrap_or_default();
     let passwd = text("/etc/passwd");
     let asked = env.non_empty("DIND_ROOTLESS_USER");
     let asked = asked.map(|user| user.to_string_lossy().into_owned());
@@ -98,7 +91,7 @@ impl User {
     fn become_it(self, env: Environment) -> Result<Environment, LaunchError> {
         runtime_dir(&env, &self);
         tun_device(self.gid);
-        let group = fs::read_to_string("/etc/group").unwrap_or_default();
+        let group = files::text(Path::new("/etc/group")).unwrap_or_default();
         let groups = groups(&group, &self.name);
         // The user may not be allowed to open root's standard error once more.
         crate::log::never_wait();
@@ -191,16 +184,20 @@ fn runtime_dir(env: &Environment, user: &User) {
     let path = env
         .non_empty("XDG_RUNTIME_DIR")
         .map_or_else(|| format!("/run/user/{}", user.uid).into(), PathBuf::from);
-    if path.exists() {
+    if files::stat(&path).is_ok() {
         return;
     }
-    let parents = path.parent().map_or(Ok(()), fs::create_dir_all);
-    let made = parents.and_then(|()| fs::DirBuilder::new().mode(0o700).create(&path));
-    if made.is_ok()
-        && let Err(error) = chown(&path, Some(user.uid), Some(user.gid))
-    {
-        tracing::debug!("chown {}: {error}", path.display());
-        let _ = fs::remove_dir(&path);
+    let parents = path.parent();
+    let parents = parents.map_or(Ok(()), |path| files::create_directory(path, 0o755));
+    let made = parents.and_then(|()| Dir::parent(&path));
+    let made = made.and_then(|(above, name)| {
+        let dir = above.make_sub(&name, 0o700)?;
+        dir.give(user.uid, user.gid).inspect_err(|_| {
+            let _ = above.remove_empty(&name);
+        })
+    });
+    if let Err(error) = made {
+        tracing::debug!("{}: {error}", path.display());
     }
 }
 
@@ -210,18 +207,8 @@ fn runtime_dir(env: &Environment, user: &User) {
 fn tun_device(gid: u32) {
     let path = Path::new("/dev/net/tun");
     let made = || {
-        if !path.exists() {
-            fs::create_dir_all("/dev/net")?;
-            let device = rustix::fs::makedev(10, 200);
-            let kind = rustix::fs::FileType::CharacterDevice;
-            rustix::fs::mknodat(rustix::fs::CWD, path, kind, Mode::from(0o600), device)?;
-        }
-        let mode = fs::metadata(path)?.permissions().mode();
-        if mode & 0o006 != 0o006 {
-            chown(path, None, Some(gid))?;
-            fs::set_permissions(path, fs::Permissions::from_mode(mode | 0o060))?;
-        }
-        Ok::<_, std::io::Error>(())
+        files::make_device(path, 0o600, rustix::fs::makedev(10, 200))?;
+        files::open_device_to_group(path, gid)
     };
     if let Err(error) = made() {
         tracing::debug!("{}: {error}", path.display());
@@ -234,78 +221,32 @@ fn tun_device(gid: u32) {
 /// [`NotWritable`].
 pub fn places(env: Environment) -> Result<Places, NotWritable> {
     let uid = rustix::process::geteuid().as_raw();
-    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let home = places::passwd(&passwd, uid).map(|(_, _, home)| home);
-    places::decide(env, uid, home, writable)
+    places::decide(env, uid, home(uid), writable)
 }
 
-/// Where the runtime directory of a running daemon may be: ours, that of the user that PID 1 is,
-/// and that of the user that a daemon of root's became.
+/// The user that a daemon becomes when root asks for it, as far as these variables tell.
 #[must_use]
-pub fn runtime_dirs(env: &Environment) -> Vec<PathBuf> {
-    let mut dirs: Vec<PathBuf> = places(env.clone())
-        .map(|places| places.runtime)
-        .into_iter()
-        .collect();
-    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    for uid in daemon_users(env, &passwd) {
-        // Who looks may have the variable of the container, and not the right to write there.
-        let named = env.non_empty("XDG_RUNTIME_DIR").map(PathBuf::from);
-        dirs.extend(named);
-        dirs.push(format!("/run/user/{uid}").into());
-        dirs.extend(places::passwd(&passwd, uid).map(|(_, _, home)| home.join(".docker/run")));
+pub fn user(env: &Environment) -> Option<u32> {
+    if !wanted(env) {
+        return None;
     }
-    let mut seen = Vec::new();
-    dirs.retain(|dir| {
-        !seen.contains(dir) && {
-            seen.push(dir.clone());
-            true
-        }
-    });
-    dirs
+    let passwd = files::text(Path::new("/etc/passwd")).unwrap_or_default();
+    let asked = env.non_empty("DIND_ROOTLESS_USER");
+    let asked = asked.map(|user| user.to_string_lossy().into_owned());
+    find_user(&passwd, asked.as_deref()).map(|user| user.uid)
 }
 
-/// Who may have written the status of a daemon that runs here: root, we, or its user.
+/// The home of a user.
 #[must_use]
-pub fn daemon_owners(env: &Environment) -> Vec<u32> {
-    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let us = rustix::process::geteuid().as_raw();
-    [0, us]
-        .into_iter()
-        .chain(daemon_users(env, &passwd))
-        .collect()
-}
-
-/// The users other than root that a daemon in this container may run as.
-fn daemon_users(env: &Environment, passwd: &str) -> Vec<u32> {
-    let init = fs::read_to_string("/proc/1/status").unwrap_or_default();
-    let mut users: Vec<u32> = effective_uid(&init).into_iter().collect();
-    if rustix::process::geteuid().is_root() && wanted(env) {
-        let asked = env.non_empty("DIND_ROOTLESS_USER");
-        let asked = asked.map(|user| user.to_string_lossy().into_owned());
-        users.extend(find_user(passwd, asked.as_deref()).map(|user| user.uid));
-    }
-    users.retain(|uid| *uid != 0);
-    users
-}
-
-/// Of a /proc/PID/status; it can be read by everybody.
-fn effective_uid(status: &str) -> Option<u32> {
-    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
-    line.split_whitespace().nth(1)?.parse().ok()
+pub fn home(uid: u32) -> Option<PathBuf> {
+    let passwd = files::text(Path::new("/etc/passwd")).unwrap_or_default();
+    places::passwd(&passwd, uid).map(|(_, _, home)| home)
 }
 
 /// Whether a directory can be written, or the first one above it that exists.
 fn writable(path: &Path) -> bool {
-    let existing = path.ancestors().find(|path| path.exists());
-    existing.is_some_and(|path| {
-        path.is_dir()
-            && rustix::fs::access(
-                path,
-                rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK,
-            )
-            .is_ok()
-    })
+    let existing = path.ancestors().find(|path| files::exists(path));
+    existing.is_some_and(|path| Dir::open(path).is_ok_and(|dir| dir.check_writable().is_ok()))
 }
 
 #[cfg(test)]
@@ -325,13 +266,6 @@ mod tests {
         assert_eq!(find(Some("nobody")), None);
         assert_eq!(find(Some("0")), None);
         assert!(find_user("", None).is_none());
-    }
-
-    #[test]
-    fn the_effective_user_of_a_process_is_read() {
-        let status = "Name:\tdind-init\nUid:\t0\t1000\t0\t1000\nGid:\t1\t2\t3\t4\n";
-        assert_eq!(effective_uid(status), Some(1000));
-        assert_eq!(effective_uid("Name:\tx\n"), None);
     }
 
     #[test]

@@ -8,6 +8,7 @@
 use time::OffsetDateTime;
 
 use super::certificate::{Certificate, Signature};
+use crate::printable::line;
 
 /// What became of looking for a path.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub(super) enum Verdict {
 
 /// No real chain is longer; a bound keeps cross-signed certificates from being walked for ever.
 const LONGEST: u32 = 6;
+/// So much of a name in somebody's certificate is told.
+const NAME: usize = 200;
 
 /// Looks for a path from the first certificate to an anchor.
 pub(super) fn verify(
@@ -53,7 +56,7 @@ fn climb(
 ) -> Verdict {
     let mut best = Verdict::Failed(format!(
         "nothing in ca.pem issued it (issuer: {})",
-        certificate.issuer
+        line(&certificate.issuer).at_most(NAME)
     ));
     if below > LONGEST {
         return Verdict::Failed("the chain is too long".into());
@@ -91,7 +94,7 @@ fn step(
     now: OffsetDateTime,
     below: u32,
 ) -> Verdict {
-    let name = &issuer.subject;
+    let name = line(&issuer.subject).at_most(NAME);
     if !issuer.authority {
         return Verdict::Failed(format!(
             "its issuer ({name}) is not a certificate authority"

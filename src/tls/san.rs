@@ -371,6 +371,7 @@ mod tests {
         let wish = Wish {
             directory: "/certs".into(),
             sans: vec![dns("b")].into(),
+            ..crate::tls::fixtures::wish("")
         };
         let names = Names {
             dns: vec!["bad name".into()],

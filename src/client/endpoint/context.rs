@@ -5,20 +5,13 @@
 //! config.json, and the name `default` is none. A chosen context beats the TLS variables.
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags};
 use serde::Deserialize;
 
 use super::{Identity, TlsFiles, configuration_directory};
 use crate::cli::environment::Environment;
-
-/// Neither file is larger: a config.json holds some logins, a meta.json one address.
-const LARGEST: u64 = 1 << 20;
-/// Nobody has so many contexts.
-const MOST: usize = 4096;
+use crate::files;
 
 /// Which context is chosen.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -132,20 +125,21 @@ pub fn look(env: &Environment) -> Chosen {
 /// The folders are named by a hash of the name; looking into each spares us that.
 fn find(contexts: &Path, name: &str, by: By) -> Result<Chosen, &'static str> {
     let missing = "no context of that name is in contexts/meta of the docker configuration";
-    let folders = std::fs::read_dir(contexts.join("meta")).map_err(|_| missing)?;
-    let found = folders.take(MOST).flatten().find_map(|folder| {
-        let meta: Meta = read(&folder.path().join("meta.json"))?;
-        (meta.name == name).then(|| (folder.file_name(), meta.endpoints.docker))
+    let folders = files::entries(&contexts.join("meta")).map_err(|_| missing)?;
+    let found = folders.into_iter().find_map(|folder| {
+        let meta: Meta = read(&folder.join("meta.json"))?;
+        (meta.name == name).then_some((folder, meta.endpoints.docker))
     });
-    let (id, daemon) = found.ok_or(missing)?;
+    let (folder, daemon) = found.ok_or(missing)?;
+    let id = folder.file_name().ok_or(missing)?;
     let daemon = daemon.ok_or("it has no docker endpoint")?;
-    let files = contexts.join("tls").join(id).join("docker");
-    let has = |name: &str| files.join(name).exists();
+    let dir = contexts.join("tls").join(id).join("docker");
+    let has = |name: &str| files::exists(&dir.join(name));
     let tls = (has("ca.pem") || has("cert.pem")).then(|| TlsFiles {
-        ca: files.join("ca.pem"),
+        ca: dir.join("ca.pem"),
         identity: has("cert.pem").then(|| Identity {
-            cert: files.join("cert.pem"),
-            key: files.join("key.pem"),
+            cert: dir.join("cert.pem"),
+            key: dir.join("key.pem"),
         }),
     });
     Ok(Chosen::Context(Context {
@@ -158,15 +152,7 @@ fn find(contexts: &Path, name: &str, by: By) -> Result<Chosen, &'static str> {
 }
 
 fn read<T: for<'a> Deserialize<'a>>(path: &Path) -> Option<T> {
-    // NONBLOCK: a pipe in the place of a file would hold us up.
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = File::from(rustix::fs::open(path, flags, Mode::empty()).ok()?);
-    if !file.metadata().ok()?.is_file() {
-        return None;
-    }
-    let mut bytes = Vec::new();
-    file.take(LARGEST).read_to_end(&mut bytes).ok()?;
-    serde_json::from_slice(&bytes).ok()
+    serde_json::from_slice(&files::read(path, files::MOST).ok()?).ok()
 }
 
 #[cfg(test)]

@@ -7,13 +7,12 @@
 //! structure, so that some may be found that are not in force any more: whoever asks keeps clear
 //! of a network for nothing then.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::files;
 use crate::host::net4::Net4;
 
 /// A hundred times what a few dozen networks take.
@@ -31,13 +30,8 @@ pub struct Bridge {
 /// Reads those below a data root; none where there is no file, or none that we may read.
 #[must_use]
 pub fn read(data_root: &Path) -> Vec<Bridge> {
-    let mut bytes = Vec::new();
-    let file = File::open(data_root.join("network/files/local-kv.db"));
-    let read = file.and_then(|file| file.take(LIMIT).read_to_end(&mut bytes));
-    match read {
-        Ok(_) => find(&bytes),
-        Err(_) => Vec::new(),
-    }
+    let file = data_root.join("network/files/local-kv.db");
+    files::read(&file, LIMIT).map_or_else(|_| Vec::new(), |bytes| find(&bytes))
 }
 
 /// The value's beginning: Go writes the fields of a map in the order of their names.

@@ -1,7 +1,5 @@
 //! What a data root holds already: image stores, drivers, and our marker.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +8,7 @@ use serde_json::Value;
 use super::Roots;
 use super::bridges::{self, Bridge};
 use crate::cli::config::Config;
+use crate::files;
 use crate::host::daemon_json::DaemonFile;
 
 /// The file that says which driver and store was used last.
@@ -138,19 +137,17 @@ impl Content {
 
 /// With user namespaces everything is in a directory that is named after the first ids.
 fn remapped_root(data: &Path) -> Option<PathBuf> {
-    let name = |entry: &std::fs::DirEntry| {
-        let name = entry.file_name();
-        name.to_str()
-            .and_then(|n| n.split_once('.'))
+    let ids = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str());
+        name.and_then(|name| name.split_once('.'))
             .is_some_and(|(uid, gid)| uid.parse::<u32>().is_ok() && gid.parse::<u32>().is_ok())
     };
-    let mut found = std::fs::read_dir(data)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter(name);
-    let first = found.next()?;
-    found.next().is_none().then(|| first.path())
+    let mut found = files::entries(data).unwrap_or_default();
+    found.retain(ids);
+    match &found[..] {
+        [one] => Some(one.clone()),
+        _ => None,
+    }
 }
 
 fn graph_driver(data: &Path, name: &str) -> Option<DriverContent> {
@@ -169,14 +166,15 @@ fn graph_driver(data: &Path, name: &str) -> Option<DriverContent> {
 /// Snapshotters with snapshots. containerd makes a directory for each of its plugins, used or
 /// not; only a used one has entries below `snapshots`.
 fn snapshotters(root: &Path) -> Vec<DriverContent> {
-    let entries = std::fs::read_dir(root).into_iter().flatten().flatten();
+    let entries = files::entries(root).unwrap_or_default();
     let mut found: Vec<_> = entries
+        .iter()
         .filter_map(|entry| {
-            let name = entry.file_name().into_string().ok()?;
+            let name = entry.file_name()?.to_str()?;
             let driver = name
                 .strip_prefix("io.containerd.snapshotter.v1.")?
                 .to_owned();
-            has_entries(&entry.path().join("snapshots")).then_some(DriverContent {
+            has_entries(&entry.join("snapshots")).then_some(DriverContent {
                 store: Store::Containerd,
                 driver,
                 images: None,
@@ -189,18 +187,12 @@ fn snapshotters(root: &Path) -> Vec<DriverContent> {
 }
 
 fn has_entries(dir: &Path) -> bool {
-    std::fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some())
+    files::is_empty(dir).is_ok_and(|empty| !empty)
 }
 
 /// A file of a size that is worth reading for a message.
 fn short_file(path: &Path) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)
-        .ok()?
-        .take(1 << 20)
-        .read_to_end(&mut bytes)
-        .ok()?;
-    Some(bytes)
+    files::read(path, files::MOST).ok()
 }
 
 /// The `name:tag` references of a repositories.json; digests are no names.
