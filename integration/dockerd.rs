@@ -16,6 +16,8 @@ mod workload;
 
 #[path = "dockerd/addresses.rs"]
 mod addresses;
+#[path = "dockerd/clients.rs"]
+mod clients;
 #[path = "dockerd/commands.rs"]
 mod commands;
 #[path = "dockerd/early.rs"]

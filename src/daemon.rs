@@ -205,8 +205,13 @@ fn certificates(
 ) -> Result<(), Failure> {
     let Some(wish) = wish else { return Ok(()) };
     let outcome = certificate::apply(wish, names, now)?;
-    for note in &outcome.notes {
+    for note in outcome.plan.notes.iter().chain(&outcome.notes) {
         tracing::warn!("{note}");
+    }
+    if !outcome.written.is_empty() {
+        for line in outcome.plan.changes() {
+            tracing::info!("certificates: {line}");
+        }
     }
     for line in outcome.verified() {
         tracing::info!("{line}");

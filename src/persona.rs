@@ -89,7 +89,8 @@ fn command(command: Command, caller: &Caller) -> Result<u8, Failure> {
                     .or_else(|| text("DOCKER_TLS_SAN")?.into_string().ok()),
                 ..args
             };
-            let names = NetworkFacts::read().certificate_names();
+            let names = NetworkFacts::read().with_aliases(&caller.env);
+            let names = names.certificate_names();
             let (text, code) = crate::cli::certs::run(&args, &names, caller.now)?;
             log::stdout(&text);
             return Ok(code);

@@ -21,6 +21,8 @@ mod probe;
 mod process;
 #[path = "client/server.rs"]
 mod server;
+#[path = "client/trust.rs"]
+mod trust;
 #[path = "client/wait.rs"]
 mod wait;
 
@@ -41,15 +43,10 @@ fn patience() -> Patience<'static> {
 }
 
 fn plain(host: &str) -> Endpoint {
-    Endpoint {
-        address: Address::parse(OsStr::new(host)).unwrap(),
-        security: Security::Plain,
-    }
+    Endpoint::direct(Address::parse(OsStr::new(host)).unwrap(), Security::Plain)
 }
 
 fn secure(host: &str, certificates: &Path) -> Endpoint {
-    Endpoint {
-        address: Address::parse(OsStr::new(host)).unwrap(),
-        security: Security::Tls(TlsFiles::in_directory(certificates)),
-    }
+    let security = Security::Tls(TlsFiles::in_directory(certificates));
+    Endpoint::direct(Address::parse(OsStr::new(host)).unwrap(), security)
 }

@@ -245,7 +245,7 @@ fn plain_tcp_is_warned_of_narrowed_or_refused() {
         .exposure()
         .expect("a warning");
     assert!(
-        warning.contains("0.0.0.0:2375") && warning.contains("10.0.0.1:9"),
+        warning.contains("[::]:2375") && warning.contains("10.0.0.1:9"),
         "{warning}"
     );
     assert!(matches!(

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use dind_init::explain::{Explain, one_line};
-use dind_init::tls::parse_sans;
+use dind_init::tls::{Sans, parse_sans};
 
 use super::shape;
 
@@ -11,7 +11,7 @@ use super::shape;
 pub fn check(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     match parse_sans(&text) {
-        Ok(sans) => {
+        Ok(Sans { good: sans, .. }) => {
             let unique: BTreeSet<_> = sans.iter().collect();
             assert_eq!(unique.len(), sans.len());
             let words = sans.iter().map(|san| {
@@ -20,7 +20,7 @@ pub fn check(bytes: &[u8]) {
                 word.as_str().expect("a text").to_owned()
             });
             let words: Vec<_> = words.collect();
-            assert_eq!(parse_sans(&words.join(", ")), Ok(sans));
+            assert_eq!(parse_sans(&words.join(", ")), Ok(sans.into()));
         }
         Err(error) => {
             shape::said(&one_line(&error as &dyn Explain), 90_000);

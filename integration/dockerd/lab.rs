@@ -6,7 +6,7 @@
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -109,8 +109,8 @@ impl Lab {
         create.option("--privileged").env("DOCKER_TLS_CERTDIR=")
     }
 
-    /// The product on the engine of another suite: trixie has 26.1, bookworm 20.10.
-    pub(crate) fn dind_on(&'static self, suite: &str) -> Create {
+    /// The product's binary, out of its image.
+    fn binary(&'static self) -> &'static Path {
         static BINARY: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
         let (_, binary) = BINARY.get_or_init(|| {
             let dir = tempfile::tempdir().expect("a temporary directory");
@@ -121,8 +121,19 @@ impl Lab {
                 .ok();
             (dir, path)
         });
+        binary
+    }
+
+    /// A container with the docker client of a suite and the product beside it, doing nothing.
+    pub(crate) fn client_with_binary(&'static self, suite: &str, network: &Network) -> Create {
+        self.client(suite, network)
+            .copy("/usr/local/bin/dind-init", self.binary())
+    }
+
+    /// The product on the engine of another suite: trixie has 26.1, bookworm 20.10.
+    pub(crate) fn dind_on(&'static self, suite: &str) -> Create {
         self.base(suite)
-            .copy("/usr/local/bin/dockerd-entrypoint.sh", binary)
+            .copy("/usr/local/bin/dockerd-entrypoint.sh", self.binary())
             .entrypoint("dockerd-entrypoint.sh")
             .options(["--privileged", "--volume", "/var/lib/docker"])
             .env("DOCKER_TLS_CERTDIR=")

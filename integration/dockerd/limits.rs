@@ -114,3 +114,15 @@ fn a_nested_limit_holds_with_each_engine() {
         eats_and_dies(&dind, &[]);
     }
 }
+
+/// As recipes for systemd have it. Version 2 mounts its tree anew, version 1 makes each writable.
+#[test]
+fn a_read_only_volume_of_cgroups_is_in_nobodys_way() {
+    let Some(lab) = Lab::find() else { return };
+    let volume = "/sys/fs/cgroup:/sys/fs/cgroup:ro";
+    let dind = limited(lab.dind()).options(["--volume", volume]).start();
+    dind.import_nested();
+    eats_and_dies(&dind, &["--memory", "32m"]);
+    let log = dind.log();
+    assert!(!log.stderr.contains("cannot be written"), "{log}");
+}

@@ -56,6 +56,31 @@ fn the_default_and_new_networks_have_the_uplinks_mtu() {
     }
 }
 
+/// Options of the same map under other keys say nothing about the MTU.
+#[test]
+fn other_options_of_networks_do_not_cost_the_mtu() {
+    let Some(lab) = Lab::find() else { return };
+    let network = lab.network_with(&["--opt", "com.docker.network.driver.mtu=1380"]);
+    let icc = "com.docker.network.bridge.enable_icc";
+    let flag = format!("--default-network-opt=bridge={icc}=true");
+    let dind = lab.dind().named_docker(&network).args([&*flag]).start();
+    dind.import_nested();
+    dind.docker(["network", "create", "new"]);
+    assert_eq!(inner_mtu(&dind, "new"), "1380");
+
+    // dockerd takes a setting from its file or from flags: here ours cannot be added.
+    let json = format!(r#"{{"default-network-opts": {{"bridge": {{"{icc}": "true"}}}}}}"#);
+    let create = lab.dind().named_docker(&network);
+    let dind = create.file("/etc/docker/daemon.json", 0o644, &json).start();
+    dind.docker(["version"]);
+    let log = dind.log();
+    assert!(
+        log.stderr
+            .contains("/etc/docker/daemon.json has default-network-opts"),
+        "{log}"
+    );
+}
+
 #[test]
 fn a_users_mtu_is_left_alone() {
     let Some(lab) = Lab::find() else { return };

@@ -112,3 +112,22 @@ fn a_flag_that_dockerd_refuses_ends_with_its_code_and_its_words() {
     assert!(output.stderr.contains("no-such"), "{output}");
     container.assert_tidy();
 }
+
+/// Copied from a node, where it is right.
+#[test]
+fn a_cgroup_driver_that_needs_a_systemd_is_refused() {
+    let Some(lab) = Lab::find() else { return };
+    let flag = lab
+        .dind()
+        .args(["--exec-opt", "native.cgroupdriver=systemd"]);
+    refused(flag, "native.cgroupdriver=systemd in --exec-opt");
+    let json = r#"{"exec-opts": ["native.cgroupdriver=systemd"]}"#;
+    let file = lab.dind().file("/etc/docker/daemon.json", 0o644, json);
+    refused(
+        file,
+        "native.cgroupdriver=systemd in exec-opts of /etc/docker",
+    );
+    let json = r#"{"exec-opts": ["native.cgroupdriver=cgroupfs"]}"#;
+    let fine = lab.dind().file("/etc/docker/daemon.json", 0o644, json);
+    fine.start().docker(["version"]);
+}

@@ -239,7 +239,7 @@ fn certificates_that_cannot_be_made_are_refused_and_nothing_is_left() {
     let Some(lab) = Lab::find() else { return };
     let certificates = || lab.dind().env("DOCKER_TLS_CERTDIR=/certs");
     let read_only = certificates().options(["--tmpfs", "/certs:ro"]);
-    let bad_name = certificates().env("DOCKER_TLS_SAN=good,b@d");
+    let bad_name = certificates().env("DOCKER_TLS_SAN=b@d");
     for (create, what) in [(read_only, "/certs"), (bad_name, "b@d")] {
         let (container, output) = create.run_to_end();
         output.assert_refused(what);
@@ -247,3 +247,91 @@ fn certificates_that_cannot_be_made_are_refused_and_nothing_is_left() {
         container.assert_untouched("/certs");
     }
 }
+
+/// What the usual guides write: a compose service that is called `dind`, reached by that name.
+#[test]
+fn names_of_ours_in_the_network_are_in_the_certificate() {
+    let Some(lab) = Lab::find() else { return };
+    let (network, certificates) = (lab.network(), lab.volume());
+    let dind = lab
+        .dind()
+        .options(["--network", &network.name, "--network-alias", "dind"])
+        .env("DOCKER_TLS_CERTDIR=/certs")
+        .volume(&certificates, "/certs/client")
+        .start();
+    let client = client(lab, "forky", &network, &certificates);
+    client.sh("DOCKER_HOST=tcp://dind:2376 docker version");
+    assert!(dind.log().stderr.contains("certificates: issue server"));
+    // A network of dockerd's own, and its links, are no reason to make certificates again.
+    dind.sh("docker network create more");
+    dind.sh("dind-init certs check");
+    let files = "sha256sum /certs/ca/*.pem /certs/server/*.pem /certs/client/*.pem";
+    let before = dind.sh(files);
+    assert_eq!(dind.stop(), "0");
+    dind.start();
+    client.sh("DOCKER_HOST=tcp://dind:2376 docker version");
+    assert_eq!(dind.sh(files), before);
+}
+
+#[test]
+fn a_name_that_cannot_be_one_is_left_out_and_told() {
+    let Some(lab) = Lab::find() else { return };
+    let dind = lab
+        .dind()
+        .env("DOCKER_TLS_CERTDIR=/certs")
+        .env("DOCKER_TLS_SAN=DNS.1:dind,IP.1:192.0.2.7,b@d")
+        .start();
+    dind.docker(["version"]);
+    assert!(dind.log().stderr.contains("\\\"b@d\\\""), "{}", dind.log());
+    for check in ["-checkhost dind", "-checkip 192.0.2.7"] {
+        let verdict = dind.sh(&format!(
+            "openssl x509 -noout -in /certs/server/cert.pem {check}"
+        ));
+        assert!(verdict.contains("does match"), "{check}: {verdict}");
+    }
+}
+
+/// Keys on a curve that we can read and not sign with: what is complete is used.
+#[test]
+fn certificates_of_a_ca_that_cannot_sign_here_are_used() {
+    let Some(lab) = Lab::find() else { return };
+    let dind = lab
+        .dind()
+        .env("DOCKER_TLS_CERTDIR=/certs")
+        .before(&format!("{P521}; make server serverAuth"))
+        .start();
+    dind.until_ours();
+    dind.docker(["version"]);
+    let log = dind.log();
+    assert!(
+        log.stderr
+            .contains("server/cert.pem: the CA's signature is of a kind (EC P-521)")
+            && log.stderr.contains("client/cert.pem cannot be made"),
+        "{log}"
+    );
+    dind.sh(&format!("{P521}; make client clientAuth"));
+    dind.sh(
+        "DOCKER_HOST=tcp://localhost:2376 DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH=/certs/client \
+         docker version",
+    );
+    let (_, output) = lab
+        .dind()
+        .env("DOCKER_TLS_CERTDIR=/certs")
+        .before(P521)
+        .run_to_end();
+    output.assert_refused("cannot make /certs/server/cert.pem");
+    assert!(output.stderr.contains("server/ca.pem"), "{output}");
+}
+
+/// A CA on P-521, and what makes certificates with it.
+const P521: &str = "\
+    mkdir -p /certs/ca; cd /certs/ca; \
+    [ -e key.pem ] || openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:secp521r1 -nodes \
+        -keyout key.pem -out cert.pem -days 800 -subj /CN=mine 2>/dev/null; \
+    make() { \
+        mkdir -p /certs/$1; cd /certs/$1; cp ../ca/cert.pem ca.pem; \
+        openssl req -newkey rsa:2048 -nodes -keyout key.pem -subj /CN=$1 2>/dev/null | \
+        openssl x509 -req -CA ../ca/cert.pem -CAkey ../ca/key.pem -days 700 -out cert.pem -extfile \
+            /dev/fd/3 3<<END 2>/dev/null\n\
+subjectAltName=DNS:docker,DNS:localhost\nextendedKeyUsage=$2\nEND\n\
+    }";

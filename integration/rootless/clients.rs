@@ -41,6 +41,30 @@ fn a_local_registry_is_pushed_to_and_pulled_from() {
     }
 }
 
+/// Whoever looks: the daemon's user, root, and with a runtime directory in another place.
+#[test]
+fn every_command_finds_the_daemon_of_its_container() {
+    let Some(lab) = Lab::find() else { return };
+    let as_root = privileged(lab)
+        .options(["--user", "0"])
+        .env("DIND_ROOTLESS=1");
+    let elsewhere = privileged(lab).env("XDG_RUNTIME_DIR=/proc/none");
+    for create in [privileged(lab), as_root, elsewhere] {
+        let dind = create.start();
+        for user in ["0", "1000"] {
+            for command in [
+                "dind-init wait --timeout 60s",
+                "dind-init probe --timeout 10s",
+                "docker-entrypoint.sh docker version",
+            ] {
+                let words = ["exec", "--user", user, &dind.id, "sh", "-c", command];
+                let output = lab.docker(words);
+                assert_eq!(output.code, 0, "{user}: {output}");
+            }
+        }
+    }
+}
+
 /// The API's own address outside is the client's to see: nothing forwards it.
 #[test]
 fn the_daemon_sees_the_address_of_an_api_client() {

@@ -54,7 +54,7 @@ rootless_as_root_in_an_unprivileged_container() {
     id=$(rootless --cap-drop ALL --cap-add SETUID --cap-add SETGID --security-opt no-new-privileges \
         --security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined \
         --device /dev/net/tun --env DIND_ROOTLESS=1 --user 0)
-    said "$id" "rootless without limits for nested containers: /sys/fs/cgroup is read-only"
+    said "$id" "rootless without limits for nested containers: /sys/fs/cgroup is mounted read-only"
     works_rootless "$id"
 }
 

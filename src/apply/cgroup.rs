@@ -9,7 +9,7 @@ use std::path::Path;
 
 use super::ApplyError;
 use crate::files::kernel;
-use crate::host::cgroup::mount::FreshMount;
+use crate::host::cgroup::mount::{self, FreshMount};
 use crate::process;
 use crate::sys::ns::{self, OldMount};
 use crate::sys::process::id;
@@ -33,6 +33,19 @@ pub fn enter_namespace(point: &Path, options: &FreshMount) -> Result<(), ApplyEr
         ApplyError::new(format!("{} for", error.call), point, error.source).because(
             "the kernel allowed it in a trial and refuses it now",
             "start the container with --cgroupns=private, or set DIND_CGROUP=skip",
+        )
+    })
+}
+
+/// Mounts a hierarchy writable in its place.
+///
+/// # Errors
+/// What the kernel says, although it had allowed it in a trial.
+pub fn remount(point: &Path, options: &[String]) -> Result<(), ApplyError> {
+    ns::remount_writable(point, mount::flags_of(options)).map_err(|e| {
+        ApplyError::new("mount writable", point, e.into()).because(
+            "the kernel allowed it in a trial and refuses it now",
+            "remove the :ro of -v /sys/fs/cgroup:/sys/fs/cgroup:ro",
         )
     })
 }

@@ -209,6 +209,7 @@ fn carry_out(action: &Action, certificates: Certificates<'_>) -> Result<(), Fail
         Action::LimitCgroup { dir, file, bytes } => Ok(cgroup::limit(dir, file, *bytes)?),
         Action::MakeDevice { device } => Ok(file::make_device(device)?),
         Action::MakeWritable { path } => Ok(mount::make_writable(path)?),
+        Action::RemountWritable { path, options } => Ok(cgroup::remount(path, options)?),
         Action::OomScore { value } => Ok(limit::oom_score(*value)?),
         Action::RaiseLimit { resource, limit } => Ok(limit::resource(*resource, *limit)?),
         Action::NodeSetting { name, value } => Ok(limit::node_setting(name, *value)?),

@@ -27,9 +27,10 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "DOCKER_TLS_SAN",
-        values: "list of DNS:name, IP:address, or bare names and addresses",
+        values: "list of DNS:name, IP:address (DNS.1:name, too), or bare names and addresses",
         default: "empty",
-        doc: "More names for the server certificate.",
+        doc: "More names for the server certificate; what cannot be one is left out with a warning \
+              where others can.",
         official: true,
     },
     Setting {

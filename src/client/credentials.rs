@@ -12,11 +12,13 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, InconsistentKeys};
 
 use super::endpoint::{Identity, TlsFiles};
+use super::trust::Anchors;
 use crate::explain::{Explain, exit};
 use crate::files;
+use crate::tls::{Certificate, PrivateKey};
 
 /// What a TLS client needs, ready for use.
 #[derive(Debug, Clone)]
@@ -78,7 +80,7 @@ pub enum CredentialsError {
         /// The file.
         path: PathBuf,
         /// The reason.
-        source: rustls::Error,
+        reason: String,
     },
 }
 
@@ -105,7 +107,7 @@ impl Explain for CredentialsError {
                 }
                 _ => "the file is there, but reading it fails".into(),
             },
-            Self::Unusable { .. } => "its kind of key or encoding is not supported".into(),
+            Self::Unusable { reason, .. } => reason.clone(),
         }
     }
 
@@ -155,26 +157,24 @@ impl Credentials {
             },
         };
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut roots = RootCertStore::empty();
-        for certificate in certificates(&contents.ca, &files.ca)? {
-            roots
-                .add(certificate)
-                .map_err(|source| CredentialsError::Unusable {
-                    path: files.ca.clone(),
-                    source,
-                })?;
-        }
+        let authorities = certificates(&contents.ca, &files.ca)?;
+        let anchors = Anchors::new(authorities, &provider);
+        let anchors = anchors.ok_or_else(|| CredentialsError::Unusable {
+            path: files.ca.clone(),
+            reason: "what is in it is not the encoding of a certificate".into(),
+        })?;
         let identity = match (&files.identity, &contents.identity) {
             (Some(files), Some((cert, key))) => Some(certified_key(files, cert, key, &provider)?),
             _ => None,
         };
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .map_err(|source| CredentialsError::Unusable {
+            .map_err(|error| CredentialsError::Unusable {
                 path: files.ca.clone(),
-                source,
+                reason: error.to_string(),
             })?
-            .with_root_certificates(roots);
+            .dangerous() // ours is stricter than the library's own, but for what Go accepts, too
+            .with_custom_certificate_verifier(Arc::new(anchors));
         let config = match identity {
             Some(key) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key))),
             None => builder.with_no_client_auth(),
@@ -220,7 +220,11 @@ fn certified_key(
     provider: &CryptoProvider,
 ) -> Result<CertifiedKey, CredentialsError> {
     let chain = certificates(cert, &files.cert)?;
-    let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| {
+    let unusable = |path: &Path, reason: String| CredentialsError::Unusable {
+        path: path.into(),
+        reason,
+    };
+    let der = PrivateKeyDer::from_pem_slice(key).map_err(|_| {
         if is_encrypted(key) {
             CredentialsError::Encrypted {
                 path: files.key.clone(),
@@ -232,20 +236,39 @@ fn certified_key(
             }
         }
     })?;
-    CertifiedKey::from_der(chain, key, provider).map_err(|source| match source {
-        rustls::Error::InconsistentKeys(_) => CredentialsError::Mismatch {
+    let signer = provider.key_provider.load_private_key(der).map_err(|_| {
+        let reason = match PrivateKey::from_pem(key) {
+            Ok(key) => format!(
+                "its kind of key ({}) is not supported here, though docker itself may take it",
+                key.kind()
+            ),
+            Err(problem) => problem.to_string(),
+        };
+        unusable(&files.key, reason)
+    })?;
+    let public = signer.public_key().map(|public| public.to_vec());
+    let pair = CertifiedKey::new(chain, signer);
+    let fits = match pair.keys_match() {
+        Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => true,
+        Err(rustls::Error::InconsistentKeys(_)) => false,
+        // Version 1, as plain `openssl x509 -req` makes them: good enough for every server.
+        Err(_) => {
+            let leaf = pair.cert.first().map(|der| Certificate::first_from(der));
+            match (leaf, &public) {
+                (Some(Ok(leaf)), Some(public)) => leaf.has_key(public),
+                (Some(Err(reason)), _) => return Err(unusable(&files.cert, reason)),
+                (None, _) | (_, None) => false,
+            }
+        }
+    };
+    if fits {
+        Ok(pair)
+    } else {
+        Err(CredentialsError::Mismatch {
             cert: files.cert.clone(),
             key: files.key.clone(),
-        },
-        rustls::Error::InvalidCertificate(_) => CredentialsError::Unusable {
-            path: files.cert.clone(),
-            source,
-        },
-        _ => CredentialsError::Unusable {
-            path: files.key.clone(),
-            source,
-        },
-    })
+        })
+    }
 }
 
 /// PKCS#8 says so in its first line, the older forms in a header behind it.

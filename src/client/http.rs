@@ -32,9 +32,41 @@ pub struct NotHttp(#[source] pub httparse::Error);
 /// The request. `host` and `prefix` come from a parsed address and hold no blanks.
 #[must_use]
 pub fn request(host: &str, prefix: &str) -> Vec<u8> {
+    text(
+        "GET",
+        &format!("{prefix}/_ping"),
+        host,
+        "Connection: close",
+        None,
+    )
+}
+
+/// The same by a proxy, which is told the whole address.
+#[must_use]
+pub fn proxied_request(host: &str, prefix: &str, authorization: Option<&str>) -> Vec<u8> {
+    let target = format!("http://{host}{prefix}/_ping");
+    text("GET", &target, host, "Connection: close", authorization)
+}
+
+/// Asks a proxy for a tunnel.
+#[must_use]
+pub fn tunnel_request(host: &str, authorization: Option<&str>) -> Vec<u8> {
+    text(
+        "CONNECT",
+        host,
+        host,
+        "Proxy-Connection: keep-alive",
+        authorization,
+    )
+}
+
+fn text(method: &str, target: &str, host: &str, connection: &str, pass: Option<&str>) -> Vec<u8> {
+    let pass = pass.map_or_else(String::new, |pass| {
+        format!("Proxy-Authorization: {pass}\r\n")
+    });
     format!(
-        "GET {prefix}/_ping HTTP/1.1\r\nHost: {host}\r\nUser-Agent: dind-init/{}\r\n\
-         Connection: close\r\n\r\n",
+        "{method} {target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: dind-init/{}\r\n{pass}\
+         {connection}\r\n\r\n",
         env!("CARGO_PKG_VERSION")
     )
     .into_bytes()
@@ -196,6 +228,12 @@ mod tests {
         let text = String::from_utf8(request("docker:2375", "/engine")).unwrap();
         assert!(text.starts_with("GET /engine/_ping HTTP/1.1\r\nHost: docker:2375\r\n"));
         assert!(text.ends_with("\r\n\r\n"));
+        let text = String::from_utf8(proxied_request("docker:1", "", Some("Basic x"))).unwrap();
+        assert!(text.starts_with("GET http://docker:1/_ping HTTP/1.1\r\nHost: docker:1\r\n"));
+        assert!(text.contains("\r\nProxy-Authorization: Basic x\r\n"));
+        let text = String::from_utf8(tunnel_request("docker:2", None)).unwrap();
+        assert!(text.starts_with("CONNECT docker:2 HTTP/1.1\r\nHost: docker:2\r\n"));
+        assert!(!text.contains("Authorization"));
     }
 
     proptest! {

@@ -101,10 +101,8 @@ fn ready(places: &[Place], guess: &Path, timeout: Duration) -> (Endpoint, Result
     let until = Instant::now() + timeout;
     let known = own::look(places, timeout / 4);
     let socket = known.status.and_then(|status| status.socket);
-    let endpoint = Endpoint {
-        address: Address::Unix(socket.unwrap_or_else(|| guess.to_owned())),
-        security: Security::Plain,
-    };
+    let address = Address::Unix(socket.unwrap_or_else(|| guess.to_owned()));
+    let endpoint = Endpoint::direct(address, Security::Plain);
     let left = until.saturating_duration_since(Instant::now());
     // The address is a path: no name is ever looked up.
     let ask = || ping::ping(&endpoint, &Resolver::default(), &mut Patience::new(left));

@@ -1,14 +1,14 @@
 //! From a started dockerd to the supervisor that follows it.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Caller, Started, Wishes};
 use crate::apply::listen::HeldSockets;
 use crate::cli::environment::Environment;
+use crate::client::endpoint::shell;
 use crate::host::stale::Places;
-use crate::plan::address::DEFAULT_UNIX;
 use crate::plan::client;
 use crate::plan::listen::{ListenPlan, PlannedSocket};
 use crate::supervise::Supervisor;
@@ -106,10 +106,7 @@ impl Service {
             exit_when: ExitWatch::new(&lifetime.exit_when, served(&wishes.listen)),
             command: command.map(|argv| MainCommand {
                 argv,
-                env: command_environment(
-                    caller.env.clone().without_service_manager(),
-                    ping_path.as_deref(),
-                ),
+                env: command_environment(caller, &wishes),
                 mask: caller.mask,
                 oom_scores: started.oom_scores,
             }),
@@ -181,14 +178,14 @@ fn served(listen: &ListenPlan) -> Served {
     served
 }
 
-/// A docker client in our command means our daemon, also where that is not the client's default.
-fn command_environment(env: Environment, socket: Option<&Path>) -> Environment {
-    match socket.filter(|path| *path != Path::new(DEFAULT_UNIX)) {
-        Some(path) if env.non_empty("DOCKER_HOST").is_none() => {
-            let host = format!("unix://{}", path.display());
-            env.with("DOCKER_HOST", host)
-        }
-        _ => env,
+/// A docker client in our command means our daemon, whatever the environment says: `DOCKER_HOST`
+/// and its kin are the client's elsewhere (CI systems set them for every container, and the client
+/// entrypoint guesses one before it starts us).
+fn command_environment(caller: &Caller, wishes: &Wishes) -> Environment {
+    let env = caller.env.clone().without_service_manager();
+    match client::own(&wishes.config, &wishes.listen) {
+        Some(endpoint) => shell::environment(&endpoint, &env),
+        None => env,
     }
 }
 

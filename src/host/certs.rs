@@ -41,10 +41,13 @@ pub fn read(directory: &Path) -> Material {
     }
 }
 
-/// Whether others can exchange what is in a folder. On a volume that is read-only here, only who
-/// made the container or pod can.
+/// Whether others can exchange what is, or will be, in a folder. On a volume that is read-only
+/// here, only who made the container or pod can.
 fn is_open(folder: &Path) -> bool {
-    Dir::open(folder).is_ok_and(|dir| !dir.is_closed() && !dir.is_read_only())
+    match Dir::open(folder) {
+        Ok(dir) => !dir.is_closed() && !dir.is_read_only(),
+        Err(_) => !files::can_be_private(folder),
+    }
 }
 
 fn read_file(path: &Path) -> StoredFile {

@@ -80,8 +80,14 @@ pub struct CgroupFacts {
     pub fresh: Option<Tried<Result<Group, String>>>,
     /// Whether systemd manages the mounted tree.
     pub systemd: bool,
+    /// Whether a systemd has been started, be it the host's, as runc asks.
+    #[serde(default)]
+    pub booted: bool,
     /// The hierarchies of version 1.
     pub legacy: Vec<Hierarchy>,
+    /// Those that are mounted read-only, mounted writable; tried where there are such.
+    #[serde(default)]
+    pub rewritten: Option<Tried<Result<(), String>>>,
 }
 
 /// One cgroup of version 2.
@@ -134,7 +140,50 @@ impl CgroupFacts {
             group,
             fresh: None,
             systemd: managed_by_systemd(),
+            booted: files::is_directory(Path::new("/run/systemd/system")),
             legacy,
+            rewritten: None,
+        }
+    }
+
+    /// Tries to mount read-only hierarchies writable, in a mount namespace that ends with the
+    /// trial.
+    #[must_use = "the answer is taken with it"]
+    pub fn try_rewriting(&self, trials: &mut Trials) -> Option<Ticket<Result<(), String>>> {
+        let read_only: Vec<(PathBuf, Vec<String>)> = self
+            .legacy
+            .iter()
+            .filter(|hierarchy| hierarchy.is_read_only())
+            .filter_map(|hierarchy| {
+                let options = hierarchy.options.split(',').map(str::to_owned);
+                Some((hierarchy.point.clone()?, options.collect()))
+            })
+            .collect();
+        if read_only.is_empty() {
+            return None;
+        }
+        Some(trials.start(
+            "writable cgroups",
+            UnshareFlags::NEWNS,
+            Duration::from_secs(2),
+            move || {
+                read_only.iter().try_for_each(|(point, options)| {
+                    ns::remount_writable(point, mount::flags_of(options))
+                        .map_err(|error| format!("remount of {}: {error}", point.display()))
+                })
+            },
+        ))
+    }
+
+    /// Why the tree of version 2 cannot be written.
+    #[must_use]
+    pub fn unwritable(&self) -> &'static str {
+        let read_only = |options: &str| options.split(',').any(|option| option == "ro");
+        match &self.mount {
+            Some(mount) if read_only(&mount.options) || read_only(&mount.super_options) => {
+                "is mounted read-only (a :ro volume, or a container without --privileged)"
+            }
+            _ => "belongs to another user (a user namespace to which it was not handed over)",
         }
     }
 

@@ -5,6 +5,7 @@
 //! it in a test of the plan.
 
 pub mod activity;
+pub mod aliases;
 pub mod apparmor;
 pub mod certs;
 pub mod cgroup;
@@ -101,6 +102,9 @@ impl Facts {
     pub fn probe(config: &Config, file: &DaemonFile) -> Self {
         let mounts = mountinfo::parse(&kernel::read("/proc/self/mountinfo").unwrap_or_default());
         let root = config.identity.uid == 0;
+        // Certificates are the only ones who ask.
+        let network = NetworkFacts::read();
+        let asking = plan::tls_mode::adds_tls(config).then(|| network.ask(&config.env));
         // The trials run while we read. The container comes first: its cgroup does not hold them yet.
         let mut trials = Trials::new();
         let mut container = Container::read(&mounts);
@@ -114,7 +118,7 @@ impl Facts {
             netfilter::Probing::start(config, question, Vec::new(), &mut trials)
         });
         let storage = storage::Probing::start(config, file, &mounts, &mut trials);
-        let mut facts = Self::read(config, &container);
+        let mut facts = Self::read(config, &container, network);
         let dockerd = facts.programs.dockerd.clone();
         facts.engine = dockerd
             .as_deref()
@@ -130,6 +134,10 @@ impl Facts {
         }
         facts.storage = Some(storage);
         facts.netfilter = netfilter.map(|probing| probing.finish(&mut results));
+        facts.network.aliases = asking
+            .flatten()
+            .map(aliases::Asking::finish)
+            .unwrap_or_default();
         facts
     }
 
@@ -150,7 +158,7 @@ impl Facts {
         let mut trials = Trials::new();
         let mut container = Container::read(&mounts);
         container.start_trials(&mut trials);
-        let mut facts = Self::read(config, &container);
+        let mut facts = Self::read(config, &container, NetworkFacts::read());
         container.finish(&mut facts, &mut collect(trials));
         facts
     }
@@ -162,7 +170,7 @@ impl Facts {
         storage.map_or(&[], |storage| &storage.content.bridges)
     }
 
-    fn read(config: &Config, container: &Container<'_>) -> Self {
+    fn read(config: &Config, container: &Container<'_>, network: NetworkFacts) -> Self {
         let kernel = rustix::system::uname();
         let release = kernel.release().to_string_lossy().into_owned();
         let version = kernel.version().to_string_lossy();
@@ -173,7 +181,7 @@ impl Facts {
             cgroup: container.cgroup.clone(),
             mounts: container.mounts.clone(),
             limits: LimitFacts::read(),
-            network: NetworkFacts::read(),
+            network,
             uplink: UplinkFacts::read(),
             private: private::read(config),
             stale: stale::find(&stale::Places::of(config)),
@@ -191,6 +199,7 @@ struct Container<'a> {
     cgroup: CgroupFacts,
     mounts: MountFacts,
     fresh: Option<Ticket<Result<Group, String>>>,
+    rewritten: Option<Ticket<Result<(), String>>>,
     profile: Option<Ticket<Profile>>,
 }
 
@@ -201,12 +210,14 @@ impl<'a> Container<'a> {
             cgroup: CgroupFacts::read(all),
             mounts: MountFacts::read(all),
             fresh: None,
+            rewritten: None,
             profile: None,
         }
     }
 
     fn start_trials(&mut self, trials: &mut Trials) {
         self.fresh = self.cgroup.try_fresh_mount(trials);
+        self.rewritten = self.cgroup.try_rewriting(trials);
         if self.mounts.apparmor.enabled {
             let securityfs = self.mounts.securityfs;
             self.profile = Some(AppArmorFacts::try_profile(trials, securityfs));
@@ -215,6 +226,7 @@ impl<'a> Container<'a> {
 
     fn finish(self, facts: &mut Facts, results: &mut Results) {
         facts.cgroup.fresh = self.fresh.map(|ticket| results.take(ticket));
+        facts.cgroup.rewritten = self.rewritten.map(|ticket| results.take(ticket));
         facts.mounts.apparmor.profile = self.profile.map(|ticket| results.take(ticket));
     }
 }

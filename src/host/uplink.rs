@@ -102,6 +102,15 @@ pub fn only_loopback(resolvers: &[IpAddr]) -> bool {
     !resolvers.is_empty() && resolvers.iter().all(IpAddr::is_loopback)
 }
 
+/// The links of our default routes.
+#[must_use]
+pub fn default_links() -> Vec<String> {
+    let text = |path: &str| kernel::text(path).unwrap_or_default();
+    let mut links = ipv4_routes(&text("/proc/net/route")).default_links;
+    links.extend(ipv6_default_links(&text("/proc/net/ipv6_route")));
+    links
+}
+
 /// What `/proc/net/route` has.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Ipv4Routes {

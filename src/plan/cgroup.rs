@@ -7,6 +7,7 @@
 //! below our own path.
 
 pub mod handover;
+pub mod refusal;
 mod words;
 
 use std::path::{Path, PathBuf};
@@ -14,10 +15,12 @@ use std::path::{Path, PathBuf};
 use super::dockerd::AddedFlag;
 use super::step::{Action, Step};
 use crate::cli::config::{Config, Switch};
+use crate::explain::Explain;
 use crate::host::cgroup::legacy::Hierarchy;
 use crate::host::cgroup::mount::FreshMount;
 use crate::host::cgroup::{CgroupFacts, CgroupMode, Group, LEAF, ROOT, Seat};
 use crate::sys::trial::Tried;
+use refusal::CgroupRefusal;
 use words::{limits, mebibytes};
 
 /// The cgroup of nested containers and builds, when nobody says otherwise (moby
@@ -45,6 +48,8 @@ pub struct CgroupPlan {
     pub flags: Vec<AddedFlag>,
     /// What the user should know.
     pub warnings: Vec<String>,
+    /// Why no nested container can start.
+    pub refusal: Option<CgroupRefusal>,
     /// What holds, in a few words.
     pub summary: String,
 }
@@ -118,7 +123,9 @@ fn tree(facts: &CgroupFacts) -> Tree<'_> {
     match (&facts.seat, &facts.group) {
         (Seat::Machine, _) => Tree::Machine,
         (Seat::Root | Seat::Leaf, Some(group)) if group.writable => Tree::Ours(group),
-        (Seat::Root | Seat::Leaf, _) => Tree::Theirs(format!("{ROOT} is read-only; {refused}")),
+        (Seat::Root | Seat::Leaf, _) => {
+            Tree::Theirs(format!("{ROOT} {}; {refused}", facts.unwritable()))
+        }
         (Seat::Below(path), Some(group)) if group.writable => Tree::Below(path, group, refused),
         (Seat::Below(_), _) => Tree::Theirs(format!("{ROOT} shows the host's tree; {refused}")),
         (Seat::Hidden, _) if facts.mount.is_none() => {
@@ -192,13 +199,17 @@ fn legacy(plan: &mut CgroupPlan, maker: Maker<'_>, facts: &CgroupFacts) -> Neste
         .iter()
         .filter(|h| h.point.is_some() && h.controllers.iter().all(|name| !name.contains('=')))
         .collect();
-    let read_only = mounted.iter().filter(|h| h.within.is_some() && !h.writable);
-    let read_only: Vec<String> = read_only.map(|h| h.controllers.join(",")).collect();
-    if !read_only.is_empty() {
+    plan.make_writable(maker, facts);
+    let foreign = mounted
+        .iter()
+        .filter(|h| h.within.is_some() && !h.writable && !h.is_read_only());
+    let foreign: Vec<String> = foreign.map(|h| h.controllers.join(",")).collect();
+    if !foreign.is_empty() {
         plan.warnings.push(format!(
-            "limits will NOT hold: these cgroup hierarchies cannot be written: {}; docker run \
-             --privileged --userns=host; version 1 is never handed to a user namespace",
-            read_only.join(" ")
+            "limits will NOT hold: these cgroup hierarchies cannot be written, since they belong \
+             to another user: {}; version 1 is never handed to a user namespace: docker run \
+             --privileged --userns=host",
+            foreign.join(" ")
         ));
     }
     let mut places: Vec<&Path> = mounted.iter().filter_map(|h| h.within.as_deref()).collect();
@@ -262,6 +273,49 @@ enum Delegated {
 }
 
 impl CgroupPlan {
+    /// Hierarchies of version 1 that a `:ro` volume shows: without a group in each of them, those
+    /// without controllers as well, no nested container starts.
+    fn make_writable(&mut self, maker: Maker<'_>, facts: &CgroupFacts) {
+        let read_only: Vec<&Hierarchy> = facts
+            .legacy
+            .iter()
+            .filter(|hierarchy| hierarchy.is_read_only())
+            .collect();
+        if read_only.is_empty() {
+            return;
+        }
+        let why = match &facts.rewritten {
+            Some(Tried::Known(Ok(()))) => {
+                for hierarchy in read_only {
+                    let Some(path) = &hierarchy.point else {
+                        continue;
+                    };
+                    let action = Action::RemountWritable {
+                        path: path.clone(),
+                        options: hierarchy.options.split(',').map(str::to_owned).collect(),
+                    };
+                    let why = "mounted :ro, and nested containers need groups in it";
+                    self.steps.push(Step::must(action, why));
+                }
+                return;
+            }
+            Some(Tried::Known(Err(why)) | Tried::Unknown(why)) => why.clone(),
+            None => "it was not tried".to_owned(),
+        };
+        let names = read_only.iter().map(|h| h.controllers.join(","));
+        let refusal = CgroupRefusal::ReadOnly {
+            hierarchies: names.collect::<Vec<_>>().join(" "),
+            why,
+        };
+        match maker {
+            Maker::Dockerd { .. } => self.refusal = Some(refusal),
+            Maker::Command => self.warnings.push(format!(
+                "no nested container will start: {refusal}; {}",
+                refusal.fix()
+            )),
+        }
+    }
+
     fn enter(&mut self, root: &Path, facts: &CgroupFacts) {
         let action = Action::EnterCgroupNamespace {
             point: root.into(),

@@ -1,8 +1,11 @@
 //! What a client must set to reach the API that we serve.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
 use super::listen::{ListenPlan, PlannedSocket};
-use super::tls_mode::TcpSecurity;
+use super::tls_mode::{TcpSecurity, adds_tls};
 use crate::cli::config::{Config, TlsWish};
+use crate::client::endpoint::{Address, Endpoint, Security, TlsFiles};
 
 /// The variables, as one copies them into the client's container; `docker` is the name that every
 /// certificate of ours carries, and that the official recipes give the service. Without TCP it is
@@ -31,6 +34,46 @@ pub fn variables(config: &Config, listen: &ListenPlan) -> String {
     }
 }
 
+/// Where a client in this very container reaches our daemon: the unix socket, else TCP on
+/// loopback. `None` where only dockerd knows (a socket from outside, certificates that only the
+/// user knows how to match).
+#[must_use]
+pub fn own(config: &Config, listen: &ListenPlan) -> Option<Endpoint> {
+    if let Some(path) = listen.first_unix() {
+        return Some(Endpoint::direct(Address::Unix(path), Security::Plain));
+    }
+    listen.sockets.iter().find_map(|socket| match socket {
+        PlannedSocket::Tcp {
+            address, security, ..
+        } => {
+            let security = match (security, &config.tls) {
+                (TcpSecurity::Plain, _) => Security::Plain,
+                (_, TlsWish::Directory { dir, .. }) if adds_tls(config) => {
+                    Security::Tls(TlsFiles::in_directory(&dir.join("client")))
+                }
+                _ => return None,
+            };
+            Some(Endpoint::direct(loopback(address), security))
+        }
+        PlannedSocket::Unix { .. } | PlannedSocket::Inherited { .. } => None,
+    })
+}
+
+/// The address to connect to for one that is listened on.
+fn loopback(address: &SocketAddr) -> Address {
+    let host = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        // `::` may be the dual-stack form of 0.0.0.0, and some machines have no ::1.
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    Address::Tcp {
+        host: host.to_string(),
+        port: address.port(),
+        prefix: String::new(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -38,14 +81,58 @@ mod tests {
     use crate::host::listen::ListenFacts;
     use crate::plan::listen;
 
-    fn of(env: &[(&str, &str)]) -> String {
-        let config = said::config(&[], env);
-        let file = said::file("");
+    fn planned(words: &[&str], env: &[(&str, &str)]) -> (Config, ListenPlan) {
+        let config = said::config(words, env);
         let facts = ListenFacts {
             ipv6: true,
             ..ListenFacts::default()
         };
-        variables(&config, &listen::plan(&config, &file, &facts).unwrap())
+        let listen = listen::plan(&config, &said::file(""), &facts).unwrap();
+        (config, listen)
+    }
+
+    fn of(env: &[(&str, &str)]) -> String {
+        let (config, listen) = planned(&[], env);
+        variables(&config, &listen)
+    }
+
+    /// What our own command gets, whatever the environment says about clients elsewhere.
+    #[test]
+    fn our_own_command_means_our_daemon() {
+        let gitlab = [
+            ("DOCKER_HOST", "tcp://docker:2376"),
+            ("DOCKER_TLS_CERTDIR", "/certs"),
+            ("DOCKER_TLS_VERIFY", "1"),
+            ("DOCKER_CERT_PATH", "/certs/client"),
+        ];
+        let unix = ("DOCKER_HOST", "unix:///s");
+        for (env, want) in [
+            (&[][..], "unix:///var/run/docker.sock"),
+            (&gitlab[..], "unix:///var/run/docker.sock"),
+            (&[unix], "unix:///s"),
+            (
+                &[("DIND_SOCKETS", "dockerd")],
+                "unix:///var/run/docker.sock",
+            ),
+        ] {
+            let (config, listen) = planned(&[], env);
+            let own = own(&config, &listen).unwrap();
+            assert_eq!(own.to_string(), want, "{env:?}");
+        }
+        let form = crate::cli::config::CommandForm::Explicit;
+        for (host, want) in [
+            ("tcp://0.0.0.0:2375", "tcp://127.0.0.1:2375"),
+            ("tcp://[::]:2375", "tcp://127.0.0.1:2375"),
+            ("tcp://127.0.0.2:2399", "tcp://127.0.0.2:2399"),
+        ] {
+            let config = said::config_in(form, &["-H", host], &[]);
+            let facts = ListenFacts {
+                ipv6: true,
+                ..ListenFacts::default()
+            };
+            let listen = listen::plan(&config, &said::file(""), &facts).unwrap();
+            assert_eq!(own(&config, &listen).unwrap().to_string(), want);
+        }
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Who could reach the API without a client certificate, whoever binds the address: dind-init,
 //! dockerd by a flag, dockerd by its file, or somebody who passed a socket to us.
 
+use std::fmt;
+
 use super::address::{Address, TcpHost};
 use super::listen_refusal::ListenRefusal;
 use super::tls_mode::TcpSecurity;
@@ -47,16 +49,11 @@ impl Gate {
         port: u16,
         binder: Binder,
     ) -> Result<TcpHost, ListenRefusal> {
-        if self.security == TcpSecurity::Verified || host.is_loopback() {
+        if !self.is_open(&host) {
             return Ok(host);
         }
         match (self.policy, binder) {
-            (TcpPolicy::Any, _) => {
-                let shown = host.clone();
-                let address = Address::Tcp { host: shown, port };
-                self.exposed.push(address.to_string());
-                Ok(host)
-            }
+            (TcpPolicy::Any, _) => Ok(host),
             (TcpPolicy::Loopback, Binder::Us) if host == TcpHost::Wildcard => {
                 self.notes.push(format!(
                     "DIND_TCP=loopback: port {port} is served on loopback only"
@@ -70,6 +67,17 @@ impl Gate {
         }
     }
 
+    fn is_open(&self, host: &TcpHost) -> bool {
+        self.security != TcpSecurity::Verified && !host.is_loopback()
+    }
+
+    /// Remembers that a port of this host is served at an address.
+    pub(super) fn serves(&mut self, host: &TcpHost, address: impl fmt::Display) {
+        if self.is_open(host) {
+            self.exposed.push(format!("tcp://{address}"));
+        }
+    }
+
     /// Judges an address that somebody else binds; what is no TCP address is nobody's to reach.
     ///
     /// # Errors
@@ -77,7 +85,10 @@ impl Gate {
     pub(super) fn admit_others(&mut self, address: &Address) -> Result<(), ListenRefusal> {
         match address {
             Address::Tcp { host, port } => {
-                self.admit(host.clone(), *port, Binder::Others).map(drop)
+                let host = self.admit(host.clone(), *port, Binder::Others)?;
+                let text = address.to_string();
+                self.serves(&host, text.trim_start_matches("tcp://"));
+                Ok(())
             }
             Address::Unix(_) | Address::Activated(_) => Ok(()),
         }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::cgroup::Maker;
+use super::cgroup::refusal::CgroupRefusal;
 use super::dockerd::{AddedFlag, user_text};
 use super::host_refusal::{self, HostRefusal};
 use super::limits::OomScores;
@@ -94,6 +95,8 @@ pub struct SetUp {
     pub warnings: Vec<String>,
     /// What holds for cgroups.
     pub cgroup: String,
+    /// Why no nested container can start.
+    pub refusal: Option<CgroupRefusal>,
 }
 
 /// Decides about the machine.
@@ -176,6 +179,12 @@ pub fn plan(
                 (parent, _) => Maker::Dockerd { parent },
             };
             let set_up = set_up(config, maker, facts);
+            if let Some(refusal) = set_up.refusal.clone().map(HostRefusal::Cgroup) {
+                match config.preflight {
+                    Preflight::Refuse => return Err(refusal),
+                    Preflight::Warn => warnings.push(format!("DIND_PREFLIGHT=warn: {refusal}")),
+                }
+            }
             steps.extend(set_up.steps.iter().cloned());
             warnings.extend(set_up.warnings.iter().cloned());
             let limits = limits::plan(config, &facts.process, &facts.limits, &mut warnings);
@@ -252,6 +261,7 @@ pub fn set_up(config: &Config, maker: Maker<'_>, facts: &Facts) -> SetUp {
         flags: cgroup.flags,
         warnings: cgroup.warnings,
         cgroup: cgroup.summary,
+        refusal: cgroup.refusal,
     }
 }
 

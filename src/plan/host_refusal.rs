@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
+use super::cgroup::refusal::CgroupRefusal;
 use super::dockerd;
+use super::keyed::EXEC;
 use super::netfilter;
 use super::netfilter::refusal::NetfilterRefusal;
 use super::storage::refusal::StorageRefusal;
@@ -39,6 +41,9 @@ pub enum HostRefusal {
         /// What is wrong.
         reason: String,
     },
+    /// Cgroups are of no use as they are.
+    #[error(transparent)]
+    Cgroup(CgroupRefusal),
     /// Images cannot be stored.
     #[error(transparent)]
     Storage(StorageRefusal),
@@ -83,6 +88,7 @@ impl Explain for HostRefusal {
             }
             Self::NoDockerd => "dind-init starts the dockerd of the image that it is in".into(),
             Self::DaemonFile { .. } => "dockerd would end with the same complaint".into(),
+            Self::Cgroup(refusal) => refusal.why(),
             Self::NoPrivateDirectory { .. } => {
                 "what root executes and believes must not be where others can replace it: these \
                  directories, or those above them, are read-only or can be written by others"
@@ -114,6 +120,7 @@ impl Explain for HostRefusal {
             Self::DaemonFile { path, .. } => {
                 format!("mend {} (dockerd --validate checks it)", path.display())
             }
+            Self::Cgroup(refusal) => refusal.fix(),
             Self::NoPrivateDirectory { .. } => {
                 "share a directory below /run instead of /run itself, or mount a tmpfs on one of \
                  them (docker run --tmpfs /run/dind-init)"
@@ -158,6 +165,16 @@ pub fn find(
         found.push(HostRefusal::NotPrivileged {
             missing: "CAP_NET_ADMIN",
         });
+    }
+    let driver = EXEC.get(config, file, &["native.cgroupdriver"]);
+    if driver.as_deref() == Some("systemd") && !facts.cgroup.booted {
+        let origin = if EXEC.takes_flags(file) {
+            format!("--{}", EXEC.flag)
+        } else {
+            format!("{} of {}", EXEC.key, file.path.display())
+        };
+        let refusal = CgroupRefusal::NoSystemd { origin };
+        found.push(HostRefusal::Cgroup(refusal));
     }
     let path = file.path.clone();
     match &file.content {

@@ -258,10 +258,12 @@ fn tcp(
         plan.notes.push(format!(
             "{address} is not in /etc/hosts: dockerd looks it up and binds it"
         ));
+        gate.admit_others(&address)?;
         plan.left_to_dockerd.push(address.to_string());
         return Ok(());
     }
     for (index, ip) in ips.into_iter().enumerate() {
+        gate.serves(&host, SocketAddr::new(ip, port));
         plan.sockets.push(PlannedSocket::Tcp {
             address: SocketAddr::new(ip, port),
             dual_stack,
@@ -289,7 +291,8 @@ fn activated(
         found = true;
         if let Some(address) = socket.address {
             let host = TcpHost::of(address.ip());
-            gate.admit(host, address.port(), Binder::Others)?;
+            let host = gate.admit(host, address.port(), Binder::Others)?;
+            gate.serves(&host, address);
         }
         let inherited = PlannedSocket::Inherited {
             fd: socket.fd,
@@ -372,7 +375,8 @@ impl ListenPlan {
                 for socket in facts.activation.iter().filter(|socket| ours(socket.fd)) {
                     if let Some(address) = socket.address {
                         let host = TcpHost::of(address.ip());
-                        gate.admit(host, address.port(), Binder::Others)?;
+                        let host = gate.admit(host, address.port(), Binder::Others)?;
+                        gate.serves(&host, address);
                     }
                 }
             }

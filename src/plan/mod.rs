@@ -8,6 +8,7 @@ pub mod dockerd;
 mod exposure;
 pub mod host;
 pub mod host_refusal;
+pub mod keyed;
 pub mod limits;
 pub mod listen;
 pub mod listen_refusal;

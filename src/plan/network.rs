@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use self::addresses::Addresses;
 use super::dockerd::{AddedFlag, user_set, user_text};
+use super::keyed::NETWORK;
 use crate::cli::config::{Config, SocketHolder, Switch};
 use crate::host::daemon_json::DaemonFile;
 use crate::host::storage::bridges::Bridge;
@@ -52,9 +53,9 @@ pub fn plan(
         return NetworkPlan::default();
     }
     let mut plan = NetworkPlan {
-        flags: mtu(config, file, facts, version),
         ..NetworkPlan::default()
     };
+    plan.mtu(config, file, facts, version);
     let forwards = only_loopback(&facts.resolvers)
         && facts.names_port
         && config.dns == Switch::Auto
@@ -140,45 +141,67 @@ fn short_names(options: &[String]) -> Vec<AddedFlag> {
     kept.into_iter().map(flag).collect()
 }
 
-fn mtu(
-    config: &Config,
-    file: &DaemonFile,
-    facts: &UplinkFacts,
-    version: Option<u32>,
-) -> Vec<AddedFlag> {
-    let differs = |mtu: &u32| *mtu != DEFAULT_MTU && config.mtu == Switch::Auto;
-    let Some(mtu) = facts.mtu().filter(differs) else {
-        return Vec::new();
-    };
-    let why = format!(
-        "{} has it",
-        list(facts.links.iter().filter(|l| l.mtu == mtu).map(|l| &l.name))
-    );
-    let mut flags = Vec::new();
-    if !user_set(config, file, "mtu", &["mtu"]) {
-        flags.push(AddedFlag {
-            name: "mtu",
-            value: mtu.to_string(),
-            why: why.clone(),
-        });
+/// The option of a bridge network.
+const NETWORK_MTU: [&str; 2] = ["bridge", "com.docker.network.driver.mtu"];
+
+impl NetworkPlan {
+    fn mtu(
+        &mut self,
+        config: &Config,
+        file: &DaemonFile,
+        facts: &UplinkFacts,
+        version: Option<u32>,
+    ) {
+        let differs = |mtu: &u32| *mtu != DEFAULT_MTU && config.mtu == Switch::Auto;
+        let Some(mtu) = facts.mtu().filter(differs) else {
+            return;
+        };
+        let why = format!(
+            "{} has it",
+            list(facts.links.iter().filter(|l| l.mtu == mtu).map(|l| &l.name))
+        );
+        if !user_set(config, file, "mtu", &["mtu"]) {
+            self.flags.push(AddedFlag {
+                name: "mtu",
+                value: mtu.to_string(),
+                why: why.clone(),
+            });
+        }
+        let [driver, option] = NETWORK_MTU;
+        // What is larger than what the link takes is lost on the way; what is smaller only costs.
+        let mut lost = |why: String| {
+            if mtu < DEFAULT_MTU {
+                self.warnings.push(format!(
+                    "networks that you make get an MTU of {DEFAULT_MTU} where {} takes {mtu}, and \
+                 large packets are lost: {why}",
+                    list(facts.links.iter().filter(|l| l.mtu == mtu).map(|l| &l.name))
+                ));
+            }
+        };
+        if NETWORK.get(config, file, &NETWORK_MTU).is_some() {
+            return;
+        }
+        match version {
+            // An older dockerd would not start with it.
+            Some(..24) => lost(format!(
+                "this engine has no setting for it; docker network create --opt {option}={mtu}"
+            )),
+            None => lost(format!(
+                "which engine this is, and so whether it has a setting for it, is not known; docker \
+             network create --opt {option}={mtu}"
+            )),
+            Some(_) if !NETWORK.takes_flags(file) => lost(format!(
+                "{} has {}, to which no flag can add; add \"{option}\": \"{mtu}\" to \"{driver}\" there",
+                file.path.display(),
+                NETWORK.key
+            )),
+            Some(_) => self.flags.push(AddedFlag {
+                name: NETWORK.flag,
+                value: format!("{driver}={option}={mtu}"),
+                why,
+            }),
+        }
     }
-    // Since 24.0; an older dockerd would not start with it.
-    if version.is_some_and(|version| version >= 24)
-        && !user_set(
-            config,
-            file,
-            "default-network-opt",
-            &["default-network-opts"],
-        )
-    {
-        let value = format!("bridge=com.docker.network.driver.mtu={mtu}");
-        flags.push(AddedFlag {
-            name: "default-network-opt",
-            value,
-            why,
-        });
-    }
-    flags
 }
 
 /// Whether [`plan`] needs dockerd's version: asking costs a start of dockerd, so it is asked for

@@ -92,6 +92,13 @@ pub enum Action {
         /// Which.
         path: PathBuf,
     },
+    /// Mount a read-only cgroup hierarchy writable, in this mount namespace.
+    RemountWritable {
+        /// Where it is mounted.
+        path: PathBuf,
+        /// Options of the mount.
+        options: Vec<String>,
+    },
     /// Set our own score for the OOM killer, which dockerd inherits.
     OomScore {
         /// The score.
@@ -266,6 +273,9 @@ impl fmt::Display for Action {
                 device.path, device.major, device.minor, device.mode
             ),
             Self::MakeWritable { path } => write!(f, "mount  {} writable", path.display()),
+            Self::RemountWritable { path, .. } => {
+                write!(f, "mount  {} writable in its place", path.display())
+            }
             Self::OomScore { value } => write!(f, "limit  oom_score_adj {value}"),
             Self::RaiseLimit { resource, limit } => {
                 let name = match resource {

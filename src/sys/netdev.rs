@@ -4,10 +4,16 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::tap::{Request, ioctl};
 
-/// Every IPv4 and IPv6 address of every interface (`getifaddrs(3)`); empty when the kernel does
-/// not answer.
+/// Every IPv4 and IPv6 address of every interface; empty when the kernel does not answer.
 #[must_use]
 pub fn addresses() -> Vec<IpAddr> {
+    let found = interface_addresses().into_iter();
+    found.map(|(_, address)| address).collect()
+}
+
+/// The same with the interfaces' names (`getifaddrs(3)`).
+#[must_use]
+pub fn interface_addresses() -> Vec<(String, IpAddr)> {
     let mut list: *mut libc::ifaddrs = std::ptr::null_mut();
     // SAFETY: getifaddrs writes one pointer to the place that we own.
     if unsafe { libc::getifaddrs(&raw mut list) } != 0 {
@@ -19,7 +25,10 @@ pub fn addresses() -> Vec<IpAddr> {
         // SAFETY: not null, and a node of the list that getifaddrs made and nobody frees yet.
         let node = unsafe { next.read() };
         // SAFETY: ifa_addr is null or points to the socket address of this node.
-        found.extend(unsafe { address(node.ifa_addr) });
+        let address = unsafe { address(node.ifa_addr) };
+        // SAFETY: ifa_name is a string of the list, which nobody frees yet.
+        let name = unsafe { std::ffi::CStr::from_ptr(node.ifa_name) };
+        found.extend(address.map(|address| (name.to_string_lossy().into_owned(), address)));
         next = node.ifa_next;
     }
     // SAFETY: the list came from getifaddrs and is not used after this.

@@ -75,3 +75,11 @@ pub fn own_cgroup_root(remount: &Remount<'_>) -> Result<(), NamespaceError> {
     };
     mounted.map_err(|errno| refused("mount(cgroup2)")(errno.into()))
 }
+
+/// Makes a mount writable in its place; its other flags are given, and no peer of it notices.
+///
+/// # Errors
+/// What `mount(2)` says.
+pub fn remount_writable(point: &Path, flags: MountFlags) -> rustix::io::Result<()> {
+    rustix::mount::mount_remount(point, MountFlags::BIND | flags, c"")
+}

@@ -151,6 +151,9 @@ impl Certificate {
         let (Some((_, x509)), Some((_, public))) = (parsed, public) else {
             return Signature::Bad;
         };
+        if !key::is_checkable(public.raw) {
+            return Signature::Unknown;
+        }
         match x509.verify_signature(Some(&public)) {
             Ok(()) => Signature::Good,
             Err(X509Error::SignatureUnsupportedAlgorithm) => Signature::Unknown,
@@ -159,7 +162,8 @@ impl Certificate {
     }
 
     /// Why its dates do not fit, for people.
-    pub(super) fn out_of_date(&self, now: OffsetDateTime) -> Option<String> {
+    #[must_use]
+    pub fn out_of_date(&self, now: OffsetDateTime) -> Option<String> {
         if now > self.not_after {
             Some(format!("expired on {}", self.not_after.date()))
         } else if now < self.not_before {
@@ -167,6 +171,39 @@ impl Certificate {
         } else {
             None
         }
+    }
+
+    /// Whether it may sign other certificates.
+    #[must_use]
+    pub fn is_authority(&self) -> bool {
+        self.authority
+    }
+
+    /// Whether a server may show it.
+    #[must_use]
+    pub fn is_for_servers(&self) -> bool {
+        self.server
+    }
+
+    /// Whether it names another certificate's subject as its issuer; no signature is checked.
+    #[must_use]
+    pub fn was_issued_by(&self, issuer: &Self) -> bool {
+        self.issuer_der == issuer.subject_der
+    }
+
+    /// Whether its key is this one (a SubjectPublicKeyInfo).
+    #[must_use]
+    pub fn has_key(&self, public: &[u8]) -> bool {
+        self.public == public
+    }
+
+    /// Whether it is signed with SHA-1, which nobody accepts any more.
+    #[must_use]
+    pub fn has_sha1_signature(&self) -> bool {
+        const SHA1: [&str; 2] = ["1.2.840.113549.1.1.5", "1.2.840.10045.4.1"];
+        X509Certificate::from_der(&self.der).is_ok_and(|(_, x509)| {
+            SHA1.contains(&x509.signature_algorithm.algorithm.to_id_string().as_str())
+        })
     }
 
     /// Time to renew: a third of its life or less is left.

@@ -18,6 +18,7 @@ use super::plan::{ManagedPlan, Owner, TlsPlan};
 use super::refusal::TlsRefusal;
 use super::san::{San, Wanted};
 use super::{Names, SKEW, Untrusted, Wish};
+use crate::explain::Explain;
 
 mod authority;
 mod leaf;
@@ -42,13 +43,18 @@ pub fn decide(
         now,
         notes: Vec::new(),
     };
+    for skipped in &wish.sans.skipped {
+        case.notes
+            .push(format!("{skipped}: it is left out, {}", skipped.why()));
+    }
     for name in &wanted.unusable {
         case.notes.push(format!(
             "the host name {name:?} cannot stand in a certificate"
         ));
     }
-    let doubts = material.doubts();
-    if wish.untrusted == Untrusted::Refuse && !doubts.is_empty() {
+    let strict = wish.untrusted == Untrusted::Refuse;
+    let doubts = material.doubts(strict);
+    if strict && !doubts.is_empty() {
         let directory = wish.directory.clone();
         return Err(TlsRefusal::Untrusted { directory, doubts });
     }
@@ -115,10 +121,7 @@ impl Case<'_> {
             Verdict::Unknown(reason) => notes.push(format!("server/cert.pem: {reason}")),
         }
         if key.public().is_none() {
-            notes.push(format!(
-                "server/key.pem ({}) was not compared with its certificate",
-                key.kind()
-            ));
+            self.not_compared(Item::ServerKey, &key);
         }
         if !leaf.server {
             notes.push("server/cert.pem is not for servers: clients may refuse it".into());
@@ -146,7 +149,13 @@ impl Case<'_> {
     fn managed(&mut self, wanted: &Wanted) -> Result<ManagedPlan, TlsRefusal> {
         let ca = self.authority()?;
         let server = self.leaf(SERVER, &self.material.server, &ca, Some(wanted))?;
-        let client = self.leaf(CLIENT, &self.material.client, &ca, None)?;
+        let client = match self.leaf(CLIENT, &self.material.client, &ca, None) {
+            // dockerd needs none: whoever brought this CA may have brought clients theirs.
+            Err(TlsRefusal::CannotSign {
+                problem, because, ..
+            }) => self.without_client(&ca, &problem, &because)?,
+            other => other?,
+        };
         Ok(ManagedPlan {
             ca: ca.plan,
             server,
@@ -188,12 +197,26 @@ impl Case<'_> {
     fn demand(&self, item: Item, because: &Because, ca: &Authority) -> Result<(), TlsRefusal> {
         self.demand_folder(item, because)?;
         match &ca.cannot_sign {
-            Some(problem) => Err(TlsRefusal::BadKey {
-                file: self.path(Item::CaKey),
-                problem: problem.clone(),
-            }),
+            Some(problem) => Err(self.cannot_sign(item, because, problem.clone())),
             None => Ok(()),
         }
+    }
+
+    fn cannot_sign(&self, item: Item, because: &Because, problem: KeyProblem) -> TlsRefusal {
+        TlsRefusal::CannotSign {
+            file: self.path(item),
+            because: because.clone(),
+            problem: Box::new(problem),
+            missing: missing_server_files(self.material),
+        }
+    }
+
+    fn not_compared(&mut self, item: Item, key: &PrivateKey) {
+        let (path, kind) = (item.path(), key.kind());
+        self.notes.push(format!(
+            "{path} ({kind}) was not compared with its certificate: it is stored without its \
+             public part"
+        ));
     }
 
     fn demand_folder(&self, item: Item, because: &Because) -> Result<(), TlsRefusal> {

@@ -72,20 +72,28 @@ const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 pub(super) fn to_pem(label: &str, der: &[u8]) -> String {
     let mut text = format!("-----BEGIN {label}-----\n");
     for line in der.chunks(48) {
-        for group in line.chunks(3) {
-            let word = group
-                .iter()
-                .fold(0_u32, |word, byte| word << 8 | u32::from(*byte))
-                << (8 * (3 - group.len()));
-            for place in 0..4 {
-                let digit = usize::try_from(word >> (18 - 6 * place) & 63).unwrap_or_default();
-                let digit = BASE64.get(digit).map_or('=', |byte| char::from(*byte));
-                text.push(if place > group.len() { '=' } else { digit });
-            }
-        }
+        text.push_str(&base64(line));
         text.push('\n');
     }
     text.push_str(&format!("-----END {label}-----\n"));
+    text
+}
+
+/// Base 64 with padding, in one line.
+#[must_use]
+pub fn base64(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for group in bytes.chunks(3) {
+        let word = group
+            .iter()
+            .fold(0_u32, |word, byte| word << 8 | u32::from(*byte))
+            << (8 * (3 - group.len()));
+        for place in 0..4 {
+            let digit = usize::try_from(word >> (18 - 6 * place) & 63).unwrap_or_default();
+            let digit = BASE64.get(digit).map_or('=', |byte| char::from(*byte));
+            text.push(if place > group.len() { '=' } else { digit });
+        }
+    }
     text
 }
 

@@ -61,7 +61,7 @@ pub fn issue(plan: &ManagedPlan, material: &Material) -> Result<Vec<NewFile>, Is
             });
             pem
         }
-        CertificatePlan::Keep { .. } => material
+        CertificatePlan::Keep { .. } | CertificatePlan::Without => material
             .ca
             .certificate
             .content
@@ -92,6 +92,7 @@ fn leaf_files(
         });
     }
     let public = match plan.key {
+        KeyPlan::Without => return Ok(files),
         KeyPlan::Generate => {
             let pair = generate(key)?;
             files.push(NewFile {
@@ -99,6 +100,9 @@ fn leaf_files(
                 bytes: pair.serialize_pem().into_bytes(),
             });
             pair.subject_public_key_info()
+        }
+        KeyPlan::Keep { .. } if !matches!(plan.certificate, CertificatePlan::Issue(_)) => {
+            return Ok(files);
         }
         KeyPlan::Keep { .. } => {
             let kept = kept_key(key, material)?;
@@ -166,7 +170,7 @@ impl Signer {
                         .map_err(|problem| IssueError::Key(Item::CaKey, problem))?,
                 )
             }
-            KeyPlan::Keep { .. } => None,
+            KeyPlan::Keep { .. } | KeyPlan::Without => None,
         };
         Ok(Self {
             pair,

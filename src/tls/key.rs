@@ -210,6 +210,14 @@ pub(super) fn is_rsa(info: &[u8]) -> bool {
     describe_public(info).starts_with("RSA")
 }
 
+/// Whether signatures by this key can be checked here: our cryptography takes no RSA key that is
+/// shorter or longer than these, and says of its signatures that they are wrong.
+pub(super) fn is_checkable(info: &[u8]) -> bool {
+    let bits = describe_public(info);
+    let bits = bits.strip_prefix("RSA ").and_then(|bits| bits.parse().ok());
+    bits.is_none_or(|bits: usize| (2048..=8192).contains(&bits))
+}
+
 fn curve_name(curve: &[u8]) -> &'static str {
     match curve {
         P256 => "P-256",

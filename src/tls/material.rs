@@ -234,13 +234,13 @@ const GATE: [Item; 3] = [Item::CaKey, Item::CaCertificate, Item::ServerCa];
 
 impl Material {
     /// Why somebody else may have made, or may use, what decides who gets in. Files that are
-    /// still to be made are nobody's.
+    /// still to be made are nobody's, but for `strict`: where could they be made safely?
     #[must_use]
-    pub fn doubts(&self) -> Vec<String> {
+    pub fn doubts(&self, strict: bool) -> Vec<String> {
         let mut doubts = Vec::new();
         for item in GATE {
             let (file, path) = (self.file(item), item.path());
-            if file.content.is_vacant() {
+            if file.content.is_vacant() && !strict {
                 continue;
             }
             let mode = file.mode.unwrap_or_default();

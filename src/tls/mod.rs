@@ -29,6 +29,7 @@ use time::Duration;
 
 pub use certificate::Certificate;
 pub use decide::decide;
+pub use der::base64;
 pub use issue::{IssueError, NewFile, Token, issue, token};
 pub use key::{KeyProblem, PrivateKey};
 pub use material::{CaFiles, Content, Folder, FolderId, Item, LeafFiles, Material, StoredFile};
@@ -37,7 +38,7 @@ pub use plan::{
     TlsPlan,
 };
 pub use refusal::TlsRefusal;
-pub use san::{San, SanError, SanProblem, parse_sans};
+pub use san::{San, SanError, SanProblem, Sans, parse_sans};
 
 /// Life of every certificate: the longest that Apple's platforms accept.
 const LIFE: Duration = Duration::days(825);
@@ -57,7 +58,7 @@ pub struct Wish {
     /// `DOCKER_TLS_CERTDIR`.
     pub directory: PathBuf,
     /// `DOCKER_TLS_SAN`, parsed by [`parse_sans`].
-    pub sans: Vec<San>,
+    pub sans: Sans,
     /// `DIND_TLS_UNTRUSTED`.
     pub untrusted: Untrusted,
 }
@@ -77,8 +78,11 @@ pub enum Untrusted {
 pub struct Names {
     /// Host names. `docker` and `localhost` are wanted in any case and need not be here.
     pub dns: Vec<String>,
-    /// Every address of every interface.
+    /// The addresses under which others reach us.
     pub addresses: Vec<IpAddr>,
+    /// Addresses that a new certificate carries and that an old one may lack: those of networks
+    /// inside, which dockerd makes when the certificates are long there, and link-local ones.
+    pub welcome: Vec<IpAddr>,
 }
 
 impl Names {
@@ -96,7 +100,11 @@ impl Names {
                 dns.push(name.to_owned());
             }
         }
-        Self { dns, addresses }
+        Self {
+            dns,
+            addresses,
+            welcome: Vec::new(),
+        }
     }
 }
 

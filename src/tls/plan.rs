@@ -95,6 +95,8 @@ pub enum KeyPlan {
         /// For example `RSA 4096`.
         kind: String,
     },
+    /// Nothing: there is no certificate for it.
+    Without,
 }
 
 impl KeyPlan {
@@ -104,6 +106,7 @@ impl KeyPlan {
         match self {
             Self::Generate => "EC P-256",
             Self::Keep { kind } => kind,
+            Self::Without => "no key of ours",
         }
     }
 }
@@ -121,6 +124,8 @@ pub enum CertificatePlan {
         /// Whole days until it ends.
         days_left: i64,
     },
+    /// There is none, and none can be made; a note says why. Only the client's can be so.
+    Without,
 }
 
 /// A certificate to be made.
@@ -231,6 +236,26 @@ impl TlsPlan {
         self.writes().is_empty()
     }
 
+    /// What is written and why, one line each.
+    #[must_use]
+    pub fn changes(&self) -> Vec<String> {
+        let changes = |line: &String| line.starts_with("issue") || line.starts_with("copy");
+        self.lines().into_iter().filter(changes).collect()
+    }
+
+    /// Whether a certificate is there and good once the plan is carried out.
+    #[must_use]
+    pub fn vouches_for(&self, item: Item) -> bool {
+        match &self.owner {
+            Owner::User { .. } => item == Item::ServerCertificate,
+            Owner::Us(plan) => match item {
+                Item::ServerCertificate => plan.server.certificate != CertificatePlan::Without,
+                Item::ClientCertificate => plan.client.certificate != CertificatePlan::Without,
+                _ => false,
+            },
+        }
+    }
+
     /// The files to be written, in order.
     #[must_use]
     pub fn writes(&self) -> Vec<Item> {
@@ -287,7 +312,9 @@ impl ManagedPlan {
         let below = match (&self.ca.key, &self.ca.certificate) {
             (KeyPlan::Generate, _) => format!(", CA new ({kind})"),
             (_, CertificatePlan::Issue(_)) => format!(", CA re-signed ({kind})"),
-            (_, CertificatePlan::Keep { .. }) => format!(", CA kept ({kind})"),
+            (_, CertificatePlan::Keep { .. } | CertificatePlan::Without) => {
+                format!(", CA kept ({kind})")
+            }
         };
         let mut lines = vec![line("ca", &self.ca.key, &self.ca.certificate, "")];
         for (name, leaf) in [("server", &self.server), ("client", &self.client)] {
@@ -306,6 +333,7 @@ fn line(name: &str, key: &KeyPlan, certificate: &CertificatePlan, ca: &str) -> S
         CertificatePlan::Keep { subject, days_left } => {
             format!("keep  {name}: {kind}, {subject}, {days_left} days left")
         }
+        CertificatePlan::Without => format!("leave {name}: no certificate can be made"),
         CertificatePlan::Issue(issue) => {
             let key = if *key == KeyPlan::Generate {
                 ""

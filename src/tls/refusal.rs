@@ -26,6 +26,19 @@ pub enum TlsRefusal {
         /// The server files that are missing or empty.
         missing: Vec<Item>,
     },
+    /// A certificate must be made, and the CA's key is of a kind that cannot sign here. That key is
+    /// good all the same, and so is everything that it signed elsewhere.
+    #[error("cannot make {}", file.display())]
+    CannotSign {
+        /// The file.
+        file: PathBuf,
+        /// Why it must be made.
+        because: Because,
+        /// What is the matter with the CA's key.
+        problem: Box<KeyProblem>,
+        /// The server files that are missing or empty.
+        missing: Vec<Item>,
+    },
     /// Somebody else's certificate does not work here. It is never overwritten.
     #[error("cannot use the certificate {}", file.display())]
     ForeignCertificate {
@@ -85,6 +98,11 @@ impl Explain for TlsRefusal {
                  be yours; missing or empty: {}",
                 paths(missing)
             ),
+            Self::CannotSign {
+                because, problem, ..
+            } => format!(
+                "it must be made, because {because}, and ca/key.pem cannot do that: {problem}"
+            ),
             Self::ForeignCertificate {
                 subject, because, ..
             } => format!(
@@ -131,6 +149,17 @@ impl Explain for TlsRefusal {
             Self::CaKeyMissing { .. } => {
                 "mount all of server/ca.pem, server/cert.pem and server/key.pem to use your own \
                  certificates, or remove ca/cert.pem to have new ones made"
+            }
+            Self::CannotSign { missing, .. } if !missing.is_empty() => {
+                return format!(
+                    "make with your CA and put there: {}; or move ca/key.pem and ca/cert.pem away \
+                     to have everything made here",
+                    paths(missing)
+                );
+            }
+            Self::CannotSign { .. } => {
+                "make it with your CA and put it there, or move ca/key.pem away to have yours \
+                 checked only, or all of ca, server and client to have everything made here"
             }
             Self::ForeignCertificate { .. } => {
                 "to use your own server certificate, put its CA beside it as server/ca.pem and \
@@ -189,6 +218,12 @@ mod tests {
             },
             TlsRefusal::CaKeyMissing {
                 directory: file.clone(),
+                missing: vec![Item::ServerKey],
+            },
+            TlsRefusal::CannotSign {
+                file: file.clone(),
+                because: Because::Missing,
+                problem: Box::new(KeyProblem::NoKey),
                 missing: vec![Item::ServerKey],
             },
             TlsRefusal::ForeignCertificate {

@@ -56,6 +56,8 @@ pub enum SanProblem {
     NotAName,
     /// `URI:` is followed by something else.
     NotAUri,
+    /// A kind that names no server: `RID:`, `dirName:`, `otherName:`.
+    NotForServers,
 }
 
 /// An element of `DOCKER_TLS_SAN` that cannot be put into a certificate.
@@ -78,12 +80,13 @@ impl Explain for SanError {
                  `*` only as the whole first label)"
             }
             SanProblem::NotAUri => "`URI:` needs something of the form scheme:rest",
+            SanProblem::NotForServers => "no client looks for a server by a name of this kind",
         }
         .into()
     }
     fn fix(&self) -> String {
         "separate elements by commas and write each as a name, an address, DNS:name, IP:address, \
-         URI:uri or email:mailbox, e.g. -e DOCKER_TLS_SAN=DNS:dind,IP:192.0.2.1"
+         URI:uri or email:mailbox (DNS.1:name, too), e.g. -e DOCKER_TLS_SAN=DNS:dind,IP:192.0.2.1"
             .into()
     }
     fn exit_code(&self) -> u8 {
@@ -91,27 +94,51 @@ impl Explain for SanError {
     }
 }
 
-/// Parses the value of `DOCKER_TLS_SAN`: elements separated by commas, spaces and quotes around
-/// them ignored, prefixes optional for names and addresses. Empty elements do no harm.
-///
-/// # Errors
-/// The first element that cannot be put into a certificate.
-pub fn parse_sans(text: &str) -> Result<Vec<San>, SanError> {
-    let noise = |c: char| c.is_whitespace() || c == '"' || c == '\'';
-    let (mut sans, mut seen) = (Vec::new(), HashSet::new());
-    for element in text.split(',').map(|element| element.trim_matches(noise)) {
-        if element.is_empty() {
-            continue;
-        }
-        let san = parse_one(element, noise).map_err(|problem| SanError {
-            element: element.to_owned(),
-            problem,
-        })?;
-        if seen.insert(san.clone()) {
-            sans.push(san);
+/// What `DOCKER_TLS_SAN` holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sans {
+    /// What can stand in a certificate.
+    pub good: Vec<San>,
+    /// What cannot, where there is something that can.
+    pub skipped: Vec<SanError>,
+}
+
+impl From<Vec<San>> for Sans {
+    fn from(good: Vec<San>) -> Self {
+        Self {
+            good,
+            skipped: Vec::new(),
         }
     }
-    Ok(sans)
+}
+
+/// Parses the value of `DOCKER_TLS_SAN`: elements separated by commas, spaces and quotes around
+/// them ignored. Prefixes are optional for names and addresses, and may be numbered, as in a
+/// configuration of openssl (`DNS.1:dind`, `IP.2 = 192.0.2.1`). Empty elements do no harm.
+///
+/// # Errors
+/// The first element that cannot be put into a certificate, where no other one can.
+pub fn parse_sans(text: &str) -> Result<Sans, SanError> {
+    let noise = |c: char| c.is_whitespace() || c == '"' || c == '\'';
+    let (mut sans, mut seen) = (Sans::default(), HashSet::new());
+    for element in text.split(',').map(|element| element.trim_matches(noise)) {
+        // How openssl marks a whole extension as critical; it is no name.
+        if element.is_empty() || element.eq_ignore_ascii_case("critical") {
+            continue;
+        }
+        match parse_one(element, noise) {
+            Ok(san) if !seen.insert(san.clone()) => {}
+            Ok(san) => sans.good.push(san),
+            Err(problem) => sans.skipped.push(SanError {
+                element: element.to_owned(),
+                problem,
+            }),
+        }
+    }
+    match sans.skipped.first() {
+        Some(first) if sans.good.is_empty() => Err(first.clone()),
+        _ => Ok(sans),
+    }
 }
 
 fn parse_one(element: &str, noise: impl Fn(char) -> bool) -> Result<San, SanProblem> {
@@ -119,11 +146,14 @@ fn parse_one(element: &str, noise: impl Fn(char) -> bool) -> Result<San, SanProb
     if let Some(address) = parse_address(element) {
         return Ok(San::Address(address));
     }
-    let Some((prefix, value)) = element.split_once(':') else {
+    let Some((prefix, value)) = element.split_once([':', '=']) else {
         return parse_dns(element).map(San::Dns).ok_or(SanProblem::NotAName);
     };
     let value = value.trim_matches(noise);
-    match prefix.trim_end().to_ascii_lowercase().as_str() {
+    let prefix = prefix.trim_end().to_ascii_lowercase();
+    // openssl takes what is behind a dot for a number of the user's, whatever it is.
+    let kind = prefix.split('.').next().unwrap_or_default();
+    match kind {
         "dns" => parse_dns(value).map(San::Dns).ok_or(SanProblem::NotAName),
         "email" => {
             let well_formed = printable(value)
@@ -134,7 +164,8 @@ fn parse_one(element: &str, noise: impl Fn(char) -> bool) -> Result<San, SanProb
                 .then(|| San::Email(value.to_owned()))
                 .ok_or(SanProblem::NotAMailbox)
         }
-        "ip" => parse_address(value)
+        // The second is what openssl prints.
+        "ip" | "ip address" => parse_address(value)
             .map(San::Address)
             .ok_or(SanProblem::NotAnAddress),
         "uri" => {
@@ -146,6 +177,7 @@ fn parse_one(element: &str, noise: impl Fn(char) -> bool) -> Result<San, SanProb
                 .then(|| San::Uri(value.to_owned()))
                 .ok_or(SanProblem::NotAUri)
         }
+        "rid" | "dirname" | "othername" => Err(SanProblem::NotForServers),
         _ => Err(SanProblem::NotAName),
     }
 }
@@ -183,6 +215,8 @@ pub(super) struct Wanted {
     pub(super) wished: BTreeSet<San>,
     /// Everything else that clients may use.
     pub(super) automatic: BTreeSet<San>,
+    /// What goes into a new certificate and is not missed in an old one.
+    welcome: BTreeSet<San>,
     /// Host names that no certificate can carry.
     pub(super) unusable: Vec<String>,
 }
@@ -201,14 +235,20 @@ impl Wanted {
             }
         }
         Self {
-            wished: wish.sans.iter().cloned().collect(),
+            wished: wish.sans.good.iter().cloned().collect(),
             automatic,
+            welcome: names.welcome.iter().copied().map(San::Address).collect(),
             unusable,
         }
     }
 
+    /// Everything that goes into a new certificate.
     pub(super) fn all(&self) -> Vec<San> {
-        self.wished.union(&self.automatic).cloned().collect()
+        let all: BTreeSet<&San> = [&self.wished, &self.automatic, &self.welcome]
+            .into_iter()
+            .flatten()
+            .collect();
+        all.into_iter().cloned().collect()
     }
 }
 
@@ -255,16 +295,50 @@ mod tests {
             ("a,DNS:a,A", vec![dns("a")]),
         ];
         for (text, expected) in cases {
-            assert_eq!(parse_sans(text), Ok(expected), "{text:?}");
+            assert_eq!(parse_sans(text), Ok(expected.into()), "{text:?}");
+        }
+    }
+
+    /// What guides for openssl have, and what openssl prints; the shell entrypoint takes them.
+    #[test]
+    fn accepts_the_forms_of_openssl() {
+        for (text, expected) in [
+            ("DNS.1:dind,DNS.2:foo", vec![dns("dind"), dns("foo")]),
+            ("IP.2:192.0.2.1", vec![address("192.0.2.1")]),
+            (
+                "DNS.1 = a, IP.1 = 192.0.2.1",
+                vec![dns("a"), address("192.0.2.1")],
+            ),
+            ("critical,DNS:a", vec![dns("a")]),
+            (
+                "DNS:a, IP Address:192.0.2.1",
+                vec![dns("a"), address("192.0.2.1")],
+            ),
+            (
+                "email.1:a@b,URI.x:spiffe://x",
+                vec![San::Email("a@b".into()), San::Uri("spiffe://x".into())],
+            ),
+        ] {
+            assert_eq!(parse_sans(text), Ok(expected.into()), "{text:?}");
         }
     }
 
     #[test]
+    fn what_cannot_be_a_name_is_skipped_beside_others() {
+        let sans = parse_sans("good,b@d,RID:1.2.3,10.0.0.0/8,tcp://x:1,email:copy").unwrap();
+        assert_eq!(sans.good, [dns("good")]);
+        let skipped: Vec<&str> = sans.skipped.iter().map(|e| e.element.as_str()).collect();
+        let bad = ["b@d", "RID:1.2.3", "10.0.0.0/8", "tcp://x:1", "email:copy"];
+        assert_eq!(skipped, bad);
+        assert!(parse_sans("b@d").is_err() && parse_sans(",,").is_ok());
+    }
+
+    #[test]
     fn names_the_bad_element() {
-        use SanProblem::{NotAMailbox, NotAName, NotAUri, NotAnAddress};
+        use SanProblem::{NotAMailbox, NotAName, NotAUri, NotAnAddress, NotForServers};
         let long = "x".repeat(64);
         let cases = [
-            ("a,b c", "b c", NotAName),
+            ("b c", "b c", NotAName),
             ("DNS:", "DNS:", NotAName),
             ("IP:docker", "IP:docker", NotAnAddress),
             ("IP:1.2.3.256", "IP:1.2.3.256", NotAnAddress),
@@ -273,7 +347,7 @@ mod tests {
             ("*", "*", NotAName),
             ("x.*.y", "x.*.y", NotAName),
             ("a..b", "a..b", NotAName),
-            ("RID:1.2.3", "RID:1.2.3", NotAName),
+            ("RID:1.2.3", "RID:1.2.3", NotForServers),
             ("https://dind", "https://dind", NotAName),
             ("email:copy", "email:copy", NotAMailbox),
             ("URI:docker", "URI:docker", NotAUri),
@@ -296,12 +370,12 @@ mod tests {
     fn wants_docker_and_localhost_whatever_the_host_is_called() {
         let wish = Wish {
             directory: "/certs".into(),
-            sans: vec![dns("b")],
+            sans: vec![dns("b")].into(),
             ..crate::tls::fixtures::wish("")
         };
         let names = Names {
             dns: vec!["bad name".into()],
-            addresses: vec![],
+            ..Names::default()
         };
         let wanted = Wanted::new(&wish, &names);
         assert_eq!(wanted.all(), [dns("b"), dns("docker"), dns("localhost")]);
@@ -318,10 +392,11 @@ mod tests {
         fn what_is_printed_parses_to_the_same(text in "[a-zA-Z0-9:*.,@'\" /-]{0,40}") {
             if let Ok(sans) = parse_sans(&text) {
                 let printed: Vec<String> = sans
+                    .good
                     .iter()
                     .map(|san| serde_json::to_value(san).unwrap().as_str().unwrap().to_owned())
                     .collect();
-                prop_assert_eq!(parse_sans(&printed.join(",")), Ok(sans));
+                prop_assert_eq!(parse_sans(&printed.join(",")), Ok(sans.good.into()));
             }
         }
     }

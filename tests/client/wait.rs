@@ -1,5 +1,6 @@
 //! Waiting: whatever is missing appears when the client has found out that it is missing.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::Write;
 use std::os::fd::AsFd;
@@ -122,15 +123,20 @@ fn the_official_rules_are_asked_anew_when_certificates_appear() {
     });
     let (plain, _) = server::tcp(act);
     let (secure, _) = server::tls(server_config(&server, &ca), answers(PONG));
-    let env: Environment = [("DOCKER_TLS_CERTDIR", dir.path())].into_iter().collect();
-    let hosts = |address| host(&format!("tcp://{address}"));
+    // By variable: a flag for the host says nothing about TLS.
+    let env = |address| -> Environment {
+        let host = OsString::from(format!("tcp://{address}"));
+        let directory = ("DOCKER_TLS_CERTDIR", dir.path().as_os_str().to_owned());
+        [directory, ("DOCKER_HOST", host)].into_iter().collect()
+    };
+    let target = Target::default();
     let mut patience = Patience::new(LONG).with_stop(stop.as_fd());
-    let ended = until_ready(&hosts(plain), &env, &mut patience);
+    let ended = until_ready(&target, &env(plain), &mut patience);
     assert!(matches!(ended, Err(WaitError::Stopped)), "{ended:?}");
 
     ca.write_client(&dir.path().join("client"));
     let mut patience = Patience::new(LONG);
-    until_ready(&hosts(secure), &env, &mut patience).unwrap();
+    until_ready(&target, &env(secure), &mut patience).unwrap();
 }
 
 #[test]
@@ -275,4 +281,107 @@ fn a_stop_ends_a_pause_and_a_pending_request() {
         let ended = until_ready(&target, &Environment::default(), &mut patience);
         assert!(matches!(ended, Err(WaitError::Stopped)), "{ended:?}");
     }
+}
+
+/// What a proxy answers, and the requests that it got.
+fn proxy(answer: &'static [u8]) -> (std::net::SocketAddr, Arc<Mutex<Vec<String>>>) {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&asked);
+    let act = behaviour(move |stream| {
+        let request = server::request(stream);
+        seen.lock().unwrap().push(request);
+        let _ = stream.write_all(answer);
+    });
+    (server::tcp(act).0, asked)
+}
+
+fn with_proxy(variable: &'static str, proxy: std::net::SocketAddr) -> Environment {
+    let url = format!("http://user:pass@{proxy}");
+    [("DOCKER_HOST", "tcp://docker:2375"), (variable, &url)]
+        .into_iter()
+        .collect()
+}
+
+/// As `docker` does, which would fail after a `wait` that went another way.
+#[test]
+fn the_proxy_of_the_environment_is_asked_and_its_refusal_ends_the_wait() {
+    let (address, asked) = proxy(PONG);
+    let env = with_proxy("HTTP_PROXY", address);
+    until_ready(&Target::default(), &env, &mut Patience::new(LONG)).unwrap();
+    let request = asked.lock().unwrap()[0].clone();
+    assert!(
+        request.starts_with("GET http://docker:2375/_ping HTTP/1.1\r\nHost: docker:2375\r\n")
+            && request.contains("\r\nProxy-Authorization: Basic dXNlcjpwYXNz\r\n"),
+        "{request}"
+    );
+
+    let (address, asked) = proxy(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
+    let env = with_proxy("HTTP_PROXY", address);
+    let error = until_ready(&Target::default(), &env, &mut Patience::new(LONG)).unwrap_err();
+    let text = frame(&error);
+    assert!(matches!(error, WaitError::Hopeless(_)), "{text}");
+    assert!(
+        text.contains("NO_PROXY=localhost,127.0.0.1,docker"),
+        "{text}"
+    );
+    assert!(!text.contains("pass@"), "{text}");
+    assert_eq!(asked.lock().unwrap().len(), 3);
+}
+
+#[test]
+fn tls_goes_through_a_tunnel_of_the_proxy() {
+    let dir = tempfile::tempdir().unwrap();
+    let ca = Authority::new();
+    ca.write_client(dir.path());
+    let server = ca.server(&["docker"]);
+    let (daemon, _) = server::tls(server_config(&server, &ca), answers(PONG));
+    // A proxy that connects whomever is asked for to the daemon.
+    let proxy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = proxy.local_addr().unwrap();
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        let (mut client, _) = proxy.accept().unwrap();
+        sender.send(server::request(&mut client)).unwrap();
+        client
+            .write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            .unwrap();
+        let mut daemon = std::net::TcpStream::connect(daemon).unwrap();
+        let (mut from, mut to) = (client.try_clone().unwrap(), daemon.try_clone().unwrap());
+        std::thread::spawn(move || std::io::copy(&mut from, &mut to));
+        let _ = std::io::copy(&mut daemon, &mut client);
+    });
+    let mut target = Target::default();
+    target.wanted.cert_dir = Some(dir.path().into());
+    let env = with_proxy("HTTPS_PROXY", address);
+    until_ready(&target, &env, &mut Patience::new(LONG)).unwrap();
+    let request = receiver.recv().unwrap();
+    assert!(
+        request.starts_with("CONNECT docker:2375 HTTP/1.1\r\n"),
+        "{request}"
+    );
+}
+
+/// Each would be waited for until the end of all time otherwise.
+#[test]
+fn what_does_not_cure_itself_ends_the_wait() {
+    let dir = tempfile::tempdir().unwrap();
+    let https =
+        b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
+    let (speaks_tls, count) = server::tcp(answers(https));
+    let (speaks_ssh, _) = server::tcp(behaviour(|stream| {
+        let _ = stream.write_all(b"SSH-2.0-OpenSSH_9\r\n");
+        server::until_closed(stream);
+    }));
+    for address in [speaks_tls, speaks_ssh] {
+        let error = wait(&host(&format!("tcp://{address}")), |_| {}).unwrap_err();
+        assert!(matches!(error, WaitError::Hopeless(_)), "{error:?}");
+    }
+    assert_eq!(count.get(), 3);
+    let ca = Authority::new();
+    ca.write_client(dir.path());
+    let encrypted =
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    fs::write(dir.path().join("key.pem"), encrypted).unwrap();
+    let error = wait(&secure("tcp://127.0.0.1:1", dir.path()), |_| {}).unwrap_err();
+    assert!(matches!(error, WaitError::Hopeless(_)), "{error:?}");
 }

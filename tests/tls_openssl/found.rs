@@ -163,9 +163,17 @@ fn an_authority_key_that_cannot_sign_here_still_serves_what_it_signed() {
     ));
     volume.sign_leaves();
     assert_eq!(volume.apply().written, []);
+    // dockerd does without a client's certificate, and not without its own.
     fs::remove_file(volume.path("client/cert.pem")).unwrap();
+    let outcome = volume.apply();
+    assert!(
+        outcome.written.is_empty() && outcome.plan.notes.len() == 1,
+        "{}",
+        outcome.plan
+    );
+    fs::remove_file(volume.path("server/cert.pem")).unwrap();
     let error = volume.apply_at(OffsetDateTime::now_utc()).unwrap_err();
-    assert!(error.to_string().contains("ca/key.pem"), "{error}");
+    assert!(error.to_string().contains("server/cert.pem"), "{error}");
     assert!(
         error.why().contains("RSA 4196") && error.exit_code() == 78,
         "{}",
@@ -210,5 +218,65 @@ fn odd_but_legal_keys_of_a_user_do_not_stop_the_start() {
             .iter()
             .any(|note| note.contains("not checked here"));
         assert_eq!(unknown, curve == "secp521r1", "{}", outcome.plan);
+    }
+}
+
+/// "Cannot check" is neither yes nor no.
+#[test]
+fn a_complete_set_of_a_ca_that_cannot_be_checked_is_used_and_what_is_missing_is_named() {
+    for key in [
+        "ec -pkeyopt ec_paramgen_curve:secp521r1",
+        "ec -pkeyopt ec_paramgen_curve:secp256k1",
+        "rsa:1024",
+    ] {
+        let Some(volume) = Volume::new() else { return };
+        for folder in ["ca", "server", "client"] {
+            fs::create_dir(volume.path(folder)).unwrap();
+        }
+        volume.openssl(&format!(
+            "req -x509 -newkey {key} -nodes -keyout ca/key.pem -out ca/cert.pem -days 800 \
+             -subj /CN=mine {KEY_USAGE}"
+        ));
+        let refusal = volume.apply_at(OffsetDateTime::now_utc());
+        if key.starts_with("ec") {
+            let refusal = refusal.unwrap_err();
+            assert!(refusal.to_string().contains("refused") || !refusal.fix().is_empty());
+            assert!(
+                refusal.fix().contains("server/cert.pem"),
+                "{}",
+                refusal.fix()
+            );
+        }
+        for end in ["server", "client"] {
+            let purpose = format!("{end}Auth");
+            fs::copy(
+                volume.path("ca/cert.pem"),
+                volume.path(&format!("{end}/ca.pem")),
+            )
+            .unwrap();
+            volume.openssl(&format!(
+                "req -newkey rsa:2048 -nodes -keyout {end}/key.pem -out {end}.csr -subj /CN={end}"
+            ));
+            let extensions = format!(
+                "subjectAltName=DNS:docker,DNS:localhost,DNS:runner,DNS:dind,IP:192.0.2.7,IP:::1\n\
+                 extendedKeyUsage={purpose}\nkeyUsage=digitalSignature\n"
+            );
+            fs::write(volume.path("ext"), extensions).unwrap();
+            volume.openssl(&format!(
+                "x509 -req -in {end}.csr -CA ca/cert.pem -CAkey ca/key.pem -days 700 \
+                 -extfile ext -out {end}/cert.pem"
+            ));
+            // Only the server's set is there at first.
+            if end == "server" && key.starts_with("ec") {
+                let outcome = volume.apply();
+                let plan = outcome.plan.to_string();
+                assert!(plan.contains("client/cert.pem cannot be made"), "{plan}");
+                assert_eq!(outcome.verified().len(), 1);
+            }
+        }
+        let outcome = volume.apply();
+        assert_eq!(outcome.written, [], "{key}: {}", outcome.plan);
+        let plan = outcome.plan.to_string();
+        assert!(plan.contains("that is not checked here"), "{key}: {plan}");
     }
 }

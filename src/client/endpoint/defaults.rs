@@ -7,9 +7,11 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::context::{self, Chosen};
 use super::host::STANDARD_SOCKET;
 use crate::cli::environment::Environment;
 use crate::client::environment::Changes;
+use crate::client::own;
 use crate::files::{self, Kind};
 
 /// The daemon of a compose or CI service called `docker`, with TLS.
@@ -17,7 +19,7 @@ pub const TLS_HOST: &str = "tcp://docker:2376";
 const PLAIN_HOST: &str = "tcp://docker:2375";
 
 /// What the rules look at on the machine.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Surroundings {
     /// `/var/run/docker.sock` is a socket.
     pub standard_socket: bool,
@@ -27,6 +29,11 @@ pub struct Surroundings {
     pub client_certificates: bool,
     /// Our effective uid.
     pub uid: u32,
+    /// The daemon of this very container, as a `DOCKER_HOST`.
+    pub own: Option<OsString>,
+    /// The docker context that is chosen. The official entrypoint overrides it, as every
+    /// `DOCKER_HOST` does; commands of ours that stand for `docker` itself follow it.
+    pub context: Chosen,
 }
 
 impl Surroundings {
@@ -44,11 +51,15 @@ impl Surroundings {
                 })
             }),
             uid,
+            own: own::host(env),
+            context: context::look(env),
         }
     }
 }
 
-fn is_socket(path: &Path) -> bool {
+/// Whether a path leads to a socket.
+#[must_use]
+pub fn is_socket(path: &Path) -> bool {
     files::target(path).is_ok_and(|kind| kind == Kind::Socket)
 }
 
@@ -76,7 +87,7 @@ fn is_tcp(host: &OsStr) -> bool {
 /// `XDG_RUNTIME_DIR` is among them only where the shell's assignment reaches the environment:
 /// when the variable was exported already, empty, and the standard socket did not decide.
 #[must_use]
-pub fn official_defaults(env: &Environment, around: Surroundings) -> Changes {
+pub fn official_defaults(env: &Environment, around: &Surroundings) -> Changes {
     let mut changes = Changes::new();
     let host = match env.non_empty("DOCKER_HOST") {
         Some(host) => host.to_owned(),
@@ -102,7 +113,7 @@ pub fn official_defaults(env: &Environment, around: Surroundings) -> Changes {
     changes
 }
 
-fn default_host(env: &Environment, around: Surroundings) -> OsString {
+fn default_host(env: &Environment, around: &Surroundings) -> OsString {
     if around.standard_socket {
         return format!("unix://{STANDARD_SOCKET}").into();
     }
@@ -111,6 +122,10 @@ fn default_host(env: &Environment, around: Surroundings) -> OsString {
         host.push(runtime_directory(env, around.uid));
         host.push("/docker.sock");
         return host;
+    }
+    // Better than official: a daemon that is here is meant before one that may be elsewhere.
+    if let Some(own) = &around.own {
+        return own.clone();
     }
     if around.client_certificates || env.non_empty("DOCKER_TLS_VERIFY").is_some() {
         TLS_HOST.into()
@@ -129,6 +144,8 @@ mod tests {
         runtime_socket: false,
         client_certificates: false,
         uid: 1000,
+        own: None,
+        context: Chosen::None,
     };
     const STANDARD: Surroundings = Surroundings {
         standard_socket: true,
@@ -143,7 +160,7 @@ mod tests {
         ..NOTHING
     };
 
-    fn decided(env: &str, around: Surroundings) -> String {
+    fn decided(env: &str, around: &Surroundings) -> String {
         let env = crate::client::environment::from_text(env);
         official_defaults(&env, around)
             .into_iter()
@@ -161,15 +178,15 @@ mod tests {
         };
         let all = Surroundings {
             client_certificates: true,
-            ..both
+            ..both.clone()
         };
         let tls = "DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH=/c/client";
         let table: [(&str, Surroundings, &str); 25] = [
             ("", STANDARD, "DOCKER_HOST=unix:///var/run/docker.sock"),
-            ("", both, "DOCKER_HOST=unix:///var/run/docker.sock"),
+            ("", both.clone(), "DOCKER_HOST=unix:///var/run/docker.sock"),
             (
                 "DOCKER_HOST=",
-                both,
+                both.clone(),
                 "DOCKER_HOST=unix:///var/run/docker.sock",
             ),
             (
@@ -264,8 +281,26 @@ mod tests {
             ("DOCKER_TLS_CERTDIR=/c DOCKER_HOST=x:2376", CERTIFICATES, ""),
         ];
         for (env, around, want) in table {
-            assert_eq!(decided(env, around), want, "{env:?} {around:?}");
+            assert_eq!(decided(env, &around), want, "{env:?} {around:?}");
         }
+    }
+
+    /// A daemon with another socket, or of another user.
+    #[test]
+    fn our_own_daemon_is_meant_before_one_called_docker() {
+        let own = Surroundings {
+            own: Some("unix:///run/user/1000/docker.sock".into()),
+            ..CERTIFICATES
+        };
+        let want = "DOCKER_HOST=unix:///run/user/1000/docker.sock";
+        assert_eq!(decided("DOCKER_TLS_CERTDIR=/c", &own), want);
+        let standard = Surroundings {
+            standard_socket: true,
+            ..own.clone()
+        };
+        let official = "DOCKER_HOST=unix:///var/run/docker.sock";
+        assert_eq!(decided("", &standard), official);
+        assert_eq!(decided("DOCKER_HOST=tcp://x:1", &own), "");
     }
 
     #[test]

@@ -2,19 +2,24 @@
 //!
 //! Flags come before the environment; the environment is completed by the rules of the official
 //! client entrypoint first ([`defaults`]), so that a client command of ours means the same daemon
-//! as `docker` in that image. Docker contexts are not read: the official entrypoint always sets
-//! `DOCKER_HOST`, which beats them.
+//! as `docker` in that image. Where nobody names a daemon but a docker context is chosen, it is
+//! that one's ([`context`]). A flag chooses the address alone: whether TLS is spoken follows from
+//! the environment and from flags for TLS, as for `docker -H`.
 
+pub mod context;
 pub mod defaults;
 pub mod host;
+pub mod proxy;
 pub mod shell;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::PathBuf;
 
+use context::{Chosen, Context};
 pub use defaults::Surroundings;
 pub use host::{Address, HostError};
+pub use proxy::{Proxy, Way};
 
 use super::environment;
 use crate::cli::environment::Environment;
@@ -53,6 +58,10 @@ pub struct Endpoint {
     pub address: Address,
     /// How it is spoken to.
     pub security: Security,
+    /// What stands between.
+    pub way: Way,
+    /// The docker context that names it.
+    pub context: Option<String>,
 }
 
 /// Plain, or TLS with both sides verified.
@@ -96,6 +105,30 @@ pub enum EndpointError {
         /// The flag that is not.
         missing: &'static str,
     },
+    /// The chosen docker context is of no use.
+    #[error("cannot use the docker context '{name}', which {} has chosen", by.words())]
+    Context {
+        /// Its name.
+        name: String,
+        /// Who chose it.
+        by: context::By,
+        /// Why it cannot be used.
+        reason: &'static str,
+    },
+    /// The docker CLI goes through a proxy that we cannot use.
+    #[error(
+        "the docker CLI goes to {at} through the proxy of {variable}, and that cannot be tried from here"
+    )]
+    Proxy {
+        /// The daemon.
+        at: String,
+        /// The variable that names the proxy.
+        variable: &'static str,
+        /// What cannot be used about it.
+        reason: &'static str,
+        /// What `NO_PROXY` has to name.
+        host: String,
+    },
     /// These files cannot be named by `DOCKER_CERT_PATH`.
     #[error("the certificate files are not ca.pem, cert.pem and key.pem of one directory")]
     ScatteredFiles,
@@ -117,6 +150,7 @@ impl Explain for EndpointError {
     fn why(&self) -> String {
         match self {
             Self::Host(error) => error.why(),
+            Self::Context { reason, .. } | Self::Proxy { reason, .. } => (*reason).into(),
             Self::HalfIdentity { .. } => {
                 "a client certificate is of use only together with its private key".into()
             }
@@ -136,6 +170,10 @@ impl Explain for EndpointError {
     fn fix(&self) -> String {
         match self {
             Self::Host(error) => error.fix(),
+            Self::Context { .. } => "docker context ls shows those that are there; \
+                 DOCKER_CONTEXT=default or DOCKER_HOST=tcp://docker:2376 go around it"
+                .into(),
+            Self::Proxy { host, .. } => no_proxy(host),
             Self::HalfIdentity { missing, .. } => {
                 format!("add {missing}, or name the directory of all three files by --cert-dir")
             }
@@ -158,7 +196,27 @@ impl Explain for EndpointError {
     }
 }
 
+/// What to do about a proxy that does not lead to a daemon.
+#[must_use]
+pub fn no_proxy(host: &str) -> String {
+    format!(
+        "name the daemon in NO_PROXY and no_proxy of this container, e.g. \
+         NO_PROXY=localhost,127.0.0.1,{host}; docker itself needs that, too"
+    )
+}
+
 impl Endpoint {
+    /// A daemon to which nothing stands in the way.
+    #[must_use]
+    pub fn direct(address: Address, security: Security) -> Self {
+        Self {
+            address,
+            security,
+            way: Way::Direct,
+            context: None,
+        }
+    }
+
     /// Resolves flags, environment and surroundings to the one daemon that they mean.
     ///
     /// # Errors
@@ -167,57 +225,96 @@ impl Endpoint {
     pub fn resolve(
         wanted: &Wanted,
         env: &Environment,
-        around: Surroundings,
+        around: &Surroundings,
     ) -> Result<Self, EndpointError> {
         let named = wanted.cert_dir.is_some()
             || wanted.ca.is_some()
             || wanted.cert.is_some()
             || wanted.key.is_some();
         let tls_by_flag = named || wanted.tls.is_some();
-        let host = match &wanted.host {
-            Some(host) => Some(host.clone()),
-            // Who asks for TLS does not mean the unix socket that happens to be there.
-            None if tls_by_flag && env.non_empty("DOCKER_HOST").is_none() => {
-                Some(defaults::TLS_HOST.into())
+        let somebody_said = wanted.host.is_some() || env.non_empty("DOCKER_HOST").is_some();
+        if !somebody_said && !tls_by_flag {
+            match &around.context {
+                Chosen::None => {}
+                Chosen::Context(context) => return Self::of_context(context, env),
+                Chosen::Broken { name, by, reason } => {
+                    return Err(EndpointError::Context {
+                        name: name.clone(),
+                        by: *by,
+                        reason,
+                    });
+                }
             }
-            None => None,
+        }
+        let host = match &wanted.host {
+            // Flags for TLS go with the host of a flag.
+            Some(host) if tls_by_flag => Some(host.clone()),
+            // Who asks for TLS does not mean the unix socket that happens to be there.
+            None if tls_by_flag && !somebody_said => Some(defaults::TLS_HOST.into()),
+            Some(_) | None => None,
         };
         let env = host.map_or_else(|| env.clone(), |host| env.clone().with("DOCKER_HOST", host));
         let env = environment::with(&env, &defaults::official_defaults(&env, around));
 
-        let host = env.non_empty("DOCKER_HOST").unwrap_or_default();
-        let address = Address::parse(host)?;
+        let host = wanted.host.as_deref();
+        let host = host.or_else(|| env.non_empty("DOCKER_HOST"));
+        let address = Address::parse(host.unwrap_or_default())?;
         if let Address::Unix(_) = address {
             if tls_by_flag {
                 return Err(EndpointError::TlsOnUnix {
                     address: address.to_string(),
                 });
             }
-            return Ok(Self {
-                address,
-                security: Security::Plain,
-            });
+            return Ok(Self::direct(address, Security::Plain));
         }
         let verify = named
             || wanted.tls == Some(TlsFlag::Verified)
             || env.non_empty("DOCKER_TLS_VERIFY").is_some();
-        if !verify {
-            let by = match wanted.tls {
-                Some(_) => Some("--tls"),
-                None => env.non_empty("DOCKER_TLS").map(|_| "DOCKER_TLS"),
-            };
-            return match by {
-                Some(by) => Err(EndpointError::Unverified { by }),
-                None => Ok(Self {
-                    address,
-                    security: Security::Plain,
-                }),
-            };
-        }
+        let by = match wanted.tls {
+            Some(_) => Some("--tls"),
+            None => env.non_empty("DOCKER_TLS").map(|_| "DOCKER_TLS"),
+        };
+        let security = match (verify, by) {
+            (true, _) => Security::Tls(TlsFiles::choose(wanted, &env)?),
+            (false, Some(by)) => return Err(EndpointError::Unverified { by }),
+            (false, None) => Security::Plain,
+        };
+        Self::direct(address, security).through(&env)
+    }
+
+    /// The daemon of a docker context; it brings its own certificates, or none.
+    fn of_context(context: &Context, env: &Environment) -> Result<Self, EndpointError> {
+        let address = Address::parse(&context.host)?;
+        let security = match &context.tls {
+            _ if context.unverified => {
+                return Err(EndpointError::Unverified {
+                    by: "the docker context (skip-tls-verify)",
+                });
+            }
+            Some(files) => Security::Tls(files.clone()),
+            None => Security::Plain,
+        };
         Ok(Self {
-            address,
-            security: Security::Tls(TlsFiles::choose(wanted, &env)?),
+            context: Some(context.name.clone()),
+            ..Self::direct(address, security).through(env)?
         })
+    }
+
+    /// Looks for a proxy in the way.
+    fn through(self, env: &Environment) -> Result<Self, EndpointError> {
+        let Address::Tcp { host, port, .. } = &self.address else {
+            return Ok(self);
+        };
+        let secure = self.security != Security::Plain;
+        match proxy::way(env, host, *port, secure) {
+            Way::Unknown { variable, reason } => Err(EndpointError::Proxy {
+                at: self.to_string(),
+                variable,
+                reason,
+                host: host.clone(),
+            }),
+            way => Ok(Self { way, ..self }),
+        }
     }
 }
 
@@ -285,10 +382,17 @@ pub fn configuration_directory(env: &Environment) -> PathBuf {
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.security {
-            Security::Plain => write!(f, "{}", self.address),
-            Security::Tls(_) => write!(f, "{} (TLS)", self.address),
+        write!(f, "{}", self.address)?;
+        if let Security::Tls(_) = self.security {
+            f.write_str(" (TLS)")?;
         }
+        if let Some(context) = &self.context {
+            write!(f, " (docker context {context})")?;
+        }
+        if let Way::Through(proxy) = &self.way {
+            write!(f, " through the proxy {proxy}")?;
+        }
+        Ok(())
     }
 }
 

@@ -9,7 +9,8 @@ use crate::cli::environment::Environment;
 use crate::client::environment::{self, Changes};
 
 /// The variables of ours that a plain endpoint must not have.
-const TLS_VARIABLES: [&str; 2] = ["DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"];
+/// The docker CLI wants the files of TLS for a unix socket, too, when one of them is set.
+const TLS_VARIABLES: [&str; 3] = ["DOCKER_TLS", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"];
 
 /// The variables that mean this endpoint.
 ///
@@ -97,10 +98,7 @@ mod tests {
     use crate::client::environment::from_text;
 
     fn endpoint(host: &str, security: Security) -> Endpoint {
-        Endpoint {
-            address: Address::parse(OsStr::new(host)).unwrap(),
-            security,
-        }
+        Endpoint::direct(Address::parse(OsStr::new(host)).unwrap(), security)
     }
 
     #[test]
@@ -122,7 +120,7 @@ mod tests {
     fn a_plain_endpoint_unsets_what_would_turn_tls_on() {
         expect_test::expect![[r"
             export DOCKER_HOST='unix:///run/it'\''s a/docker.sock'
-            unset DOCKER_TLS_VERIFY DOCKER_CERT_PATH
+            unset DOCKER_TLS DOCKER_TLS_VERIFY DOCKER_CERT_PATH
         "]]
         .assert_eq(
             &lines(&endpoint("unix:///run/it's a/docker.sock", Security::Plain))

@@ -15,7 +15,7 @@ fn resolve(flags: &[&str], env: &str, around: Surroundings) -> Result<String, En
         }
     }
     let env = crate::client::environment::from_text(env);
-    Endpoint::resolve(&wanted, &env, around).map(|endpoint| match &endpoint.security {
+    Endpoint::resolve(&wanted, &env, &around).map(|endpoint| match &endpoint.security {
         Security::Plain => endpoint.to_string(),
         Security::Tls(files) => format!(
             "{endpoint} {}{}",
@@ -34,6 +34,8 @@ const NOTHING: Surroundings = Surroundings {
     runtime_socket: false,
     client_certificates: false,
     uid: 0,
+    own: None,
+    context: Chosen::None,
 };
 const SOCKET: Surroundings = Surroundings {
     standard_socket: true,
@@ -144,7 +146,7 @@ fn flags_beat_the_environment_and_the_environment_beats_defaults() {
     ];
     for (flags, env, around, want) in table {
         assert_eq!(
-            resolve(flags, env, around),
+            resolve(flags, env, around.clone()),
             Ok(want),
             "{flags:?} {env:?} {around:?}"
         );
@@ -197,4 +199,85 @@ fn mistakes_are_named_and_are_usage_errors() {
         assert!(!want.why().is_empty() && !want.fix().is_empty());
         assert_eq!(resolve(flags, env, NOTHING), Err(want), "{flags:?} {env:?}");
     }
+}
+
+/// `docker -H tcp://…` in the daemon's own container, where the entrypoint decides for the unix
+/// socket: plain, although there are certificates.
+#[test]
+fn a_host_by_flag_alone_turns_no_tls_on() {
+    let daemon = Surroundings {
+        standard_socket: true,
+        ..CERTIFICATES
+    };
+    let env = "DOCKER_TLS_CERTDIR=/certs";
+    let found = |flags: &[&str], env| resolve(flags, env, daemon.clone()).unwrap();
+    let host = "host=tcp://localhost:2376";
+    assert_eq!(found(&[host], env), "tcp://localhost:2376");
+    let files = "/certs/client/ca.pem /certs/client/cert.pem /certs/client/key.pem";
+    let secure = format!("tcp://localhost:2376 (TLS) {files}");
+    assert_eq!(found(&[host, "tlsverify"], env), secure);
+    let variable = "DOCKER_TLS_CERTDIR=/certs DOCKER_HOST=tcp://localhost:2376";
+    assert_eq!(found(&[], variable), secure);
+}
+
+#[test]
+fn a_chosen_context_names_the_daemon_unless_somebody_said_one() {
+    let context = |host: &str, tls: bool, unverified| Surroundings {
+        context: Chosen::Context(Context {
+            name: "ctx".into(),
+            by: context::By::Variable,
+            host: host.into(),
+            tls: tls.then(|| TlsFiles::in_directory("/x".as_ref())),
+            unverified,
+        }),
+        ..SOCKET
+    };
+    let plain = context("tcp://c:1", false, false);
+    // The TLS variables are not for a context.
+    let found = resolve(&[], "DOCKER_TLS_VERIFY=1", plain.clone());
+    assert_eq!(found.as_deref(), Ok("tcp://c:1 (docker context ctx)"));
+    for (flags, env, want) in [
+        (&["host=tcp://f:1"][..], "", "tcp://f:1"),
+        (&[], "DOCKER_HOST=tcp://e:1", "tcp://e:1"),
+    ] {
+        assert_eq!(
+            resolve(flags, env, plain.clone()).as_deref(),
+            Ok(want),
+            "{env}"
+        );
+    }
+    let found = resolve(&[], "", context("tcp://c:1", true, false));
+    let want = "tcp://c:1 (TLS) (docker context ctx) /x/ca.pem /x/cert.pem /x/key.pem";
+    assert_eq!(found.as_deref(), Ok(want));
+    let skipped = resolve(&[], "", context("tcp://c:1", true, true));
+    assert!(matches!(skipped, Err(EndpointError::Unverified { .. })));
+    let ssh = resolve(&[], "", context("ssh://c", false, false));
+    assert!(matches!(ssh, Err(EndpointError::Host(_))));
+    let broken = Surroundings {
+        context: Chosen::Broken {
+            name: "nope".into(),
+            by: context::By::Configuration,
+            reason: "missing",
+        },
+        ..SOCKET
+    };
+    let error = resolve(&[], "", broken).unwrap_err();
+    assert!(error.to_string().contains("nope") && error.fix().contains("DOCKER_CONTEXT"));
+}
+
+#[test]
+fn a_proxy_is_in_the_way_of_tcp_and_never_of_a_unix_socket() {
+    let env = "HTTP_PROXY=http://proxy:3128";
+    let found = |env, around| resolve(&[], env, around);
+    let through = "tcp://docker:2375 through the proxy proxy:3128";
+    assert_eq!(found(env, NOTHING).as_deref(), Ok(through));
+    let excepted = "HTTP_PROXY=http://proxy:3128 NO_PROXY=docker";
+    assert_eq!(found(excepted, NOTHING).as_deref(), Ok("tcp://docker:2375"));
+    assert_eq!(
+        found(env, SOCKET).as_deref(),
+        Ok("unix:///var/run/docker.sock")
+    );
+    let error = found("ALL_PROXY=socks5://x:1", NOTHING).unwrap_err();
+    assert_eq!(error.exit_code(), exit::USAGE);
+    assert!(error.fix().contains("NO_PROXY=") && error.fix().contains("docker"));
 }

@@ -25,7 +25,7 @@ pub fn run(
     stderr: &mut dyn Write,
 ) -> Failure {
     let facts = look(arguments, env, mask);
-    let plan = match decide(arguments, env, facts) {
+    let plan = match decide(arguments, env, &facts) {
         Ok(plan) => plan,
         Err(error) => return error.into(),
     };

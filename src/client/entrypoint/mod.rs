@@ -17,7 +17,7 @@ use crate::cli::environment::Environment;
 use crate::explain::{Explain, exit};
 
 /// What the decision needs to know about the machine.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EntrypointFacts {
     /// Sockets and certificates.
     pub around: Surroundings,
@@ -75,7 +75,7 @@ hint: this is the client entrypoint: it starts dockerd without preparing cgroups
 pub fn decide(
     arguments: &[OsString],
     env: &Environment,
-    facts: EntrypointFacts,
+    facts: &EntrypointFacts,
 ) -> Result<EntrypointPlan, EntrypointError> {
     let Some(first) = arguments.first() else {
         return Err(EntrypointError::NoCommand);
@@ -89,7 +89,7 @@ pub fn decide(
     let is_daemon = !docker && first == OsStr::new("dockerd");
     Ok(EntrypointPlan {
         argv,
-        changes: official_defaults(env, facts.around),
+        changes: official_defaults(env, &facts.around),
         hint: is_daemon.then_some(DAEMON_HINT),
     })
 }
@@ -107,7 +107,7 @@ mod tests {
             is_docker_command,
             ..EntrypointFacts::default()
         };
-        decide(&words(arguments), &Environment::default(), facts).unwrap()
+        decide(&words(arguments), &Environment::default(), &facts).unwrap()
     }
 
     #[test]
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn s46_no_argument_is_a_usage_error() {
-        let error = decide(&[], &Environment::default(), EntrypointFacts::default()).unwrap_err();
+        let error = decide(&[], &Environment::default(), &EntrypointFacts::default()).unwrap_err();
         assert_eq!(error.exit_code(), 2);
         assert!(crate::explain::frame(&error).contains("parameter not set"));
     }

@@ -5,6 +5,7 @@
 //! asked from the kernel (`SO_PEERCRED`), since anybody may have bound one at that path.
 
 mod error;
+mod host;
 mod place;
 
 use std::io::{self, Read as _};
@@ -12,6 +13,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::Duration;
 
 pub use error::{NoAnswer, Waiting};
+pub use host::host;
 pub use place::Place;
 
 use super::connect;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::tls::{TlsFailure, TlsReason};
 use crate::client::credentials::CredentialsError;
-use crate::client::endpoint::{Address, Endpoint};
+use crate::client::endpoint::{Address, Endpoint, Way, no_proxy};
 use crate::client::http::NotHttp;
 use crate::client::patience::Halt;
 use crate::client::resolve::ResolveError;
@@ -71,6 +71,20 @@ pub enum PingError {
         looks_like_tls: bool,
         /// The parser's words.
         source: NotHttp,
+    },
+    /// The proxy on the way does not lead there.
+    #[error("the proxy {proxy} of {variable} does not lead to {at}")]
+    Proxy {
+        /// The endpoint.
+        at: String,
+        /// The proxy.
+        proxy: String,
+        /// The variable that names it.
+        variable: &'static str,
+        /// What `NO_PROXY` has to name.
+        host: String,
+        /// What happened.
+        source: Box<PingError>,
     },
     /// Nobody listens.
     #[error("{at} refuses connections")]
@@ -147,12 +161,34 @@ impl PingError {
         }
     }
 
+    /// What a failure means where a proxy is in the way: mostly that the daemon is no business of
+    /// the proxy's.
+    #[must_use]
+    pub fn behind_proxy(self, endpoint: &Endpoint) -> Self {
+        let (Way::Through(proxy), Address::Tcp { host, .. }) = (&endpoint.way, &endpoint.address)
+        else {
+            return self;
+        };
+        match self {
+            // A tunnel stood, or nothing was tried.
+            Self::Tls { .. } | Self::Credentials(_) | Self::Stopped { .. } => self,
+            source => Self::Proxy {
+                at: endpoint.address.to_string(),
+                proxy: proxy.to_string(),
+                variable: proxy.variable,
+                host: host.clone(),
+                source: Box::new(source),
+            },
+        }
+    }
+
     /// Whether the deadline ended the exchange, rather than anything that happened.
     #[must_use]
     pub fn is_cut_off(&self) -> bool {
         match self {
             Self::Silent { .. } => true,
             Self::Unresolved(ResolveError::Io { source, .. }) => Halt::of(source).is_some(),
+            Self::Proxy { source, .. } => source.is_cut_off(),
             _ => false,
         }
     }
@@ -191,6 +227,13 @@ impl Explain for PingError {
                 ..
             } => "it speaks TLS, and we were told to speak plain HTTP".into(),
             Self::NotHttp { .. } => "something else listens on that address".into(),
+            Self::Proxy {
+                source, variable, ..
+            } => format!(
+                "{}; docker itself goes the same way, because {variable} is set and NO_PROXY does \
+                 not name the daemon",
+                source.why()
+            ),
             Self::Refused { .. } => "the address exists, but nothing listens on it (yet)".into(),
             Self::Silent { phase, .. } => match phase {
                 Phase::Connect => "packets are dropped: a firewall or NetworkPolicy, or a wrong \
@@ -227,7 +270,12 @@ impl Explain for PingError {
                     "the daemon's certificate becomes valid later: one of the two clocks is wrong"
                         .into()
                 }
-                TlsReason::Other => "the two sides do not agree about TLS".into(),
+                TlsReason::Distrusted(distrust) => distrust.to_string(),
+                TlsReason::NothingInCommon => "there is no TLS version, cipher or kind of key \
+                    that both sides have; here: TLS 1.2 and 1.3, RSA from 2048 bits, EC P-256 \
+                    and P-384, Ed25519 (not P-521)"
+                    .into(),
+                TlsReason::Other(words) => words.clone(),
                 TlsReason::UnknownAuthority => {
                     "the daemon's certificate was not signed by the CA that we were given: the \
                      files are from another daemon, or from an earlier start"
@@ -260,6 +308,7 @@ impl Explain for PingError {
             } => USE_TLS.into(),
             Self::Status { message, .. } if message.contains("HTTPS") => USE_TLS.into(),
             Self::NotHttp { .. } | Self::Io { .. } | Self::Refused { .. } => START_IT.into(),
+            Self::Proxy { host, .. } => no_proxy(host),
             Self::Silent { phase, .. } => match phase {
                 Phase::Connect => "allow the daemon's port (2376, or 2375 without TLS) in the \
                     NetworkPolicy or firewall, and check the address in DOCKER_HOST"
@@ -291,7 +340,17 @@ impl Explain for PingError {
                         .into()
                 }
                 TlsReason::NotYetValid => "correct the clocks of both machines".into(),
-                TlsReason::Other => "look at the daemon's log for its side of it".into(),
+                TlsReason::Distrusted(_) => {
+                    "issue the daemon's certificate anew, for a server (serverAuth), by a CA that \
+                     is valid and is marked as one (CA:TRUE), with RSA, EC P-256 or P-384 keys \
+                     and SHA-256; without files of yours in DOCKER_TLS_CERTDIR the daemon's \
+                     container makes such ones itself"
+                        .into()
+                }
+                TlsReason::NothingInCommon => {
+                    "give the daemon a certificate with an RSA, EC P-256 or P-384 key".into()
+                }
+                TlsReason::Other(_) => "look at the daemon's log for its side of it".into(),
             },
             Self::Unreachable { .. } => {
                 "put both containers into one network (docker run --network, compose networks), \

@@ -15,7 +15,7 @@ pub use tls::{TlsFailure, TlsReason};
 
 use super::connect;
 use super::credentials::Credentials;
-use super::endpoint::{Address, Endpoint, Security};
+use super::endpoint::{Address, Endpoint, Proxy, Security, Way};
 use super::http::{self, Head};
 use super::patience::{Halt, Patience, Wire};
 use super::resolve::{ResolveError, Resolver};
@@ -46,15 +46,30 @@ pub fn exchange(
     resolver: &Resolver,
     patience: &mut Patience<'_>,
 ) -> Result<Head, PingError> {
+    asked(endpoint, credentials, resolver, patience).map_err(|error| error.behind_proxy(endpoint))
+}
+
+fn asked(
+    endpoint: &Endpoint,
+    credentials: Option<&Credentials>,
+    resolver: &Resolver,
+    patience: &mut Patience<'_>,
+) -> Result<Head, PingError> {
     let at = endpoint.to_string();
     let socket = open(endpoint, resolver, patience)?;
     let prefix = match &endpoint.address {
         Address::Unix(_) => "",
         Address::Tcp { prefix, .. } => prefix,
     };
-    let request = http::request(&endpoint.address.authority(), prefix);
-    match credentials {
-        None => {
+    let authority = endpoint.address.authority();
+    match (credentials, &endpoint.way) {
+        (None, way) => {
+            let request = match way {
+                Way::Through(proxy) => {
+                    http::proxied_request(&authority, prefix, proxy.authorization().as_deref())
+                }
+                Way::Direct | Way::Unknown { .. } => http::request(&authority, prefix),
+            };
             patience.doing(Phase::Answer.of(&at));
             let mut wire = Wire {
                 fd: socket.as_fd(),
@@ -63,30 +78,64 @@ pub fn exchange(
             let sent = wire.write_all(&request);
             answer(&mut wire, sent.err())
         }
-        Some(credentials) => over_tls(endpoint, &socket, credentials, &request, patience),
+        (Some(credentials), way) => {
+            if let Way::Through(proxy) = way {
+                tunnel(&authority, proxy, &at, &socket, patience)?;
+            }
+            let request = http::request(&authority, prefix);
+            over_tls(endpoint, &socket, credentials, &request, patience)
+        }
     }
     .map_err(|error| error.at(&at))
-    .and_then(|(head, body)| {
-        if head.status == 200 {
-            return Ok(head);
-        }
-        Err(PingError::Status {
-            at,
-            code: head.status,
-            message: http::message(&body),
-        })
+    .and_then(|(head, body)| judged(head, &body, &at))
+}
+
+fn judged(head: Head, body: &[u8], at: &str) -> Result<Head, PingError> {
+    if head.status == 200 {
+        return Ok(head);
+    }
+    Err(PingError::Status {
+        at: at.to_owned(),
+        code: head.status,
+        message: http::message(body),
     })
 }
 
-/// Opens the connection and words its failures.
+/// Asks a proxy for a way through to the daemon.
+fn tunnel(
+    authority: &str,
+    proxy: &Proxy,
+    at: &str,
+    socket: &OwnedFd,
+    patience: &mut Patience<'_>,
+) -> Result<(), PingError> {
+    patience.doing(Phase::Connect.of(at));
+    let mut wire = Wire {
+        fd: socket.as_fd(),
+        patience,
+    };
+    let request = http::tunnel_request(authority, proxy.authorization().as_deref());
+    let sent = wire.write_all(&request);
+    let (head, body) = answer(&mut wire, sent.err()).map_err(|error| error.at(at))?;
+    judged(head, &body, at).map(drop)
+}
+
+/// Opens the connection to the daemon, or to the proxy in its way, and words the failures.
 fn open(
     endpoint: &Endpoint,
     resolver: &Resolver,
     patience: &mut Patience<'_>,
 ) -> Result<OwnedFd, PingError> {
-    let at = endpoint.to_string();
-    patience.doing(Phase::Connect.of(&at));
-    match &endpoint.address {
+    patience.doing(Phase::Connect.of(&endpoint.to_string()));
+    let first = match &endpoint.way {
+        Way::Direct | Way::Unknown { .. } => endpoint.clone(),
+        Way::Through(proxy) => {
+            let (host, port) = (proxy.host.clone(), proxy.port);
+            let prefix = String::new();
+            Endpoint::direct(Address::Tcp { host, port, prefix }, Security::Plain)
+        }
+    };
+    match &first.address {
         Address::Unix(path) => connect::unix(path, patience),
         Address::Tcp { host, port, .. } => {
             let addresses =
@@ -96,6 +145,7 @@ fn open(
                         ResolveError::Io { source, .. }
                             if Halt::of(source) == Some(Halt::Stopped) =>
                         {
+                            let at = endpoint.to_string();
                             PingError::Stopped { at }
                         }
                         _ => PingError::Unresolved(error),
@@ -103,7 +153,7 @@ fn open(
             connect::tcp(&addresses, patience)
         }
     }
-    .map_err(|source| PingError::of_connect(endpoint, source))
+    .map_err(|source| PingError::of_connect(&first, source))
 }
 
 /// A failure behind the connect, before the endpoint's name is put to it.

@@ -28,6 +28,7 @@ impl Family {
 }
 
 const CNAME: u16 = 5;
+const PTR: u16 = 12;
 const INTERNET: u16 = 1;
 
 /// What a server said about a name.
@@ -57,6 +58,37 @@ pub enum NotAnAnswer {
 /// Encodes the query; `None` for a text that is no DNS name.
 #[must_use]
 pub fn query(id: u16, name: &str, family: Family) -> Option<Vec<u8>> {
+    question(id, name, family.code())
+}
+
+/// Encodes the query for the names of an address.
+#[must_use]
+pub fn reverse_query(id: u16, address: IpAddr) -> Vec<u8> {
+    // Such a name is always one.
+    question(id, &reverse_name(address), PTR).unwrap_or_default()
+}
+
+/// `2.0.0.10.in-addr.arpa`, and the same for IPv6 (RFC 3596).
+fn reverse_name(address: IpAddr) -> String {
+    let (labels, zone): (Vec<String>, _) = match address {
+        IpAddr::V4(ip) => {
+            let bytes = ip.octets();
+            let labels = bytes.iter().rev().map(ToString::to_string).collect();
+            (labels, "in-addr.arpa")
+        }
+        IpAddr::V6(ip) => {
+            let digits = ip.octets().into_iter().rev();
+            let digits = digits.flat_map(|byte| [byte & 15, byte >> 4]);
+            (
+                digits.map(|digit| format!("{digit:x}")).collect(),
+                "ip6.arpa",
+            )
+        }
+    };
+    format!("{}.{zone}", labels.join("."))
+}
+
+fn question(id: u16, name: &str, kind: u16) -> Option<Vec<u8>> {
     if name.is_empty() || name.len() > MAX_NAME {
         return None;
     }
@@ -73,9 +105,15 @@ pub fn query(id: u16, name: &str, family: Family) -> Option<Vec<u8>> {
         message.extend_from_slice(label.as_bytes());
     }
     message.push(0);
-    message.extend_from_slice(&family.code().to_be_bytes());
+    message.extend_from_slice(&kind.to_be_bytes());
     message.extend_from_slice(&INTERNET.to_be_bytes());
     Some(message)
+}
+
+/// Whether a text can be asked for at all.
+#[must_use]
+pub fn is_name(text: &str) -> bool {
+    query(0, text.strip_suffix('.').unwrap_or(text), Family::V4).is_some()
 }
 
 /// Reads an answer to [`query`]: addresses of the name itself or of what it is an alias of.
@@ -84,43 +122,21 @@ pub fn query(id: u16, name: &str, family: Family) -> Option<Vec<u8>> {
 /// [`NotAnAnswer`].
 pub fn reply(message: &[u8], id: u16, name: &str, family: Family) -> Result<Reply, NotAnAnswer> {
     let mut reader = Reader { message, at: 0 };
-    let (found, flags) = (reader.u16()?, reader.u16()?);
-    let (questions, answers) = (reader.u16()?, reader.u16()?);
-    reader.skip(4)?;
-    if found != id || flags & 0x8000 == 0 || questions != 1 {
-        return Err(NotAnAnswer::Unrelated);
-    }
-    let asked = (reader.name()?, reader.u16()?, reader.u16()?);
-    if !asked.0.eq_ignore_ascii_case(name) || (asked.1, asked.2) != (family.code(), INTERNET) {
-        return Err(NotAnAnswer::Unrelated);
-    }
-    if flags & 0x0200 != 0 {
-        return Ok(Reply::Truncated);
-    }
-    match flags.to_be_bytes() {
-        [_, low] if low & 0x0f == 0 => {}
-        [_, low] if low & 0x0f == 3 => return Ok(Reply::NoSuchName),
-        [_, low] => return Ok(Reply::Failed(low & 0x0f)),
-    }
-
+    let answers = match reader.answers(id, name, family.code())? {
+        Ok(answers) => answers,
+        Err(reply) => return Ok(reply),
+    };
     let mut addresses = Vec::new();
     let mut aliases = Vec::new();
     for _ in 0..answers {
-        let owner = reader.name()?;
-        let (kind, class) = (reader.u16()?, reader.u16()?);
-        reader.skip(4)?; // time to live
-        let length = usize::from(reader.u16()?);
-        let data = reader.at;
-        reader.skip(length)?;
-        if class != INTERNET {
-            continue;
-        }
-        let bytes = message.get(data..reader.at).unwrap_or_default();
-        if kind == CNAME {
-            let mut target = Reader { message, at: data };
-            aliases.push((owner, target.name()?));
-        } else if kind == family.code() {
-            addresses.push((owner, address(bytes, family).ok_or(NotAnAnswer::Malformed)?));
+        let record = reader.record()?;
+        if record.kind == CNAME {
+            let at = record.at;
+            let mut target = Reader { message, at };
+            aliases.push((record.owner, target.name()?));
+        } else if record.kind == family.code() {
+            let address = address(record.data, family).ok_or(NotAnAnswer::Malformed)?;
+            addresses.push((record.owner, address));
         }
     }
     // Records may come in any order, so the chain of aliases is followed when all are read.
@@ -144,6 +160,27 @@ pub fn reply(message: &[u8], id: u16, name: &str, family: Family) -> Result<Repl
     ))
 }
 
+/// Reads an answer to [`reverse_query`]; none when the server knows no name.
+///
+/// # Errors
+/// [`NotAnAnswer`].
+pub fn names(message: &[u8], id: u16, address: IpAddr) -> Result<Vec<String>, NotAnAnswer> {
+    let mut reader = Reader { message, at: 0 };
+    let name = reverse_name(address);
+    let Ok(answers) = reader.answers(id, &name, PTR)? else {
+        return Ok(Vec::new());
+    };
+    let mut names = Vec::new();
+    for _ in 0..answers {
+        let record = reader.record()?;
+        if record.kind == PTR && record.owner.eq_ignore_ascii_case(&name) {
+            let at = record.at;
+            names.push(Reader { message, at }.name()?);
+        }
+    }
+    Ok(names)
+}
+
 fn address(bytes: &[u8], family: Family) -> Option<IpAddr> {
     Some(match family {
         Family::V4 => Ipv4Addr::from(<[u8; 4]>::try_from(bytes).ok()?).into(),
@@ -151,12 +188,63 @@ fn address(bytes: &[u8], family: Family) -> Option<IpAddr> {
     })
 }
 
+/// A record of an answer, of the internet's class or else of no kind.
+struct Record<'m> {
+    owner: String,
+    kind: u16,
+    data: &'m [u8],
+    /// Where the data begins.
+    at: usize,
+}
+
 struct Reader<'m> {
     message: &'m [u8],
     at: usize,
 }
 
-impl Reader<'_> {
+impl<'m> Reader<'m> {
+    /// Reads the head and the question; how many answers follow, or why there are none.
+    fn answers(
+        &mut self,
+        id: u16,
+        name: &str,
+        kind: u16,
+    ) -> Result<Result<u16, Reply>, NotAnAnswer> {
+        let (found, flags) = (self.u16()?, self.u16()?);
+        let (questions, answers) = (self.u16()?, self.u16()?);
+        self.skip(4)?;
+        if found != id || flags & 0x8000 == 0 || questions != 1 {
+            return Err(NotAnAnswer::Unrelated);
+        }
+        let asked = (self.name()?, self.u16()?, self.u16()?);
+        if !asked.0.eq_ignore_ascii_case(name) || (asked.1, asked.2) != (kind, INTERNET) {
+            return Err(NotAnAnswer::Unrelated);
+        }
+        if flags & 0x0200 != 0 {
+            return Ok(Err(Reply::Truncated));
+        }
+        Ok(match flags.to_be_bytes() {
+            [_, low] if low & 0x0f == 0 => Ok(answers),
+            [_, low] if low & 0x0f == 3 => Err(Reply::NoSuchName),
+            [_, low] => Err(Reply::Failed(low & 0x0f)),
+        })
+    }
+
+    fn record(&mut self) -> Result<Record<'m>, NotAnAnswer> {
+        let owner = self.name()?;
+        let (kind, class) = (self.u16()?, self.u16()?);
+        self.skip(4)?; // time to live
+        let length = usize::from(self.u16()?);
+        let at = self.at;
+        self.skip(length)?;
+        Ok(Record {
+            owner,
+            kind: if class == INTERNET { kind } else { 0 },
+            data: self.message.get(at..self.at).unwrap_or_default(),
+            at,
+        })
+    }
+
     fn u8(&mut self) -> Result<u8, NotAnAnswer> {
         let byte = self.message.get(self.at).ok_or(NotAnAnswer::Malformed)?;
         self.at += 1;
@@ -251,6 +339,30 @@ mod tests {
     }
 
     const QUESTION: [u8; 2] = [0xc0, 12];
+
+    #[test]
+    fn reads_the_names_of_an_address() {
+        for (address, zone) in [
+            ("10.214.0.3", "3.0.214.10.in-addr.arpa"),
+            (
+                "fd00::2",
+                "2.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.d.f.ip6.arpa",
+            ),
+        ] {
+            let address: IpAddr = address.parse().unwrap();
+            let mut message = reverse_query(7, address);
+            assert_eq!(message[12..message.len() - 4], encoded(zone));
+            message[2..4].copy_from_slice(&0x8180_u16.to_be_bytes());
+            message[7] = 2;
+            message.extend(record(&QUESTION, PTR, &encoded("dind.net")));
+            message.extend(record(&encoded("other"), PTR, &encoded("stranger")));
+            assert_eq!(names(&message, 7, address), Ok(vec!["dind.net".to_owned()]));
+            assert_eq!(names(&message, 8, address), Err(NotAnAnswer::Unrelated));
+            assert!(names(&message[..message.len() - 1], 7, address).is_err());
+            message[3] |= 3;
+            assert_eq!(names(&message, 7, address), Ok(vec![]));
+        }
+    }
 
     #[test]
     fn reads_addresses_of_both_families() {
@@ -364,12 +476,17 @@ mod tests {
     proptest! {
         #[test]
         fn never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..120)) {
+            let _ = names(&bytes, 1, Ipv4Addr::LOCALHOST.into());
             let _ = reply(&bytes, 1, "a", Family::V4);
             // Also behind a good beginning, where the interesting code is.
             let mut message = answer(1, "a", Family::V4, 0, &[]);
             message[7] = 3;
             message.extend_from_slice(&bytes);
             let _ = reply(&message, 1, "a", Family::V4);
+            let mut message = reverse_query(1, Ipv4Addr::LOCALHOST.into());
+            message[2..8].copy_from_slice(&[0x81, 0x80, 0, 1, 0, 3]);
+            message.extend_from_slice(&bytes);
+            let _ = names(&message, 1, Ipv4Addr::LOCALHOST.into());
         }
 
         #[test]

@@ -4,18 +4,19 @@
 //! while we wait is used. An attempt that reaches an open socket simply blocks: our PID 1 opens
 //! its sockets first, and the first call is answered when dockerd is ready.
 
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::WaitError;
 use crate::cli::environment::Environment;
-use crate::client::credentials::Credentials;
+use crate::client::credentials::{Credentials, CredentialsError};
 use crate::client::duration;
 use crate::client::endpoint::{Endpoint, Security, Surroundings, Wanted};
 use crate::client::http::Head;
 use crate::client::patience::{Halt, Patience};
 use crate::client::ping::{self, PingError, TlsReason};
-use crate::client::resolve::Resolver;
+use crate::client::resolve::{ResolveError, Resolver, dns};
 use crate::files;
 
 /// Pauses between attempts double from the first to the longest.
@@ -26,8 +27,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 const ATTEMPT: Duration = Duration::from_secs(10);
 /// An attempt that had less time than this, and used all of it, found nothing out.
 const BRIEF: Duration = Duration::from_secs(1);
-/// So many attempts with the same files must end in the same TLS failure before it is final: the
-/// other container may be replacing them at this moment.
+/// So many attempts on the same endpoint with the same files must fail for good before that is
+/// believed: the other container may be replacing them at this moment.
 const SETTLED: u32 = 3;
 
 /// What is waited for.
@@ -76,7 +77,7 @@ pub fn until_ready(
     let mut pauses = Pauses::default();
     let mut settling = Settling::default();
     // Found out before anything is waited for: a mistake in the words does not cure itself.
-    Endpoint::resolve(&target.wanted, env, Surroundings::look(env))?;
+    Endpoint::resolve(&target.wanted, env, &Surroundings::look(env))?;
 
     while let Some(path) = target.files.iter().find(|path| !files::exists(path)) {
         patience.doing(format!("file {}", path.display()));
@@ -91,7 +92,7 @@ pub fn until_ready(
     pauses = Pauses::default();
     let mut earlier = None;
     loop {
-        let endpoint = Endpoint::resolve(&target.wanted, env, Surroundings::look(env))?;
+        let endpoint = Endpoint::resolve(&target.wanted, env, &Surroundings::look(env))?;
         patience.begin_attempt(ATTEMPT);
         let brief = patience.left() < BRIEF;
         let (outcome, credentials) = attempt(&endpoint, &target.resolver, patience);
@@ -105,7 +106,7 @@ pub fn until_ready(
             return Err(WaitError::Stopped);
         }
         let outlook = Outlook::of(&failure);
-        let same = settling.count(outlook, credentials);
+        let same = settling.count(outlook, &endpoint, credentials);
         if outlook == Outlook::Hopeless || (outlook == Outlook::Settling && same >= SETTLED) {
             return Err(WaitError::Hopeless(Box::new(failure)));
         }
@@ -170,51 +171,111 @@ fn pause(patience: &mut Patience<'_>, length: Duration) -> Result<(), WaitError>
 /// Whether waiting can help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outlook {
-    /// It can.
+    /// It can: services, names and files come and go.
     Hopeful,
     /// It cannot.
     Hopeless,
-    /// It can as long as files change.
+    /// It can as long as something changes: at this very moment the other side may replace files,
+    /// or give a socket to its group.
     Settling,
 }
 
 impl Outlook {
+    /// Every failure has its place here; a new one does not compile without.
     fn of(failure: &PingError) -> Self {
-        let PingError::Tls { source, .. } = failure else {
-            return Self::Hopeful;
-        };
-        match source.reason {
+        match failure {
+            PingError::Tls { source, .. } => Self::of_tls(&source.reason),
+            PingError::Credentials(error) => Self::of_credentials(error),
+            PingError::Proxy { source, .. } => Self::of(source),
+            PingError::Denied { .. } | PingError::NotHttp { .. } => Self::Settling,
+            PingError::Status { code, message, .. } => match code {
+                // dockerd answers so to plain HTTP on its TLS port; the rest is of proxies and of
+                // authorization plugins.
+                400 if message.contains("HTTPS") => Self::Settling,
+                401 | 403 | 405 | 407 => Self::Settling,
+                _ => Self::Hopeful,
+            },
+            PingError::Io { source, .. } | PingError::Unreachable { source, .. } => {
+                match source.kind() {
+                    // A path that is too long for a socket, an address of no kind.
+                    io::ErrorKind::InvalidInput | io::ErrorKind::InvalidFilename => Self::Hopeless,
+                    _ => Self::Hopeful,
+                }
+            }
+            PingError::Unresolved(ResolveError::NoSuchName { host, .. }) if !dns::is_name(host) => {
+                Self::Settling // but for /etc/hosts
+            }
+            PingError::Busy { .. }
+            | PingError::ClosedEarly { .. }
+            | PingError::NoSocket { .. }
+            | PingError::Refused { .. }
+            | PingError::Silent { .. }
+            | PingError::Stopped { .. }
+            | PingError::Unresolved(_) => Self::Hopeful,
+        }
+    }
+
+    fn of_tls(reason: &TlsReason) -> Self {
+        match reason {
             TlsReason::NameMismatch { .. } => Self::Hopeless,
             TlsReason::ClientRefused { .. }
+            | TlsReason::Distrusted(_)
             | TlsReason::Expired
             | TlsReason::NotTls
-            | TlsReason::Other
+            | TlsReason::NothingInCommon
+            | TlsReason::Other(_)
             | TlsReason::UnknownAuthority => Self::Settling,
             // Clocks in virtual machines are set some seconds after the start.
             TlsReason::NotYetValid => Self::Hopeful,
         }
     }
+
+    fn of_credentials(error: &CredentialsError) -> Self {
+        match error {
+            CredentialsError::Encrypted { .. } | CredentialsError::Unusable { .. } => {
+                Self::Settling
+            }
+            CredentialsError::Unreadable { source, .. }
+                if source.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                Self::Settling
+            }
+            // Half written, of two starts, or not there yet.
+            CredentialsError::Incomplete { .. }
+            | CredentialsError::Mismatch { .. }
+            | CredentialsError::Unreadable { .. } => Self::Hopeful,
+        }
+    }
 }
 
-/// How often in a row the same files led to a TLS failure.
+/// How often in a row the same endpoint and files led to a failure that may be final.
 #[derive(Default)]
 struct Settling {
-    last: Option<Credentials>,
+    last: Option<(Endpoint, Option<Credentials>)>,
     count: u32,
 }
 
 impl Settling {
-    fn count(&mut self, outlook: Outlook, credentials: Option<Credentials>) -> u32 {
-        let same = match (&self.last, &credentials) {
-            (Some(last), Some(now)) => last.same_files(now),
-            _ => false,
-        };
+    fn count(
+        &mut self,
+        outlook: Outlook,
+        endpoint: &Endpoint,
+        credentials: Option<Credentials>,
+    ) -> u32 {
+        let same = self.last.as_ref().is_some_and(|(at, last)| {
+            at == endpoint
+                && match (last, &credentials) {
+                    (Some(last), Some(now)) => last.same_files(now),
+                    (None, None) => true,
+                    (None, Some(_)) | (Some(_), None) => false,
+                }
+        });
         self.count = match outlook {
             Outlook::Settling if same => self.count + 1,
             Outlook::Settling => 1,
             Outlook::Hopeful | Outlook::Hopeless => 0,
         };
-        self.last = credentials;
+        self.last = Some((endpoint.clone(), credentials));
         self.count
     }
 }
@@ -265,13 +326,69 @@ mod tests {
         ] {
             assert_eq!(tls(error.clone().into()), want, "{error:?}");
         }
-        assert_eq!(
-            tls(rustls::Error::AlertReceived(
-                rustls::AlertDescription::UnknownCA
-            )),
-            Outlook::Settling
-        );
-        let refused = PingError::Refused { at: "x".into() };
-        assert_eq!(Outlook::of(&refused), Outlook::Hopeful);
+        for alert in [
+            rustls::AlertDescription::UnknownCA,
+            rustls::AlertDescription::HandshakeFailure,
+        ] {
+            let error = rustls::Error::AlertReceived(alert);
+            assert_eq!(tls(error), Outlook::Settling);
+        }
+    }
+
+    #[test]
+    fn what_does_not_cure_itself_is_told_from_what_may() {
+        let at = || "x".to_owned();
+        let status = |code, message: &str| PingError::Status {
+            at: at(),
+            code,
+            message: message.into(),
+        };
+        let denied = || io::Error::from(io::ErrorKind::PermissionDenied);
+        let unreadable = |kind: io::ErrorKind| {
+            PingError::from(CredentialsError::Unreadable {
+                path: "/k".into(),
+                source: kind.into(),
+            })
+        };
+        let name = |host: &str| {
+            PingError::from(ResolveError::NoSuchName {
+                host: host.into(),
+                tried: vec![],
+                servers: vec![],
+            })
+        };
+        let io = |kind: io::ErrorKind| PingError::Io {
+            at: at(),
+            source: kind.into(),
+        };
+        use Outlook::{Hopeful, Hopeless, Settling};
+        for (failure, want) in [
+            (PingError::Refused { at: at() }, Hopeful),
+            (
+                PingError::Denied {
+                    at: at(),
+                    source: denied(),
+                },
+                Settling,
+            ),
+            (
+                status(400, "Client sent an HTTP request to an HTTPS server."),
+                Settling,
+            ),
+            (status(407, ""), Settling),
+            (status(503, ""), Hopeful),
+            (unreadable(io::ErrorKind::NotFound), Hopeful),
+            (unreadable(io::ErrorKind::PermissionDenied), Settling),
+            (
+                CredentialsError::Encrypted { path: "/k".into() }.into(),
+                Settling,
+            ),
+            (name("docker"), Hopeful),
+            (name("no..name"), Settling),
+            (io(io::ErrorKind::InvalidInput), Hopeless),
+            (io(io::ErrorKind::ConnectionReset), Hopeful),
+        ] {
+            assert_eq!(Outlook::of(&failure), want, "{failure}");
+        }
     }
 }

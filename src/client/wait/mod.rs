@@ -155,6 +155,6 @@ pub fn endpoint_now(args: &EndpointArgs, env: &Environment) -> Result<Endpoint, 
     Ok(Endpoint::resolve(
         &args.wanted(),
         env,
-        Surroundings::look(env),
+        &Surroundings::look(env),
     )?)
 }

@@ -22,8 +22,19 @@ pub struct Hierarchy {
     pub within: Option<PathBuf>,
     /// Whether we may make groups there.
     pub writable: bool,
+    /// Options of the mount: `ro` says why we may not.
+    #[serde(default)]
+    pub options: String,
     /// `memory.limit_in_bytes` of our cgroup, where there is a limit.
     pub memory_limit: Option<u64>,
+}
+
+impl Hierarchy {
+    /// Whether it is mounted read-only, and our cgroup is in what is mounted.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.within.is_some() && self.options.split(',').any(|option| option == "ro")
+    }
 }
 
 /// The kernel's word for "no limit": the largest number of whole pages.
@@ -56,6 +67,7 @@ fn hierarchy(line: Membership<'_>, mounts: &[Mount]) -> Option<Hierarchy> {
     Some(Hierarchy {
         own_path: own.to_string_lossy().into_owned(),
         point: mount.map(|mount| mount.point.clone()),
+        options: mount.map(|mount| mount.options.clone()).unwrap_or_default(),
         within,
         writable: dir.as_ref().is_some_and(kernel::is_writable),
         memory_limit: dir

@@ -106,11 +106,17 @@ impl FreshMount {
     }
 
     fn flags(&self) -> MountFlags {
-        let wanted = FLAGS
-            .iter()
-            .filter(|(name, _)| self.flags.iter().any(|flag| flag == name));
-        wanted.map(|(_, flag)| *flag).collect()
+        flags_of(&self.flags)
     }
+}
+
+/// The flags of a mount's options, but for `ro`.
+#[must_use]
+pub fn flags_of(options: &[String]) -> MountFlags {
+    let wanted = FLAGS
+        .iter()
+        .filter(|(name, _)| options.iter().any(|option| option == name));
+    wanted.map(|(_, flag)| *flag).collect()
 }
 
 /// The mount that holds the mount point, where what is mounted there propagates.

@@ -44,7 +44,9 @@ pub(super) fn private() -> CgroupFacts {
         group: Some(group()),
         fresh: None,
         systemd: false,
+        booted: false,
         legacy: Vec::new(),
+        rewritten: None,
     }
 }
 
@@ -72,6 +74,7 @@ pub(super) fn version_1(own: &str) -> CgroupFacts {
         point: Some(Path::new(ROOT).join(name)),
         within: Some(own.into()),
         writable: true,
+        options: "rw,nosuid".into(),
         memory_limit: (name == "memory").then_some(700 << 20),
     };
     CgroupFacts {
@@ -175,7 +178,7 @@ fn what_is_ours_is_delegated_and_what_is_not_is_left_alone() {
                 fresh: Some(Tried::Known(Err("the fresh mount is not writable".into()))),
                 ..private()
             },
-            "warn: limits will NOT hold: /sys/fs/cgroup is read-only; a cgroup".into(),
+            "warn: limits will NOT hold: /sys/fs/cgroup belongs to another user".into(),
         ),
         ("a virtual machine", seat(Seat::Machine), String::new()),
         (
@@ -364,4 +367,73 @@ fn the_summary_names_controllers_and_limits() {
         plan(&config(&[]), OURS, &facts).summary,
         "cgroup v2 (cpu memory pids, memory 700 MiB, 1.50 cpus, 500 pids)"
     );
+}
+
+/// `--privileged -v /sys/fs/cgroup:/sys/fs/cgroup:ro`, as recipes for systemd have it.
+fn read_only(rewritten: Tried<Result<(), String>>) -> CgroupFacts {
+    let mut facts = version_1("pod/1");
+    for hierarchy in &mut facts.legacy {
+        hierarchy.writable = false;
+        hierarchy.options = "ro,nosuid,relatime".into();
+    }
+    CgroupFacts {
+        rewritten: Some(rewritten),
+        ..facts
+    }
+}
+
+#[test]
+fn read_only_hierarchies_are_mounted_writable_where_that_is_allowed() {
+    let plan = plan(&config(&[]), OURS, &read_only(Tried::Known(Ok(()))));
+    expect_test::expect![[r#"
+        mount  /sys/fs/cgroup/cpu writable in its place
+        mount  /sys/fs/cgroup/memory writable in its place
+        mount  /sys/fs/cgroup/pids writable in its place
+        --cgroup-parent=/pod/1/docker
+        warn: the cgroup mounts show the host's trees: nested containers"#]]
+    .assert_eq(&text(&plan));
+    assert_eq!(plan.refusal, None);
+    let options = plan.steps.iter().find_map(|step| match &step.action {
+        Action::RemountWritable { options, .. } => Some(options.join(",")),
+        _ => None,
+    });
+    assert_eq!(options.as_deref(), Some("ro,nosuid,relatime"));
+}
+
+#[test]
+fn read_only_hierarchies_that_stay_so_are_refused_by_the_volumes_name() {
+    let facts = read_only(Tried::Known(Err("Operation not permitted".into())));
+    let refusal = plan(&config(&[]), OURS, &facts).refusal.unwrap();
+    assert_eq!(
+        refusal.to_string(),
+        "the cgroup mounts are read-only (:ro): cpu memory pids"
+    );
+    assert!(refusal.why().contains("Operation not permitted"));
+    assert!(refusal.fix().contains("/sys/fs/cgroup:ro"));
+    let command = plan(&config(&[]), Maker::Command, &facts);
+    assert!(command.refusal.is_none() && text(&command).contains("no nested container will start"));
+}
+
+#[test]
+fn what_cannot_be_written_is_told_with_its_cause() {
+    let mut foreign = version_1("");
+    foreign.legacy[0].writable = false;
+    let warnings = plan(&config(&[]), OURS, &foreign).warnings;
+    assert!(
+        warnings.len() == 1 && warnings[0].contains("belong to another user: cpu;"),
+        "{warnings:?}"
+    );
+    for (options, part) in [
+        ("ro,nosuid", "is mounted read-only"),
+        ("rw,nosuid", "belongs to another user"),
+    ] {
+        let mut facts = private();
+        facts.fresh = Some(Tried::Known(Err("EPERM".into())));
+        if let (Some(mount), Some(group)) = (&mut facts.mount, &mut facts.group) {
+            mount.options = options.into();
+            group.writable = false;
+        }
+        let warnings = plan(&config(&[]), OURS, &facts).warnings;
+        assert!(warnings[0].contains(part), "{warnings:?}");
+    }
 }

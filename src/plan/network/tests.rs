@@ -44,11 +44,41 @@ fn a_smaller_mtu_is_set_for_the_bridge_and_for_new_networks() {
     assert_eq!(flags(&small, &[], "{}", 28), ["mtu=1400", network]);
     assert_eq!(flags(&small, &[], "{}", 20), ["mtu=1400"]);
     assert_eq!(flags(&small, &["--mtu=1300"], "{}", 28), [network]);
-    assert_eq!(
-        flags(&small, &[], r#"{"mtu":1,"default-network-opts":{}}"#, 28),
-        NONE
-    );
+    let ours =
+        r#"{"mtu":1,"default-network-opts":{"bridge":{"com.docker.network.driver.mtu":"9"}}}"#;
+    assert_eq!(flags(&small, &[], ours, 28), NONE);
+    let theirs = "--default-network-opt=bridge=com.docker.network.driver.mtu=1200";
+    assert_eq!(flags(&small, &[theirs], "{}", 28), ["mtu=1400"]);
+    // Another key of the same map is nobody's word about the MTU.
+    let other = "--default-network-opt=bridge=com.docker.network.bridge.enable_icc=false";
+    assert_eq!(flags(&small, &[other], "{}", 28), ["mtu=1400", network]);
     assert!(needs_version(&small));
+}
+
+/// What cannot be set is said, as far as it does harm.
+#[test]
+fn an_mtu_that_new_networks_cannot_get_is_told() {
+    let warnings = |mtu, json: &str, version| {
+        let (config, file) = (said::config(&[], &[]), said::file(json));
+        plan(&config, &file, &facts(mtu, &[], &[]), &[], version).warnings
+    };
+    let map =
+        r#"{"default-network-opts":{"bridge":{"com.docker.network.bridge.enable_icc":"false"}}}"#;
+    for (json, version, part) in [
+        (
+            map,
+            Some(28),
+            "add \"com.docker.network.driver.mtu\": \"1400\" to \"bridge\"",
+        ),
+        ("{}", Some(20), "docker network create --opt"),
+        ("{}", None, "is not known"),
+    ] {
+        let told = warnings(1400, json, version);
+        assert!(told.len() == 1 && told[0].contains(part), "{told:?}");
+        assert!(warnings(9000, json, version).is_empty());
+        assert!(warnings(1500, json, version).is_empty());
+    }
+    assert!(warnings(1400, "{}", Some(28)).is_empty());
 }
 
 #[test]

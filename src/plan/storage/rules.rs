@@ -7,6 +7,7 @@ use crate::host::engine::{EngineFacts, Generation};
 use crate::host::storage::content::Store;
 use crate::host::storage::overlay::OverlayTrial;
 use crate::host::storage::{RootFacts, StorageFacts};
+use crate::plan::keyed;
 use crate::sys::trial::Tried;
 
 use super::words;
@@ -87,15 +88,7 @@ pub(super) fn feature(config: &Config, file: &DaemonFile) -> Option<bool> {
 
 /// The size that the user wants for every container, as an option of overlay2's.
 pub(super) fn default_size(config: &Config, file: &DaemonFile) -> Option<String> {
-    let size = |option: &str| {
-        let (name, value) = option.split_once('=')?;
-        name.eq_ignore_ascii_case("overlay2.size")
-            .then(|| value.to_owned())
-    };
-    let flags = config.daemon.values("storage-opt");
-    let keys = file.get("storage-opts").and_then(|keys| keys.as_array());
-    let keys = keys.into_iter().flatten().filter_map(|key| key.as_str());
-    flags.into_iter().chain(keys).find_map(size)
+    keyed::STORAGE.get(config, file, &["overlay2.size"])
 }
 
 /// Graph drivers of this engine that count as prior ones.

@@ -30,13 +30,14 @@ pub(super) struct Authority {
 }
 
 impl Authority {
-    /// Whether a certificate was issued under this name and key.
-    pub(super) fn signed(&self, certificate: &Certificate) -> bool {
-        certificate.issuer_der == self.plan.subject_der
-            && self
-                .public
-                .as_deref()
-                .is_some_and(|public| certificate.signed_by(public) == Signature::Good)
+    /// Whether a certificate was issued under this name and key, as far as that can be told.
+    pub(super) fn signature(&self, certificate: &Certificate) -> Signature {
+        match self.public.as_deref() {
+            Some(public) if certificate.issuer_der == self.plan.subject_der => {
+                certificate.signed_by(public)
+            }
+            _ => Signature::Bad,
+        }
     }
 
     /// Whether a certificate is one of this authority itself.
@@ -52,15 +53,27 @@ impl Case<'_> {
             return self.new_authority();
         }
         let key = self.key(Item::CaKey)?;
-        let public = key.public().ok_or_else(|| TlsRefusal::BadKey {
-            file: self.path(Item::CaKey),
-            problem: KeyProblem::NoPublicPart(key.kind().to_owned()),
-        })?;
         let found = match &self.material.ca.certificate.content {
             content if content.is_vacant() => Err(Because::Missing),
             _ => Certificate::first_from(self.bytes(Item::CaCertificate)?)
                 .map_err(|_| Because::Damaged),
         };
+        // A key that does not tell its public part is taken for that of its certificate: it cannot
+        // sign here in any case.
+        let public = match (key.public(), &found) {
+            (Some(public), _) => public.to_vec(),
+            (None, Ok(certificate)) => {
+                self.not_compared(Item::CaKey, &key);
+                certificate.public.clone()
+            }
+            (None, Err(_)) => {
+                return Err(TlsRefusal::BadKey {
+                    file: self.path(Item::CaKey),
+                    problem: KeyProblem::NoPublicPart(key.kind().to_owned()),
+                });
+            }
+        };
+        let public = public.as_slice();
         let (certificate, because) = match found {
             Ok(certificate) => {
                 let because = self.fault(&certificate, public);
@@ -195,10 +208,7 @@ impl Case<'_> {
         }
         self.demand_folder(Item::CaCertificate, &because)?;
         if let Some(problem) = cannot_sign {
-            return Err(TlsRefusal::BadKey {
-                file: self.path(Item::CaKey),
-                problem,
-            });
+            return Err(self.cannot_sign(Item::CaCertificate, &because, problem));
         }
         let former = self.former(public);
         let (subject, subject_der, key_id) = match &former {

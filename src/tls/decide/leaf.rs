@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::authority::Authority;
 use super::{Case, begin};
-use crate::tls::certificate::Certificate;
+use crate::tls::certificate::{Certificate, Signature};
 use crate::tls::key::KeyProblem;
 use crate::tls::material::{Content, Item, LeafFiles};
 use crate::tls::plan::{Because, CertificatePlan, CopyPlan, Issue, KeyPlan, LeafPlan};
@@ -38,7 +38,36 @@ pub(super) const CLIENT: Role = Role {
     fits: |certificate| certificate.client,
 };
 
+/// The key of an end.
+enum LeafKey {
+    /// It is to be made.
+    New,
+    /// It is there, with this public part.
+    Known(Vec<u8>),
+    /// It is there, and its public part cannot be told.
+    Untold(KeyProblem),
+}
+
 impl Case<'_> {
+    /// The client's part where its certificate cannot be made.
+    pub(super) fn without_client(
+        &mut self,
+        ca: &Authority,
+        problem: &KeyProblem,
+        because: &Because,
+    ) -> Result<LeafPlan, TlsRefusal> {
+        let path = Item::ClientCertificate.path();
+        self.notes.push(format!(
+            "{path} cannot be made, although {because}: {problem}; clients need a certificate and \
+             a key of yours"
+        ));
+        Ok(LeafPlan {
+            ca: self.copy(CLIENT, &self.material.client.ca.content, ca)?,
+            key: KeyPlan::Without,
+            certificate: CertificatePlan::Without,
+        })
+    }
+
     pub(super) fn leaf(
         &mut self,
         role: Role,
@@ -47,26 +76,25 @@ impl Case<'_> {
         wanted: Option<&Wanted>,
     ) -> Result<LeafPlan, TlsRefusal> {
         let copy = self.copy(role, &files.ca.content, ca)?;
-        let (key, public) = if files.key.content.is_vacant() {
+        let (plan, key) = if files.key.content.is_vacant() {
             self.demand_folder(role.key, &Because::Missing)?;
-            (KeyPlan::Generate, None)
+            (KeyPlan::Generate, LeafKey::New)
         } else {
             let key = self.key(role.key)?;
-            let public = key.public().ok_or_else(|| TlsRefusal::BadKey {
-                file: self.path(role.key),
-                problem: KeyProblem::NoPublicPart(key.kind().to_owned()),
-            })?;
-            (
-                KeyPlan::Keep {
-                    kind: key.kind().to_owned(),
-                },
-                Some(public.to_vec()),
-            )
+            let kind = key.kind().to_owned();
+            let plan = KeyPlan::Keep { kind: kind.clone() };
+            match key.public() {
+                Some(public) => (plan, LeafKey::Known(public.to_vec())),
+                None => {
+                    self.not_compared(role.key, &key);
+                    (plan, LeafKey::Untold(KeyProblem::NoPublicPart(kind)))
+                }
+            }
         };
-        let certificate = self.leaf_certificate(role, public.as_deref(), ca, wanted)?;
+        let certificate = self.leaf_certificate(role, &key, ca, wanted)?;
         Ok(LeafPlan {
             ca: copy,
-            key,
+            key: plan,
             certificate,
         })
     }
@@ -74,10 +102,17 @@ impl Case<'_> {
     fn leaf_certificate(
         &mut self,
         role: Role,
-        public: Option<&[u8]>,
+        key: &LeafKey,
         ca: &Authority,
         wanted: Option<&Wanted>,
     ) -> Result<CertificatePlan, TlsRefusal> {
+        let untold = |case: &Self| match key {
+            LeafKey::Untold(problem) => Err(TlsRefusal::BadKey {
+                file: case.path(role.key),
+                problem: problem.clone(),
+            }),
+            LeafKey::New | LeafKey::Known(_) => Ok(()),
+        };
         let not_before = begin(self.now);
         let issue = |because| {
             CertificatePlan::Issue(Issue {
@@ -99,17 +134,27 @@ impl Case<'_> {
             Ok(certificate) => certificate,
             Err(because) => {
                 self.demand(role.certificate, &because, ca)?;
+                untold(self)?;
                 return Ok(issue(vec![because]));
             }
         };
         let mut because = Vec::new();
-        match public {
-            None => because.push(Because::KeyIsNew),
-            Some(public) if public != certificate.public => because.push(Because::OtherKey),
-            Some(_) => {}
+        match key {
+            LeafKey::New => because.push(Because::KeyIsNew),
+            LeafKey::Known(public) if *public != certificate.public => {
+                because.push(Because::OtherKey);
+            }
+            LeafKey::Known(_) | LeafKey::Untold(_) => {}
         }
-        if !ca.signed(&certificate) {
-            because.push(Because::NotSignedByCa);
+        match ca.signature(&certificate) {
+            Signature::Good => {}
+            Signature::Bad => because.push(Because::NotSignedByCa),
+            // Whoever signed so knew what he did: that we cannot check it says nothing.
+            Signature::Unknown => self.notes.push(format!(
+                "{}: the CA's signature is of a kind ({}) that is not checked here",
+                role.certificate.path(),
+                ca.plan.key.kind()
+            )),
         }
         if let Some(dates) = certificate.out_of_date(self.now) {
             because.push(Because::OutOfDate(dates));
@@ -151,6 +196,15 @@ impl Case<'_> {
         if self.blocked(role.certificate, &because, Some(ca))? {
             return Ok(keep);
         }
+        if because.iter().all(|because| !because.is_compelling()) && untold(self).is_err() {
+            let path = role.certificate.path();
+            let because = words_of(&because);
+            self.notes.push(format!(
+                "{path} is kept, although {because}: nobody knows its key"
+            ));
+            return Ok(keep);
+        }
+        untold(self)?;
         Ok(issue(because))
     }
 
@@ -212,4 +266,9 @@ impl Case<'_> {
             CopyPlan::Write(because)
         })
     }
+}
+
+fn words_of(because: &[Because]) -> String {
+    let words: Vec<String> = because.iter().map(Because::to_string).collect();
+    words.join(", ")
 }

@@ -322,3 +322,80 @@ fn a_users_set_that_does_not_hold_is_refused() {
     let bad = users(&pem, &key, &ca.pem).put(Item::ServerKey, "rubbish");
     assert!(matches!(refusal(&bad), TlsRefusal::BadKey { .. }));
 }
+
+/// docker0 is there when a container is started again in a network namespace that has survived.
+#[test]
+fn addresses_of_networks_inside_are_carried_and_not_missed() {
+    let inside = Names {
+        welcome: vec!["172.17.0.1".parse().unwrap(), "fe80::1".parse().unwrap()],
+        ..names()
+    };
+    let kept = decide(&wish(""), &inside, &complete(NOW), NOW).unwrap();
+    assert!(kept.is_settled(), "{kept}");
+    let new = decide(&wish(""), &inside, &Material::default(), NOW).unwrap();
+    assert!(new.to_string().contains("172.17.0.1"), "{new}");
+    // A name of ours in the network around us is missed.
+    let mut called = names();
+    called.dns.push("dind".into());
+    let due = decide(&wish(""), &called, &complete(NOW), NOW).unwrap();
+    assert_eq!(due.writes(), [Item::ServerCertificate]);
+    assert!(due.changes()[0].ends_with(": it lacks dind"), "{due}");
+}
+
+#[test]
+fn names_that_were_skipped_are_notes() {
+    let plan = decide(&wish("a,b@d"), &names(), &Material::default(), NOW).unwrap();
+    assert!(
+        plan.notes.len() == 1 && plan.notes[0].contains("b@d"),
+        "{plan}"
+    );
+}
+
+#[test]
+fn a_ca_of_a_stranger_is_said_or_refused() {
+    let mut material = complete(NOW);
+    material.ca.key.stranger = Some(1000);
+    let plan = decide(&wish(""), &names(), &material, NOW).unwrap();
+    assert!(
+        plan.notes[0].starts_with("ca/key.pem belongs to uid 1000"),
+        "{:?}",
+        plan.notes
+    );
+    let strict = Wish {
+        untrusted: crate::tls::Untrusted::Refuse,
+        ..wish("")
+    };
+    let refused = decide(&strict, &names(), &material, NOW).unwrap_err();
+    assert!(
+        refused.why().contains("ca/key.pem belongs to uid 1000"),
+        "{}",
+        refused.why()
+    );
+    for (file, mode, word) in [
+        (Item::CaKey, 0o644, "read"),
+        (Item::CaCertificate, 0o666, "written"),
+        (Item::ServerCa, 0o664, "written"),
+    ] {
+        let mut material = complete(NOW);
+        match file {
+            Item::CaKey => material.ca.key.mode = Some(mode),
+            Item::CaCertificate => material.ca.certificate.mode = Some(mode),
+            _ => material.server.ca.mode = Some(mode),
+        }
+        let doubts = material.doubts(false);
+        assert!(doubts[0].contains(word) && doubts.len() == 1, "{doubts:?}");
+    }
+    // Where nothing is there yet, only a refusal asks for a better place.
+    let fresh = Material {
+        open: vec![crate::tls::FolderId::Ca],
+        ..Material::default()
+    };
+    assert!(
+        decide(&wish(""), &names(), &fresh, NOW)
+            .unwrap()
+            .notes
+            .is_empty()
+    );
+    assert!(decide(&strict, &names(), &fresh, NOW).is_err());
+    assert!(decide(&strict, &names(), &complete(NOW), NOW).is_ok());
+}

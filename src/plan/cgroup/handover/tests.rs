@@ -135,7 +135,7 @@ fn what_is_not_is_kept_with_a_reason_and_a_remedy() {
         (root(version_1("")), "version 1", "boot the node"),
         (
             root(sealed_tree()),
-            "/sys/fs/cgroup is read-only; a cgroup namespace of our own is refused",
+            "/sys/fs/cgroup belongs to another user (a user namespace to which it was not handed over); a cgroup namespace of our own is refused",
             "docker run --privileged --cgroupns=private",
         ),
         (
