@@ -3,7 +3,7 @@
 //!
 //! Without a lab every test says why it is skipped; with `MUST_RUN` set that is a failure. The
 //! harness is the one of `dockerd.rs`; `hostile/scene.rs` is the neighbour, the other files are
-//! one theme each.
+//! one theme each, and `hostile/sweep/` plants everything at every path that a trace shows.
 #![expect(
     clippy::disallowed_methods,
     reason = "the harness runs a docker client and makes its own files"
@@ -41,6 +41,8 @@ mod processes;
 mod removal;
 #[path = "hostile/sockets.rs"]
 mod sockets;
+#[path = "hostile/sweep/mod.rs"]
+mod sweep;
 #[path = "hostile/tcp.rs"]
 mod tcp;
 #[path = "hostile/words.rs"]
