@@ -1,13 +1,13 @@
 # Two commands for everybody:  make demo   make test
 # The others are for people who work on it:  make lint unit integration machine bench soak fuzz
-#                                            make lab-up lab-down clean
+#                                            make hostile lab-up lab-down clean
 
 SHELL := /bin/bash
 BINARY := build/dind-init
 LAB := integration/lab/lab
 SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock .cargo/config.toml
 
-.PHONY: build demo test unit integration machine lint bench soak fuzz lab-up lab-down clean
+.PHONY: build demo test unit integration machine lint bench soak fuzz hostile lab-up lab-down clean
 
 build: $(BINARY)
 
@@ -58,6 +58,12 @@ bench: $(BINARY)
 # ROUNDS=N, SEED=N: starts, random work and ends at random moments on the same volumes
 soak: $(BINARY)
 	integration/with-lab integration/soak/run $(BINARY) $(or $(ROUNDS),100) $(SEED)
+
+# Everything that a neighbour can plant, at every path that a trace shows. Without SECONDS=N nothing
+# is left out; ONLY=TEXT runs the cases whose line has it, and shows what they say.
+hostile: $(BINARY)
+	HOSTILE_SECONDS=$(if $(filter command line,$(origin SECONDS)),$(SECONDS),0) HOSTILE_ONLY='$(ONLY)' \
+	    $(RUN) integration/run $(BINARY) --nocapture sweep::
 
 # SECONDS=N for each target, TARGET=NAME for one, SANITIZER=address with a nightly toolchain. What
 # is found stays in fuzz/artifacts; `make unit` replays fuzz/seeds without a fuzzer.
