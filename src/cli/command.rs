@@ -1,26 +1,44 @@
 //! `dind-init SUBCOMMAND`: the words of the binary under its own name.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::client::probe::ProbeArgs;
 use crate::client::wait::{EndpointArgs, WaitArgs};
 
+/// What `-h` says besides the commands.
+const SHORT: &str = "\
+dind-init COMMAND --help tells more of a command, dind-init --help has examples, exit codes and
+every variable. Under the names dockerd-entrypoint.sh, dind, docker-entrypoint.sh and docker-init
+it is what the official image has there.";
+
 /// PID 1 of a Docker-in-Docker container.
 #[derive(Debug, Parser)]
-#[command(name = "dind-init", version, after_help = super::settings::help())]
+#[command(
+    name = "dind-init",
+    version,
+    after_help = SHORT,
+    after_long_help = super::settings::help()
+)]
 pub struct CommandLine {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
 
+/// Whether a word is a subcommand of ours.
+#[must_use]
+pub fn is_subcommand(word: &str) -> bool {
+    CommandLine::command().find_subcommand(word).is_some()
+}
+
 /// Subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Start dockerd and stay: what dockerd-entrypoint.sh does, with the same arguments
-    #[command(disable_help_flag = true)]
+    #[command(after_help = "dockerd's own help: dind-init run -- --help")]
     Run {
         /// Nothing, flags for dockerd, `dockerd FLAGS`, or another command; `--exec -- COMMAND` at
         /// the end runs a command as soon as dockerd is ready, and ends with it
@@ -28,7 +46,6 @@ pub enum Command {
         words: Vec<OsString>,
     },
     /// Start dockerd, run a command as soon as it is ready, and end with the command's exit code
-    #[command(disable_help_flag = true)]
     ExecWhenReady {
         /// The command
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
@@ -48,10 +65,10 @@ pub enum Command {
     /// Ask our own daemon whether it is ready: for health checks and Kubernetes probes
     Probe(ProbeArgs),
     /// Do what docker-entrypoint.sh does: find the daemon, then execute a docker command or another
-    #[command(disable_help_flag = true)]
+    #[command(after_help = "the docker CLI's own help: dind-init client -- --help")]
     Client {
         /// The command
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         words: Vec<OsString>,
     },
     /// Print shell lines that make clients mean a daemon: eval "$(dind-init env)"
@@ -74,10 +91,9 @@ pub enum Command {
         timeline: bool,
     },
     /// Prepare the container as the dind script does, then execute a command
-    #[command(disable_help_flag = true)]
     Setup {
         /// The command
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         words: Vec<OsString>,
     },
     /// Run a program under a small init: docker-init's and tini's options (init -h shows them)
@@ -87,6 +103,9 @@ pub enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<OsString>,
     },
+    /// Put the official names beside this binary: scripts that `sh FILE` and `. FILE` can read
+    /// where there is a shell, else links
+    Install(InstallArgs),
     /// The forwarder for names, as PID 1 starts it
     #[command(hide = true)]
     ForwardNames {
@@ -95,4 +114,15 @@ pub enum Command {
     },
     /// Print the version
     Version,
+}
+
+/// `install`.
+#[derive(Debug, Args)]
+pub struct InstallArgs {
+    /// Where the names go; the directory of this binary by default
+    #[arg(long)]
+    pub dir: Option<PathBuf>,
+    /// Links also where there is a shell
+    #[arg(long)]
+    pub links: bool,
 }
