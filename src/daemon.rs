@@ -37,7 +37,7 @@ use crate::supervise::notify::NotifySocket;
 use crate::supervise::output::Output;
 use crate::supervise::timeline::Timeline;
 use crate::sys::signal::{self, OriginalMask};
-use crate::sys::spawn;
+use crate::sys::{process, spawn};
 use crate::tls::{self, Names};
 
 /// What the process was started with.
@@ -227,6 +227,7 @@ pub fn run(
     command: Option<Vec<OsString>>,
     caller: &Caller,
 ) -> Result<u8, Failure> {
+    process::set_name(process::SUPERVISOR);
     let mut timeline = Timeline::new(caller.start);
     let (env, part) = enter::daemon(form, arguments, caller.env.clone(), Run::Live)?;
     let (cgroup, door) = part.map(|part| (part.decision, part.door)).unzip();

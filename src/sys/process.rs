@@ -1,5 +1,6 @@
 //! Signals to other processes, by number: the real-time ones have no name in any type of ours.
 
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
@@ -12,6 +13,20 @@ pub enum Target {
     Group(Pid),
     /// One process.
     Process(Pid),
+}
+
+/// What `ps`, `pgrep` and `pidof` call us. A daemon's supervisor has the name that the official
+/// image's PID 1 has, so that `pgrep dockerd` finds dockerd and nothing else: the kernel would make
+/// `dockerd-entrypo` of ours.
+pub const SUPERVISOR: &CStr = c"docker-init";
+
+/// Our processes beside it: the forks that execute nothing.
+pub const HELPER: &CStr = c"dind-init";
+
+/// Takes a name; a program that is executed later has its own again.
+pub fn set_name(name: &CStr) {
+    // It can only fail for a pointer that is none.
+    let _ = rustix::thread::set_name(name);
 }
 
 /// Sends a signal.
