@@ -26,6 +26,8 @@ mod left_overs;
 mod limits;
 #[path = "dockerd/mounts.rs"]
 mod mounts;
+#[path = "dockerd/names.rs"]
+mod names;
 #[path = "dockerd/netfilter.rs"]
 mod netfilter;
 #[path = "dockerd/network.rs"]

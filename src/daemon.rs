@@ -115,7 +115,10 @@ pub fn wishes(
     let env = rootless
         .as_ref()
         .map_or(env, |wishes| wishes.places.env.clone());
-    let config = Config::new(form, arguments, env, Caller::identity())?;
+    let mut config = Config::new(form, arguments, env, Caller::identity())?;
+    if let Ok(directory) = std::env::current_dir() {
+        config.directory = directory;
+    }
     let path = match (config.daemon.value("config-file"), &rootless) {
         (Some(path), _) => PathBuf::from(path),
         (None, Some(wishes)) => wishes.places.config.join("daemon.json"),

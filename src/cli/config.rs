@@ -62,6 +62,8 @@ pub struct Config {
     pub env: Environment,
     /// Who we are.
     pub identity: Identity,
+    /// Our working directory, which is dockerd's: relative socket paths are below it.
+    pub directory: PathBuf,
     /// Variables that look like a mistyped setting of ours, with what was probably meant.
     pub misspelt: Vec<(String, Option<&'static str>)>,
 }
@@ -204,6 +206,7 @@ impl Config {
             misspelt: misspelt.collect(),
             env,
             identity,
+            directory: PathBuf::from("/"),
         })
     }
 

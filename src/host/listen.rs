@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::net::{AddressFamily, SocketType};
 use serde::{Deserialize, Serialize};
 
-use super::mountinfo;
+use super::{mountinfo, script};
 use crate::cli::config::Config;
 use crate::plan::address::Address;
 
@@ -66,6 +66,9 @@ pub struct ListenFacts {
     pub ipv6: bool,
     /// Sockets passed to us.
     pub activation: Vec<ActivatedSocket>,
+    /// dockerd, where it is a script that starts another process instead of becoming it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub script: Option<PathBuf>,
 }
 
 impl ListenFacts {
@@ -96,6 +99,7 @@ impl ListenFacts {
             groups: parse_groups(&text("/etc/group")),
             ipv6: ipv6_sockets(),
             activation: activation(config),
+            script: script_that_stays(config),
         }
     }
 
@@ -126,6 +130,16 @@ impl ListenFacts {
     pub fn gid_of(&self, name: &str) -> Option<u32> {
         self.groups.get(name).copied()
     }
+}
+
+/// The dockerd that a rootful daemon starts, where nothing can be handed to what it starts.
+fn script_that_stays(config: &Config) -> Option<PathBuf> {
+    if config.identity.uid != 0 {
+        return None;
+    }
+    let path = crate::sys::spawn::find_program("dockerd".as_ref(), config.env.get("PATH"))?;
+    let text = script::read(&path)?;
+    (!script::becomes_another(&text)).then_some(path)
 }
 
 fn path_state(path: &Path, mounts: &[mountinfo::Mount]) -> PathState {

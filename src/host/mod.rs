@@ -19,6 +19,7 @@ pub mod netfilter;
 pub mod network;
 pub mod process;
 pub mod sandbox;
+pub mod script;
 pub mod stale;
 pub mod storage;
 pub mod uplink;
@@ -28,7 +29,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::cli::config::Config;
-use crate::plan;
+use crate::plan::{self, names};
 use crate::sys::trial::{Results, Ticket, Trials};
 use apparmor::{AppArmorFacts, Profile};
 use cgroup::{CgroupFacts, Group};
@@ -224,8 +225,12 @@ impl Programs {
     fn find(config: &Config) -> Self {
         let path = config.env.get("PATH");
         let find = |name: &str| crate::sys::spawn::find_program(name.as_ref(), path);
-        // The same file under another name is this binary; /proc/self/exe survives renames.
+        // The same file under another name is this binary, /proc/self/exe survives renames; or a
+        // script that executes it.
         let ours = |path: &PathBuf| {
+            if script::read(path).is_some_and(|text| names::is_ours(&text)) {
+                return true;
+            }
             let id = |path: &Path| {
                 rustix::fs::stat(path)
                     .ok()

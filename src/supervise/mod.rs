@@ -21,6 +21,7 @@ pub mod output;
 pub mod ping;
 mod processes;
 mod restart;
+mod script;
 pub mod status;
 pub mod status_socket;
 pub mod timeline;
@@ -167,11 +168,9 @@ impl Supervisor {
         if let Some(socket) = &self.status_socket {
             socket.answer(self.status.reply());
         }
-        let dockerd = self
-            .dockerd
-            .map_or(0, |pid| pid.as_raw_nonzero().get().unsigned_abs());
         let mut events: Vec<Event> = std::mem::take(&mut passing.events);
-        events.extend(self.notify.drain(dockerd).into_iter().map(Event::Notice));
+        let notices = self.notify.drain(|sender| self.is_dockerd(sender));
+        events.extend(notices.into_iter().map(Event::Notice));
         if let Some(verdict) = passing.ping.as_mut().and_then(Ping::read) {
             passing.ping = None;
             events.push(match verdict {

@@ -48,11 +48,11 @@ impl NotifySocket {
 
     /// Everything that has come since the last call. Datagrams of other processes than dockerd
     /// are dropped: any program in the container could send them.
-    pub fn drain(&self, dockerd: u32) -> Vec<Notice> {
+    pub fn drain(&self, is_dockerd: impl Fn(u32) -> bool) -> Vec<Notice> {
         let mut buffer = [0u8; 4096];
         let mut notices = Vec::new();
         while let Ok(Datagram { length, sender }) = receive_with_sender(&self.socket, &mut buffer) {
-            if sender == Some(dockerd) {
+            if sender.is_some_and(&is_dockerd) {
                 notices.extend(parse(buffer.get(..length).unwrap_or_default()));
             }
         }
@@ -157,9 +157,14 @@ mod tests {
         let path = dir.path().join("n");
         let socket = NotifySocket::bind(&path).unwrap();
         Outer::new(Some(path.as_os_str())).send("READY=1");
-        assert_eq!(socket.drain(1), [], "another process's datagram");
+        assert_eq!(
+            socket.drain(|pid| pid == 1),
+            [],
+            "another process's datagram"
+        );
         Outer::new(Some(path.as_os_str())).send("READY=1");
-        assert_eq!(socket.drain(std::process::id()), [Notice::Ready]);
+        let ours = std::process::id();
+        assert_eq!(socket.drain(|pid| pid == ours), [Notice::Ready]);
         socket.remove();
         assert!(!path.exists());
     }
