@@ -111,6 +111,8 @@ pub fn wishes(
     env: Environment,
     cgroup: Option<handover::Decision>,
 ) -> Result<Wishes, Failure> {
+    // Before the first question about a rootless daemon: all that is bad is told at once.
+    Config::new(form, arguments, env.clone(), Caller::identity())?;
     let rootless = rootless::daemon::wishes(&env, cgroup)?;
     let env = rootless
         .as_ref()

@@ -161,8 +161,8 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "DIND_ROOTLESS_SINGLE_ID",
-        values: "1, or nothing",
-        default: "nothing: subordinate ids are needed",
+        values: "1, true, 0, false",
+        default: "0: subordinate ids are needed",
         doc: "1: map one id only in rootless mode; images with files of other users than root \
               cannot be unpacked.",
         official: false,
@@ -304,7 +304,7 @@ pub const SETTINGS: &[Setting] = &[
         name: "DIND_LOG_FORMAT",
         values: "text, json",
         default: "text",
-        doc: "Form of our log lines.",
+        doc: "Form of our log lines, and of the error that a start ends with.",
         official: false,
     },
 ];
