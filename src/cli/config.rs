@@ -93,7 +93,7 @@ impl Config {
         };
         let misspelt = env.pairs().iter().filter_map(|(name, _)| {
             let name = name.to_str()?;
-            Some((name.to_owned(), settings::misspelt(name)?))
+            Some((name.to_owned(), settings::misspelt(name, &env)?))
         });
         let mut read = Reader::new(&env);
         judged_elsewhere(&mut read);
