@@ -241,7 +241,7 @@ fn plan(words: &[OsString], json: bool, caller: &Caller) -> Result<u8, Failure> 
             wishes,
         ))
     });
-    match decided {
+    let planned = match decided {
         Ok((plan, wishes)) if json => {
             print_json(&serde_json::json!({ "listen": wishes.listen, "host": plan }));
             Ok(0)
@@ -250,6 +250,18 @@ fn plan(words: &[OsString], json: bool, caller: &Caller) -> Result<u8, Failure> 
             log::stdout(&format!("{}{plan}", wishes.listen));
             Ok(0)
         }
+        // Where our own daemon runs, its sockets and its data root are what is in the way.
+        Err(failure) => Err(match service::running(&caller.env) {
+            Some(status) => {
+                let reason = explain::chain(failure.as_ref());
+                let pid = status.pid;
+                service::AlreadyRuns { pid, reason }.into()
+            }
+            None => failure,
+        }),
+    };
+    match planned {
+        Ok(code) => Ok(code),
         Err(failure) if json => {
             print_json(&explain::to_json(failure.as_ref()));
             Ok(failure.exit_code())

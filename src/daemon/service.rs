@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::{Caller, Started, Wishes};
 use crate::apply::listen::HeldSockets;
 use crate::cli::environment::Environment;
+use crate::explain::{Explain, exit};
 use crate::host::stale::Places;
 use crate::plan::address::DEFAULT_UNIX;
 use crate::plan::client;
@@ -202,17 +203,56 @@ fn command_environment(env: &Environment, socket: Option<&Path>) -> Environment 
 /// # Errors
 /// There is no status file, or it is not ours.
 pub fn read_status(env: &Environment) -> std::io::Result<Status> {
-    let mut dirs = vec![PathBuf::from(RUNTIME_DIR)];
-    dirs.extend(
-        enter::runtime_dirs(env)
-            .iter()
-            .map(|dir| rootless::places::own(dir)),
-    );
+    let dirs = directories(env);
     let exists = |dir: &&PathBuf| dir.join("status.json").exists();
     let dir = dirs.iter().find(exists).or_else(|| dirs.last()).cloned();
     let dir = dir.unwrap_or_default();
     let bytes = ask_status(&dir).or_else(|_| std::fs::read(dir.join("status.json")))?;
     Ok(serde_json::from_slice(&bytes)?)
+}
+
+/// The status of a daemon of ours that answers.
+#[must_use]
+pub fn running(env: &Environment) -> Option<Status> {
+    let bytes = directories(env).iter().find_map(|dir| ask_status(dir).ok());
+    serde_json::from_slice(&bytes?).ok()
+}
+
+/// A plan was asked for where the daemon runs already.
+#[derive(Debug, thiserror::Error)]
+#[error("dind-init runs here already, as process {pid}: there is nothing to plan")]
+pub struct AlreadyRuns {
+    /// Its process id.
+    pub pid: u32,
+    /// What the plan ended in.
+    pub reason: String,
+}
+
+impl Explain for AlreadyRuns {
+    fn why(&self) -> String {
+        format!(
+            "what it has made is in the way of a second one: {}",
+            self.reason
+        )
+    }
+    fn fix(&self) -> String {
+        "dind-init status shows the running daemon, what was chosen for it and why, and \
+         --timeline its start; for a plan use a container whose daemon does not run: \
+         docker run --rm --privileged IMAGE dind-init plan"
+            .into()
+    }
+    fn exit_code(&self) -> u8 {
+        exit::REFUSED
+    }
+}
+
+fn directories(env: &Environment) -> Vec<PathBuf> {
+    let users = enter::runtime_dirs(env);
+    let users = users.iter().map(|dir| rootless::places::own(dir));
+    [PathBuf::from(RUNTIME_DIR)]
+        .into_iter()
+        .chain(users)
+        .collect()
 }
 
 fn ask_status(dir: &Path) -> std::io::Result<Vec<u8>> {

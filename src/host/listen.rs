@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
 use std::os::unix::fs::FileTypeExt;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use rustix::net::{AddressFamily, SocketType};
@@ -153,12 +152,10 @@ fn path_state(path: &Path, mounts: &[mountinfo::Mount]) -> PathState {
     let mounted = mountinfo::at(mounts, &real).is_some();
     let kind = meta.file_type();
     if kind.is_socket() {
-        return match UnixStream::connect(path) {
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                PathState::DeadSocket { mounted }
-            }
-            // Full backlog, wrong type, no permission: somebody is there.
-            Ok(_) | Err(_) => PathState::LiveSocket { mounted },
+        return match crate::sys::net::is_bound(path) {
+            Ok(false) => PathState::DeadSocket { mounted },
+            // No permission: nobody can say that it is dead.
+            Ok(true) | Err(_) => PathState::LiveSocket { mounted },
         };
     }
     if kind.is_dir() {
@@ -249,6 +246,9 @@ mod tests {
         assert_eq!(state("absent"), PathState::Absent);
         let listener = UnixListener::bind(path("sock")).unwrap();
         assert_eq!(state("sock"), PathState::LiveSocket { mounted: false });
+        listener.set_nonblocking(true).unwrap();
+        let nobody = listener.accept().unwrap_err();
+        assert_eq!(nobody.kind(), io::ErrorKind::WouldBlock, "it saw nothing");
         drop(listener);
         assert_eq!(state("sock"), PathState::DeadSocket { mounted: false });
         std::fs::create_dir_all(path("dir/x")).unwrap();

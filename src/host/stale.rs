@@ -1,8 +1,6 @@
 //! Left-overs of a daemon that was killed: pid files, sockets, task directories. Each is only
 //! called stale with proof that its owner is dead (S15, S16, Z1, Z9).
 
-use std::io;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -164,12 +162,10 @@ fn command(proc: &Path, pid: u32) -> Option<String> {
 }
 
 fn dead_socket(path: &Path) -> Option<String> {
-    match UnixStream::connect(path) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            Some("nobody listens on it".into())
-        }
-        Ok(_) | Err(_) => None,
-    }
+    let bound = crate::sys::net::is_bound(path);
+    bound
+        .is_ok_and(|bound| !bound)
+        .then(|| "nobody listens on it".into())
 }
 
 /// Proof that no containerd and no shim runs in this pid namespace.
