@@ -186,3 +186,40 @@ fn a_relative_socket_is_below_the_working_directory() {
     dind.docker(["version"]);
     assert_eq!(dind.stop(), "0");
 }
+
+/// The README's recipe, as it stands but for the names of the two images.
+#[test]
+fn the_recipe_of_the_readme_makes_an_image_that_serves_over_tls() {
+    let Some(lab) = Lab::find() else { return };
+    let readme = include_str!("../../README.md");
+    let (_, rest) = readme.split_once("<!-- recipe:").expect("the mark");
+    let (_, rest) = rest.split_once("```dockerfile\n").expect("the recipe");
+    let (recipe, _) = rest.split_once("```").expect("its end");
+    let recipe = recipe
+        .replace("my/base-with-dockerd", "dind-init-lab/base:forky")
+        .replace("my/dind", lab.image());
+    let image = lab.build(&recipe);
+
+    let network = lab.network();
+    let certificates = lab.volume();
+    let dind = crate::container::Create::of(lab, &image.name)
+        .option("--privileged")
+        .named_docker(&network)
+        .volume(&certificates, "/certs/client")
+        .start();
+    let client = crate::container::Create::of(lab, &image.name)
+        .options(["--network", &network.name])
+        .volume(&certificates, "/certs/client")
+        .args(["dind-init", "wait", "--", "docker-entrypoint.sh", "docker"])
+        .args(["info", "--format", "{{.Driver}} {{.DockerRootDir}}"]);
+    let (_, output) = client.run_to_end();
+    assert_eq!(output.ok(), "overlay2 /var/lib/docker");
+    let names =
+        dind.sh("cd /usr/local/bin; head -c 9 dind dockerd-entrypoint.sh; readlink docker-init");
+    assert!(
+        names.contains("#!/bin/sh") && names.ends_with("dind-init"),
+        "{names}"
+    );
+    assert!(dind.inspect("{{json .Mounts}}").contains("/var/lib/docker"));
+    assert_eq!(dind.stop(), "0");
+}
