@@ -14,13 +14,39 @@ dind-init COMMAND --help tells more of a command, dind-init --help has examples,
 every variable. Under the names dockerd-entrypoint.sh, dind, docker-entrypoint.sh and docker-init
 it is what the official image has there.";
 
+/// What `--help` says besides the commands and the variables.
+const EXAMPLES: &str = "\
+Examples:
+  docker run --rm --privileged IMAGE dind-init plan
+      what a start would do on this machine; it does nothing
+  docker run --rm --privileged IMAGE dind-init exec-when-ready docker run --rm alpine true
+      a daemon for one command; the exit code is the command's
+  docker exec CONTAINER dind-init status --timeline
+      the running daemon, and where its start spent its time
+  HEALTHCHECK CMD [\"dind-init\", \"probe\"]
+      in a Dockerfile; in Kubernetes: exec: { command: [dind-init, probe] }
+  dind-init wait --timeout 60s -- ./run-the-job.sh
+      in a client's container
+  RUN [\"dind-init\", \"install\"]
+      in a Dockerfile: the official names beside the binary
+
+Exit codes:
+  0         asked to stop, or the command succeeded
+  2         wrong words
+  78        refused before anything was changed
+  71        a set-up step failed; the error says what was changed
+  126, 127  a program that cannot be executed, or is missing
+  128+n     a signal
+  others    dockerd's own, or the command's
+";
+
 /// PID 1 of a Docker-in-Docker container.
 #[derive(Debug, Parser)]
 #[command(
     name = "dind-init",
     version,
     after_help = SHORT,
-    after_long_help = super::settings::help()
+    after_long_help = format!("{EXAMPLES}\n{}", super::settings::help())
 )]
 pub struct CommandLine {
     /// What to do.
@@ -125,4 +151,53 @@ pub struct InstallArgs {
     /// Links also where there is a shell
     #[arg(long)]
     pub links: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_short_help_fits_a_screen_and_the_long_one_has_all() {
+        let help = |words: &[&str]| {
+            let words = ["dind-init"].iter().chain(words);
+            CommandLine::try_parse_from(words).unwrap_err().to_string()
+        };
+        for words in [&[][..], &["-h"]] {
+            let text = help(words);
+            assert!(text.lines().count() <= 40, "{text}");
+            assert!(!text.contains("DIND_SOCKETS"), "{text}");
+        }
+        let long = help(&["--help"]);
+        for part in [
+            "Examples:",
+            "Exit codes:",
+            "DIND_SOCKETS",
+            "exec-when-ready",
+        ] {
+            assert!(long.contains(part), "{part}");
+        }
+    }
+
+    #[test]
+    fn every_command_answers_help_itself() {
+        let commands = CommandLine::command();
+        let commands = commands.get_subcommands();
+        for name in commands.map(|command| command.get_name().to_owned()) {
+            // Its options are tini's (persona.rs).
+            if name == "init" {
+                continue;
+            }
+            let error = CommandLine::try_parse_from(["dind-init", &name, "--help"]).unwrap_err();
+            assert_eq!(error.kind(), clap::error::ErrorKind::DisplayHelp, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_follows_two_dashes_is_dockerds() {
+        let line = CommandLine::try_parse_from(["dind-init", "run", "--", "--help"]).unwrap();
+        assert!(matches!(line.command, Command::Run { words } if words == ["--help"]));
+        let line = CommandLine::try_parse_from(["dind-init", "run", "--debug", "--help"]).unwrap();
+        assert!(matches!(line.command, Command::Run { words } if words == ["--debug", "--help"]));
+    }
 }
