@@ -5,6 +5,7 @@ mod name;
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
+use std::time::Duration;
 
 use clap::Parser as _;
 
@@ -13,16 +14,20 @@ use crate::cli::certs::CertsArgs;
 use crate::cli::command::{Command, CommandLine, InstallArgs, is_subcommand};
 use crate::cli::config::{CommandForm, Config};
 use crate::client::endpoint::shell;
+use crate::client::own::{self, Known, Place};
 use crate::client::{probe, wait};
-use crate::daemon::{self, Caller, Words, service};
-use crate::explain::{self, Failure, exit};
+use crate::daemon::{self, Caller, Words};
+use crate::explain::{self, Explain as _, Failure, exit};
 use crate::host::Facts;
 use crate::host::daemon_json::{self, DaemonFile};
 use crate::host::network::NetworkFacts;
 use crate::plan::cgroup::Maker;
 use crate::plan::{host, names};
 use crate::rootless::enter;
-use crate::{apply, init, log, program, rootless};
+use crate::{apply, init, log, printable, program, rootless};
+
+/// How long PID 1 may take to answer; it answers within a millisecond, or it hangs.
+const STATUS_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Runs what argv names; the exit code is the result of either kind. `executed` is the path that the
 /// kernel was given.
@@ -128,23 +133,20 @@ fn command(command: Command, executed: &Path, caller: &Caller) -> Result<u8, Fai
         }
         Command::Wait(args) => return wait::run(&args, &caller.env, caller.mask, &mut log::Stderr),
         Command::Probe(args) => {
-            let running = service::read_status(&caller.env)
-                .ok()
-                .and_then(|status| status.socket);
-            let guess = || probe::own_socket(&caller.env, Caller::identity().uid);
-            let socket = running.unwrap_or_else(guess);
-            return Ok(probe::run(&args, &socket, &mut log::Stdout));
+            let guess = probe::own_socket(&caller.env, Caller::identity().uid);
+            let places = Place::all(&caller.env);
+            return Ok(probe::run(&args, &places, &guess, &mut log::Stdout));
         }
         Command::Client { words } => return Err(client(&words, caller)),
         Command::Env(args) => {
             let lines = shell::lines(&wait::endpoint_now(&args, &caller.env)?)?;
-            log::stdout_bytes(lines.as_encoded_bytes());
+            log::stdout_for_shell(lines.as_encoded_bytes());
         }
         Command::Status { json, timeline } => return Ok(show_status(json, timeline, caller)),
         // For the help text only: `run` deals with the word before clap reads it.
         Command::Init { words } => return Ok(init::run(&words, caller.env.pairs(), caller.mask)),
-        Command::ForwardNames { upstream } => {
-            if let Err(error) = crate::forwarder::run(&upstream) {
+        Command::ForwardNames { outside, upstream } => {
+            if let Err(error) = crate::forwarder::run(&upstream, outside) {
                 tracing::error!("forwarder for names: {error}");
                 return Ok(exit::STEP_FAILED);
             }
@@ -193,7 +195,7 @@ fn entrypoint(words: &[OsString], caller: &Caller) -> Result<u8, Failure> {
 /// `install`: the official names, in the directory of this binary.
 fn install(args: &InstallArgs, executed: &Path) -> Result<(), Failure> {
     let binary = apply::names::absolute(executed)?;
-    let shell = program::is_executable(Path::new(names::SHELL));
+    let shell = crate::files::is_executable(Path::new(names::SHELL));
     let plan = names::plan(&binary, args.dir.as_deref(), args.links || !shell);
     apply::names::make(&plan)?;
     log::stdout(&names::text(&plan));
@@ -251,13 +253,17 @@ fn plan(words: &[OsString], json: bool, caller: &Caller) -> Result<u8, Failure> 
             Ok(0)
         }
         // Where our own daemon runs, its sockets and its data root are what is in the way.
-        Err(failure) => Err(match service::running(&caller.env) {
-            Some(status) => {
+        Err(failure) => Err(match own::look(&Place::all(&caller.env), STATUS_PATIENCE) {
+            Known {
+                status: Some(status),
+                silence: None,
+                ..
+            } => {
                 let reason = explain::chain(failure.as_ref());
                 let pid = status.pid;
-                service::AlreadyRuns { pid, reason }.into()
+                daemon::service::AlreadyRuns { pid, reason }.into()
             }
-            None => failure,
+            _ => failure,
         }),
     };
     match planned {
@@ -271,21 +277,23 @@ fn plan(words: &[OsString], json: bool, caller: &Caller) -> Result<u8, Failure> 
 }
 
 fn show_status(json: bool, timeline: bool, caller: &Caller) -> u8 {
-    match service::read_status(&caller.env) {
-        Ok(status) if json => print_json(&status),
-        Ok(status) if timeline => log::stdout(&status.chart()),
-        Ok(status) => log::stdout(&status.text()),
-        Err(error) => {
-            log::stderr(&format!(
-                "error: no daemon of ours has started here: {error}\n"
-            ));
-            return 1;
-        }
+    let known = own::look(&Place::all(&caller.env), STATUS_PATIENCE);
+    match known.status {
+        Some(status) if json => print_json(&status),
+        Some(status) if timeline => log::stdout(&status.chart()),
+        Some(status) => log::stdout(&status.text()),
+        None => {}
     }
-    0
+    match known.silence {
+        Some(silence) => {
+            // What was printed is what was written last: it may be long over.
+            log::stderr(&explain::frame(&silence));
+            silence.exit_code()
+        }
+        None => 0,
+    }
 }
 
 fn print_json(value: &impl serde::Serialize) {
-    let text = serde_json::to_string_pretty(value).unwrap_or_default();
-    log::stdout(&format!("{text}\n"));
+    log::stdout(&format!("{}\n", printable::json_pretty(value)));
 }

@@ -1,7 +1,7 @@
 //! Replacing this process by the command that the user gave.
 
 use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::cli::command::is_subcommand;
 use crate::cli::environment::Environment;
@@ -100,12 +100,6 @@ pub fn find(name: &OsStr, env: &Environment) -> Result<PathBuf, ProgramError> {
         name: name.to_owned(),
         path: path.unwrap_or_default().to_owned(),
     })
-}
-
-/// Whether a file is there that we may execute.
-#[must_use]
-pub fn is_executable(path: &Path) -> bool {
-    path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
 }
 
 /// Executes argv, found by `PATH` of the new environment; returns only when that failed.

@@ -1,11 +1,10 @@
 //! The official names beside our binary.
-#![expect(clippy::disallowed_methods, reason = "apply is the writer")]
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::{ApplyError, file};
+use super::ApplyError;
+use crate::files;
+use crate::files::Dir;
 use crate::plan::names::{Form, Name};
 
 /// A path from the root; its links stay links.
@@ -34,19 +33,20 @@ fn make_one(name: &Name) -> Result<(), ApplyError> {
     let path = &name.path;
     match &name.form {
         Form::Link(target) => {
-            file::remove(path)?;
-            std::os::unix::fs::symlink(target, path).map_err(|e| ApplyError::new("link", path, e))
+            let linked = Dir::parent(path).and_then(|(dir, name)| dir.link(&name, target));
+            linked.map_err(|e| ApplyError::new("link", path, e))
         }
-        Form::Script(text) => {
-            file::replace(path, text.as_bytes())?;
-            fs::set_permissions(path, fs::Permissions::from_mode(0o755))
-                .map_err(|e| ApplyError::new("chmod", path, e))
-        }
+        Form::Script(text) => files::replace(path, text.as_bytes(), 0o755)
+            .map_err(|e| ApplyError::new("write", path, e)),
     }
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test makes its own files")]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
     use crate::plan::names;
 

@@ -1,10 +1,8 @@
 //! Programs that are scripts: what they say.
 
-use std::io::Read as _;
-use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use rustix::fs::{CWD, Mode, OFlags};
+use crate::files;
 
 /// Nobody writes a longer one to start one program.
 const LONGEST: u64 = 64 * 1024;
@@ -12,22 +10,10 @@ const LONGEST: u64 = 64 * 1024;
 /// The text of a script; nothing of any other file.
 #[must_use]
 pub fn read(path: &Path) -> Option<String> {
-    // Not blocking: whatever is in PATH, a fifo must not hold us up.
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let fd: OwnedFd = rustix::fs::openat(CWD, path, flags, Mode::empty()).ok()?;
-    let file = std::fs::File::from(fd);
-    if !file.metadata().ok()?.is_file() {
-        return None;
-    }
-    let mut file = file.take(LONGEST);
-    let mut first = [0; 2];
-    file.read_exact(&mut first).ok()?;
-    if &first != b"#!" {
-        return None;
-    }
-    let mut bytes = first.to_vec();
-    file.read_to_end(&mut bytes).ok()?;
-    Some(String::from_utf8_lossy(&bytes).into_owned())
+    let bytes = files::read(path, LONGEST).ok()?;
+    bytes
+        .starts_with(b"#!")
+        .then(|| String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Whether a script becomes another program somewhere: then it has the same pid, and what is handed
@@ -68,7 +54,8 @@ mod tests {
             assert_eq!(read(&path).as_deref() == Some(text), expected, "{text:?}");
         }
         assert_eq!(read(dir.path()), None);
-        rustix::fs::mkfifoat(CWD, dir.path().join("fifo"), Mode::from_raw_mode(0o600)).unwrap();
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mkfifoat(rustix::fs::CWD, dir.path().join("fifo"), mode).unwrap();
         assert_eq!(read(&dir.path().join("fifo")), None);
     }
 

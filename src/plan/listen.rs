@@ -11,11 +11,13 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::address::{Address, BadAddress, DEFAULT_UNIX, LOOPBACK, TcpHost, wildcard};
+use super::exposure::{Binder, Gate};
 use super::listen_refusal::ListenRefusal;
 use super::tls_mode::{TcpSecurity, security};
-use crate::cli::config::{CommandForm, Config, GroupName, SocketHolder, TcpPolicy, TlsWish};
+use crate::cli::config::{CommandForm, Config, GroupName, SocketHolder, TlsWish};
 use crate::host::daemon_json::DaemonFile;
 use crate::host::listen::{ListenFacts, PathState};
+use crate::printable::{self, line};
 
 /// What happens to something that is in the way of a socket's path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -79,6 +81,11 @@ pub struct ListenPlan {
     /// not the user's own: outside, a user may give a file to no other group.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inner_gid: Option<u32>,
+    /// Descriptors of sockets that were passed to us, kept or not: nobody else inherits them.
+    #[serde(skip)]
+    pub passed: Vec<u32>,
+    /// Addresses beyond loopback that ask for no client certificate, whoever binds them.
+    pub exposed: Vec<String>,
     /// What the user should know.
     pub notes: Vec<String>,
 }
@@ -180,26 +187,24 @@ pub fn plan(
     facts: &ListenFacts,
 ) -> Result<ListenPlan, ListenRefusal> {
     let addresses = addresses(config, file)?;
-    let mut plan = ListenPlan::default();
-    if addresses.is_empty() {
-        let hosts = file
-            .get("hosts")
-            .and_then(serde_json::Value::as_array)
-            .into_iter()
-            .flatten();
-        plan.left_to_dockerd = hosts
-            .filter_map(|host| Some(host.as_str()?.to_owned()))
-            .collect();
-        let path = file.path.display();
-        plan.notes.push(format!(
-            "{path} has a key \"hosts\": dockerd listens there and nowhere else"
-        ));
-        return Ok(plan);
-    }
-    let security = security(config, file);
-    if config.holder == SocketHolder::Dockerd {
-        plan.left_to_dockerd = addresses.iter().map(ToString::to_string).collect();
-        return Ok(plan);
+    let passed = facts.activation.iter().filter(|socket| socket.listening);
+    let mut plan = ListenPlan {
+        passed: passed.map(|socket| socket.fd).collect(),
+        ..ListenPlan::default()
+    };
+    let mut gate = Gate::new(config.tcp, security(config, file));
+    if addresses.is_empty() || config.holder == SocketHolder::Dockerd {
+        let left = if addresses.is_empty() {
+            let path = file.path.display();
+            plan.notes.push(format!(
+                "{path} has a key \"hosts\": dockerd listens there and nowhere else"
+            ));
+            hosts_of(file)
+        } else {
+            addresses.iter().map(ToString::to_string).collect()
+        };
+        plan.leave(left, &mut gate, facts)?;
+        return Ok(plan.judged(gate));
     }
     let mut gid = socket_gid(config, file, facts)?;
     if config.identity.uid != 0 && gid != config.identity.gid {
@@ -218,13 +223,15 @@ pub fn plan(
                     replace,
                 });
             }
-            Address::Tcp { host, port } => tcp(&mut plan, config, facts, security, host, port)?,
-            Address::Activated(wanted) => activated(&mut plan, facts, wanted)?,
+            Address::Tcp { host, port } => {
+                tcp(&mut plan, config, file, facts, &mut gate, (host, port))?
+            }
+            Address::Activated(wanted) => activated(&mut plan, facts, &mut gate, wanted)?,
         }
     }
     match &facts.script {
-        Some(script) => Ok(left_to_script(plan, script)),
-        None => Ok(plan),
+        Some(script) => Ok(left_to_script(plan, script).judged(gate)),
+        None => Ok(plan.judged(gate)),
     }
 }
 
@@ -244,7 +251,6 @@ fn left_to_script(mut plan: ListenPlan, script: &Path) -> ListenPlan {
         PlannedSocket::Inherited { fd, .. } => Some(format!("fd://{fd}")),
     };
     let hosts: Vec<String> = plan.sockets.iter().filter_map(host).collect();
-    plan.notes.extend(plan.exposure());
     plan.notes.push(format!(
         "{} is a script that starts dockerd and waits for it, so sockets cannot be handed over: \
          dockerd binds them when it is ready, with a group and mode of its choice, and until then \
@@ -257,29 +263,25 @@ fn left_to_script(mut plan: ListenPlan, script: &Path) -> ListenPlan {
     plan
 }
 
+/// The addresses in dockerd's file.
+fn hosts_of(file: &DaemonFile) -> Vec<String> {
+    let hosts = file.get("hosts").and_then(serde_json::Value::as_array);
+    let hosts = hosts.into_iter().flatten();
+    hosts
+        .filter_map(|host| Some(host.as_str()?.to_owned()))
+        .collect()
+}
+
 fn tcp(
     plan: &mut ListenPlan,
     config: &Config,
+    file: &DaemonFile,
     facts: &ListenFacts,
-    security: TcpSecurity,
-    host: TcpHost,
-    port: u16,
+    gate: &mut Gate,
+    (host, port): (TcpHost, u16),
 ) -> Result<(), ListenRefusal> {
-    let exposed = security != TcpSecurity::Verified && !host.is_loopback();
-    let host = match (exposed, config.tcp) {
-        (false, _) | (true, TcpPolicy::Any) => host,
-        (true, TcpPolicy::Loopback) if host == TcpHost::Wildcard => {
-            plan.notes.push(format!(
-                "DIND_TCP=loopback: port {port} is served on loopback only"
-            ));
-            TcpHost::Name("localhost".into())
-        }
-        (true, TcpPolicy::Loopback | TcpPolicy::Refuse) => {
-            return Err(ListenRefusal::PlainTcp {
-                address: Address::Tcp { host, port },
-            });
-        }
-    };
+    let security = security(config, file);
+    let host = gate.admit(host, port, Binder::Us)?;
     let (ips, dual_stack) = match &host {
         TcpHost::Wildcard if facts.ipv6 => (vec![IpAddr::from([0u16; 8])], true),
         TcpHost::Wildcard => (vec![IpAddr::from([0u8; 4])], false),
@@ -309,6 +311,7 @@ fn tcp(
 fn activated(
     plan: &mut ListenPlan,
     facts: &ListenFacts,
+    gate: &mut Gate,
     wanted: Option<u32>,
 ) -> Result<(), ListenRefusal> {
     let mut found = false;
@@ -320,6 +323,10 @@ fn activated(
             return Err(ListenRefusal::NotListening { fd: socket.fd });
         }
         found = true;
+        if let Some(address) = socket.address {
+            let host = TcpHost::of(address.ip());
+            gate.admit(host, address.port(), Binder::Others)?;
+        }
         let inherited = PlannedSocket::Inherited {
             fd: socket.fd,
             name: socket.name.clone(),
@@ -384,24 +391,49 @@ fn socket_gid(
 }
 
 impl ListenPlan {
+    /// Leaves addresses to dockerd, if they may be served.
+    fn leave(
+        &mut self,
+        hosts: Vec<String>,
+        gate: &mut Gate,
+        facts: &ListenFacts,
+    ) -> Result<(), ListenRefusal> {
+        for host in &hosts {
+            // What cannot be read is refused by dockerd with its own words.
+            let Ok(address) = Address::parse(host, &Address::Unix(DEFAULT_UNIX.into())) else {
+                continue;
+            };
+            if let Address::Activated(wanted) = address {
+                let ours = |fd| wanted.is_none_or(|wanted| wanted == fd);
+                for socket in facts.activation.iter().filter(|socket| ours(socket.fd)) {
+                    if let Some(address) = socket.address {
+                        let host = TcpHost::of(address.ip());
+                        gate.admit(host, address.port(), Binder::Others)?;
+                    }
+                }
+            }
+            gate.admit_others(&address)?;
+        }
+        self.left_to_dockerd = hosts;
+        Ok(())
+    }
+
+    /// The plan with what was noticed about its addresses.
+    fn judged(mut self, gate: Gate) -> Self {
+        self.notes.extend(gate.notes);
+        self.exposed = gate.exposed;
+        self
+    }
+
     /// The warning for every address on which everybody who reaches it is root here. dockerd
     /// prints its own for `tcp://`, and none for sockets that it is handed.
     #[must_use]
     pub fn exposure(&self) -> Option<String> {
-        let exposed = |socket: &PlannedSocket| match socket {
-            PlannedSocket::Tcp {
-                address, security, ..
-            } if *security != TcpSecurity::Verified && !address.ip().is_loopback() => {
-                Some(format!("tcp://{address}"))
-            }
-            _ => None,
-        };
-        let addresses: Vec<String> = self.sockets.iter().filter_map(exposed).collect();
-        (!addresses.is_empty()).then(|| {
+        (!self.exposed.is_empty()).then(|| {
             format!(
                 "API on {} without client certificates: whoever reaches it is root here; set \
                  DOCKER_TLS_CERTDIR for TLS, or DIND_TCP=loopback",
-                addresses.join(" and ")
+                self.exposed.join(" and ")
             )
         })
     }
@@ -433,7 +465,7 @@ impl fmt::Display for ListenPlan {
                     gid,
                     replace,
                 } => {
-                    let path = path.display();
+                    let path = printable::path(path);
                     let instead = match replace {
                         Replace::Nothing => "",
                         Replace::DeadSocket => ", in place of a dead socket",
@@ -454,16 +486,16 @@ impl fmt::Display for ListenPlan {
                     writeln!(f, "   bind   tcp://{address} ({security}{both})")?;
                 }
                 PlannedSocket::Inherited { fd, name } => {
-                    writeln!(f, "   keep   fd://{fd} ({name})")?;
+                    writeln!(f, "   keep   fd://{fd} ({})", line(name))?;
                 }
             }
         }
         let left = &self.left_to_dockerd;
         left.iter()
-            .try_for_each(|host| writeln!(f, "   leave  {host} to dockerd"))?;
+            .try_for_each(|host| writeln!(f, "   leave  {} to dockerd", line(host)))?;
         let notes = self.notes.iter().cloned().chain(self.exposure());
         notes
             .into_iter()
-            .try_for_each(|note| writeln!(f, "   warn   {note}"))
+            .try_for_each(|note| writeln!(f, "   warn   {}", line(&note)))
     }
 }

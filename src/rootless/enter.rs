@@ -1,17 +1,9 @@
 //! The way into rootless mode: who we will be, and where things are. Started as root with
 //! `DIND_ROOTLESS=1` the process becomes the image's user first, and keeps only the right to
 //! write id maps.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "effects of the launch live in rootless/"
-)]
 
 use std::ffi::{OsStr, OsString};
-use std::fs;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-
-use rustix::fs::Mode;
 
 use super::error::LaunchError;
 use super::part::{self, Part};
@@ -21,6 +13,7 @@ use crate::cli::config::{CommandForm, Config};
 use crate::cli::environment::Environment;
 use crate::daemon::{Caller, Run};
 use crate::explain::{Failure, exit};
+use crate::files::{self, Dir};
 use crate::host::listen::parse_groups;
 use crate::sys::userns;
 
@@ -79,7 +72,7 @@ fn future_user(env: &Environment) -> Result<Option<User>, LaunchError> {
     if !rustix::process::geteuid().is_root() || !wanted(env) {
         return Ok(None);
     }
-    let text = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let text = |path: &str| files::text(Path::new(path)).unwrap_or_default();
     let passwd = text("/etc/passwd");
     let asked = env.non_empty("DIND_ROOTLESS_USER");
     let asked = asked.map(|user| user.to_string_lossy().into_owned());
@@ -99,7 +92,7 @@ impl User {
     fn become_it(self, env: Environment) -> Result<Environment, LaunchError> {
         runtime_dir(&env, &self);
         tun_device(self.gid);
-        let group = fs::read_to_string("/etc/group").unwrap_or_default();
+        let group = files::text(Path::new("/etc/group")).unwrap_or_default();
         let groups = groups(&group, &self.name);
         // The user may not be allowed to open root's standard error once more.
         crate::log::never_wait();
@@ -192,16 +185,20 @@ fn runtime_dir(env: &Environment, user: &User) {
     let path = env
         .non_empty("XDG_RUNTIME_DIR")
         .map_or_else(|| format!("/run/user/{}", user.uid).into(), PathBuf::from);
-    if path.exists() {
+    if files::stat(&path).is_ok() {
         return;
     }
-    let parents = path.parent().map_or(Ok(()), fs::create_dir_all);
-    let made = parents.and_then(|()| fs::DirBuilder::new().mode(0o700).create(&path));
-    if made.is_ok()
-        && let Err(error) = chown(&path, Some(user.uid), Some(user.gid))
-    {
-        tracing::debug!("chown {}: {error}", path.display());
-        let _ = fs::remove_dir(&path);
+    let parents = path.parent();
+    let parents = parents.map_or(Ok(()), |path| files::create_directory(path, 0o755));
+    let made = parents.and_then(|()| Dir::parent(&path));
+    let made = made.and_then(|(above, name)| {
+        let dir = above.make_sub(&name, 0o700)?;
+        dir.give(user.uid, user.gid).inspect_err(|_| {
+            let _ = above.remove_empty(&name);
+        })
+    });
+    if let Err(error) = made {
+        tracing::debug!("{}: {error}", path.display());
     }
 }
 
@@ -211,18 +208,8 @@ fn runtime_dir(env: &Environment, user: &User) {
 fn tun_device(gid: u32) {
     let path = Path::new("/dev/net/tun");
     let made = || {
-        if !path.exists() {
-            fs::create_dir_all("/dev/net")?;
-            let device = rustix::fs::makedev(10, 200);
-            let kind = rustix::fs::FileType::CharacterDevice;
-            rustix::fs::mknodat(rustix::fs::CWD, path, kind, Mode::from(0o600), device)?;
-        }
-        let mode = fs::metadata(path)?.permissions().mode();
-        if mode & 0o006 != 0o006 {
-            chown(path, None, Some(gid))?;
-            fs::set_permissions(path, fs::Permissions::from_mode(mode | 0o060))?;
-        }
-        Ok::<_, std::io::Error>(())
+        files::make_device(path, 0o600, rustix::fs::makedev(10, 200))?;
+        files::open_device_to_group(path, gid)
     };
     if let Err(error) = made() {
         tracing::debug!("{}: {error}", path.display());
@@ -235,42 +222,32 @@ fn tun_device(gid: u32) {
 /// [`NotWritable`].
 pub fn places(env: Environment) -> Result<Places, NotWritable> {
     let uid = rustix::process::geteuid().as_raw();
-    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let home = places::passwd(&passwd, uid).map(|(_, _, home)| home);
-    places::decide(env, uid, home, writable)
+    places::decide(env, uid, home(uid), writable)
 }
 
-/// Where the runtime directory of a running daemon may be: ours, and, for root, that of the user
-/// that a daemon became.
+/// The user that a daemon becomes when root asks for it, as far as these variables tell.
 #[must_use]
-pub fn runtime_dirs(env: &Environment) -> Vec<PathBuf> {
-    let mut dirs: Vec<PathBuf> = places(env.clone())
-        .map(|places| places.runtime)
-        .into_iter()
-        .collect();
-    if rustix::process::geteuid().is_root() && wanted(env) {
-        let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
-        let asked = env.non_empty("DIND_ROOTLESS_USER");
-        let asked = asked.map(|user| user.to_string_lossy().into_owned());
-        if let Some(user) = find_user(&passwd, asked.as_deref()) {
-            dirs.push(format!("/run/user/{}", user.uid).into());
-            dirs.push(user.home.join(".docker/run"));
-        }
+pub fn user(env: &Environment) -> Option<u32> {
+    if !wanted(env) {
+        return None;
     }
-    dirs
+    let passwd = files::text(Path::new("/etc/passwd")).unwrap_or_default();
+    let asked = env.non_empty("DIND_ROOTLESS_USER");
+    let asked = asked.map(|user| user.to_string_lossy().into_owned());
+    find_user(&passwd, asked.as_deref()).map(|user| user.uid)
+}
+
+/// The home of a user.
+#[must_use]
+pub fn home(uid: u32) -> Option<PathBuf> {
+    let passwd = files::text(Path::new("/etc/passwd")).unwrap_or_default();
+    places::passwd(&passwd, uid).map(|(_, _, home)| home)
 }
 
 /// Whether a directory can be written, or the first one above it that exists.
 fn writable(path: &Path) -> bool {
-    let existing = path.ancestors().find(|path| path.exists());
-    existing.is_some_and(|path| {
-        path.is_dir()
-            && rustix::fs::access(
-                path,
-                rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK,
-            )
-            .is_ok()
-    })
+    let existing = path.ancestors().find(|path| files::exists(path));
+    existing.is_some_and(|path| Dir::open(path).is_ok_and(|dir| dir.check_writable().is_ok()))
 }
 
 #[cfg(test)]

@@ -58,6 +58,7 @@ pub fn executed() -> PathBuf {
 ///
 /// A missing `/dev/null` is tolerated: an image without it can still run everything that does
 /// not open descriptors, and nothing sensible can be reported with the streams closed.
+#[expect(clippy::disallowed_methods, reason = "a device of the kernel")]
 pub fn fill_standard_descriptors() {
     while let Ok(fd) = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
     {
