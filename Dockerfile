@@ -22,12 +22,12 @@ COPY dind-init /dind-init
 FROM ${BINARY} AS binary
 
 FROM ${BASE} AS dind
-COPY --from=binary --chmod=0755 /dind-init /usr/local/bin/dind-init
-# `modprobe` of the base stays: dockerd and users' scripts call it.
+COPY --from=binary /dind-init /usr/local/bin/dind-init
+# No --chmod above: only BuildKit has it. `modprobe` of the base stays: dockerd and users' scripts
+# call it.
 RUN set -eu; \
-    for name in dockerd-entrypoint.sh dind docker-init docker-entrypoint.sh; do \
-        ln -sf dind-init "/usr/local/bin/$name"; \
-    done; \
+    [ -x /usr/local/bin/dind-init ] || chmod 0755 /usr/local/bin/dind-init; \
+    dind-init install; \
     mkdir -p /certs /certs/client; \
     chmod 1777 /certs /certs/client; \
     if command -v iptables-legacy >/dev/null && [ ! -d /usr/local/sbin/.iptables-legacy ]; then \

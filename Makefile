@@ -25,7 +25,11 @@ lab-down:
 	$(LAB) down
 
 # The lab is taken down whether the demo or the tests succeed or not.
-demo: $(BINARY)
+# What cannot work here is said before anything is compiled.
+demo:
+	@$(LAB) check
+	@test -x $(BINARY) || echo "compiling the release build: two to five minutes, once"
+	@$(MAKE) --no-print-directory $(BINARY)
 	integration/with-lab integration/demo/demo $(BINARY)
 
 test: unit integration machine

@@ -32,6 +32,8 @@ mod limits;
 mod live;
 #[path = "dockerd/mounts.rs"]
 mod mounts;
+#[path = "dockerd/names.rs"]
+mod names;
 #[path = "dockerd/netfilter.rs"]
 mod netfilter;
 #[path = "dockerd/network.rs"]

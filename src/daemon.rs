@@ -38,7 +38,7 @@ use crate::supervise::output::Output;
 use crate::supervise::timeline::Timeline;
 use crate::sys::signal::OriginalMask;
 use crate::sys::watchdog::{self, Doing};
-use crate::sys::{signal, spawn};
+use crate::sys::{process, signal, spawn};
 use crate::tls::{self, Names};
 
 /// What the process was started with.
@@ -112,11 +112,16 @@ pub fn wishes(
     env: Environment,
     cgroup: Option<handover::Decision>,
 ) -> Result<Wishes, Failure> {
+    // Before the first question about a rootless daemon: all that is bad is told at once.
+    Config::new(form, arguments, env.clone(), Caller::identity())?;
     let rootless = rootless::daemon::wishes(&env, cgroup)?;
     let env = rootless
         .as_ref()
         .map_or(env, |wishes| wishes.places.env.clone());
-    let config = Config::new(form, arguments, env, Caller::identity())?;
+    let mut config = Config::new(form, arguments, env, Caller::identity())?;
+    if let Ok(directory) = std::env::current_dir() {
+        config.directory = directory;
+    }
     let path = match (config.daemon.value("config-file"), &rootless) {
         (Some(path), _) => PathBuf::from(path),
         (None, Some(wishes)) => wishes.places.config.join("daemon.json"),
@@ -233,6 +238,7 @@ pub fn run(
     command: Option<Vec<OsString>>,
     caller: &Caller,
 ) -> Result<u8, Failure> {
+    process::set_name(process::SUPERVISOR);
     let mut timeline = Timeline::new(caller.start);
     watchdog::watch(crate::log::wants_json(&caller.env));
     let (env, part) = enter::daemon(form, arguments, caller.env.clone(), Run::Live)?;

@@ -68,10 +68,10 @@ pub fn run(argv: &[OsString]) -> u8 {
         start,
         now,
     };
-    match persona::run(argv, &caller) {
+    match persona::run(argv, &sys::entry::executed(), &caller) {
         Ok(code) => code,
         Err(failure) => {
-            log::stderr(&explain::frame(failure.as_ref()));
+            log::failure(&caller.env, failure.as_ref());
             failure.exit_code()
         }
     }

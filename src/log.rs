@@ -14,13 +14,16 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::cli::environment::Environment;
+use crate::explain::{self, Explain};
 use crate::printable::lines;
 use crate::sink::Sink;
 
 /// Form of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
+pub enum Form {
+    /// dockerd's own.
     Text,
+    /// One object.
     Json,
 }
 
@@ -74,9 +77,7 @@ where
             Level::INFO => "info",
             Level::DEBUG | Level::TRACE => "debug",
         };
-        let time = OffsetDateTime::now_utc()
-            .format(&Rfc3339)
-            .unwrap_or_default();
+        let time = now();
         match self.0 {
             // `{:?}` escapes whatever is no text (crate::printable has the reason).
             Form::Text => writeln!(
@@ -165,28 +166,72 @@ pub fn stdout_for_shell(bytes: &[u8]) {
     write_all(rustix::stdio::stdout(), bytes);
 }
 
+/// DIND_LOG_LEVEL. The second word is dockerd's for the same.
+#[must_use]
+pub fn level(word: &str) -> Option<Level> {
+    match word {
+        "error" => Some(Level::ERROR),
+        "warn" | "warning" => Some(Level::WARN),
+        "info" => Some(Level::INFO),
+        "debug" => Some(Level::DEBUG),
+        _ => None,
+    }
+}
+
+/// DIND_LOG_FORMAT.
+#[must_use]
+pub fn form(word: &str) -> Option<Form> {
+    match word {
+        "text" => Some(Form::Text),
+        "json" => Some(Form::Json),
+        _ => None,
+    }
+}
+
+/// A word of the environment. What is not understood is refused with all other settings, by
+/// `Config::new`; until then there must be a log.
+fn word<T>(env: &Environment, name: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+    parse(env.get(name)?.to_str()?)
+}
+
 /// Whether the user asked for JSON.
 #[must_use]
 pub fn wants_json(env: &Environment) -> bool {
-    env.get("DIND_LOG_FORMAT")
-        .is_some_and(|form| form == "json")
+    word(env, "DIND_LOG_FORMAT", form) == Some(Form::Json)
+}
+
+/// Tells a failure: as a frame for people, or as a line of a log that is read by machines.
+pub fn failure(env: &Environment, failure: &dyn Explain) {
+    if !wants_json(env) {
+        stderr(&explain::frame(failure));
+        return;
+    }
+    let mut line = serde_json::json!({
+        "time": now(),
+        "level": "fatal",
+        "msg": explain::chain(failure),
+        "module": "dind-init",
+    });
+    if let (Some(line), Some(parts)) = (
+        line.as_object_mut(),
+        explain::to_json(failure).as_object().cloned(),
+    ) {
+        line.extend(parts);
+    }
+    stderr(&format!("{line}\n"));
+}
+
+fn now() -> String {
+    OffsetDateTime::now_utc()
+        .format(&Rfc3339)
+        .unwrap_or_default()
 }
 
 /// Starts logging as the environment asks; a second call changes nothing.
 pub fn start(env: &Environment) {
-    let level = match env.get("DIND_LOG_LEVEL").and_then(std::ffi::OsStr::to_str) {
-        Some("error") => Level::ERROR,
-        Some("warn" | "warning") => Level::WARN,
-        Some("debug") => Level::DEBUG,
-        _ => Level::INFO,
-    };
-    let form = if wants_json(env) {
-        Form::Json
-    } else {
-        Form::Text
-    };
+    let form = word(env, "DIND_LOG_FORMAT", form).unwrap_or(Form::Text);
     let subscriber = tracing_subscriber::fmt()
-        .with_max_level(level)
+        .with_max_level(word(env, "DIND_LOG_LEVEL", level).unwrap_or(Level::INFO))
         .log_internal_errors(false) // or a full stderr would end the process
         .with_writer(|| Stderr)
         .event_format(Line(form))

@@ -1,16 +1,20 @@
 //! Which program we are: by the name that we were called by, or by subcommand.
 
+mod called;
+mod name;
+
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::time::Duration;
 
 use clap::Parser as _;
 
+use self::name::Persona;
 use crate::cli::certs::CertsArgs;
-use crate::cli::command::{Command, CommandLine};
+use crate::cli::command::{Command, CommandLine, InstallArgs, is_subcommand};
 use crate::cli::config::{CommandForm, Config};
 use crate::client::endpoint::shell;
-use crate::client::own::{self, Place};
+use crate::client::own::{self, Known, Place};
 use crate::client::{probe, wait};
 use crate::daemon::{self, Caller, Words};
 use crate::explain::{self, Explain as _, Failure, exit};
@@ -18,35 +22,59 @@ use crate::host::Facts;
 use crate::host::daemon_json::{self, DaemonFile};
 use crate::host::network::NetworkFacts;
 use crate::plan::cgroup::Maker;
-use crate::plan::host;
+use crate::plan::{host, names};
 use crate::rootless::enter;
 use crate::{apply, init, log, printable, program, rootless};
 
 /// How long PID 1 may take to answer; it answers within a millisecond, or it hangs.
 const STATUS_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Runs what argv names; the exit code is the result of either kind.
+/// Runs what argv names; the exit code is the result of either kind. `executed` is the path that the
+/// kernel was given.
 ///
 /// # Errors
 /// A failure that is still to be told.
-pub(crate) fn run(argv: &[OsString], caller: &Caller) -> Result<u8, Failure> {
-    let name = argv
-        .first()
-        .map(|word| Path::new(word).file_name().unwrap_or_default());
+pub(crate) fn run(argv: &[OsString], executed: &Path, caller: &Caller) -> Result<u8, Failure> {
+    let called = argv.first().map(|word| called::name(word));
+    let called = called.unwrap_or_default();
     let words = argv.get(1..).unwrap_or_default();
-    match name.and_then(OsStr::to_str) {
-        Some("rootlesskit" | "docker-rootlesskit") => rootless::persona::run(words, caller),
-        Some("rootlesskit-docker-proxy") => rootless::proxy::run(words, caller),
-        Some("dockerd-entrypoint.sh") => entrypoint(words, caller),
-        Some("dind") => set_up(words, caller),
-        Some("docker-entrypoint.sh") => Err(client(words, caller)),
-        Some("docker-init" | "tini") => Ok(init::run(argv, caller.env.pairs(), caller.mask)),
+    let others = match name::exact(called) {
+        Some(_) => Vec::new(),
+        None => called::names(executed),
+    };
+    match name::decide(called, &others, words, is_subcommand) {
+        // A script that stands for a name says it as the first word.
+        Persona::CommandLine => match words.first().and_then(|word| name::exact(word)) {
+            Some(persona) => act(persona, words, executed, caller),
+            None => act(Persona::CommandLine, argv, executed, caller),
+        },
+        persona => act(persona, argv, executed, caller),
+    }
+}
+
+/// Does a persona's work; argv begins with its name.
+fn act(
+    persona: Persona,
+    argv: &[OsString],
+    executed: &Path,
+    caller: &Caller,
+) -> Result<u8, Failure> {
+    let words = argv.get(1..).unwrap_or_default();
+    match persona {
+        Persona::Entrypoint => entrypoint(words, caller),
+        Persona::SetUp => set_up(words, caller),
+        Persona::Client => Err(client(words, caller)),
+        Persona::Init => Ok(init::run(argv, caller.env.pairs(), caller.mask)),
+        Persona::Rootlesskit => rootless::persona::run(words, caller),
+        Persona::DockerProxy => rootless::proxy::run(words, caller),
         // Its options are tini's and not for clap to read.
-        _ if words.first().is_some_and(|word| word == "init") => {
-            Ok(init::run(words, caller.env.pairs(), caller.mask))
-        }
-        _ => match CommandLine::try_parse_from(argv) {
-            Ok(line) => command(line.command, caller),
+        Persona::CommandLine if words.first().is_some_and(|word| word == "init") => Ok(init::run(
+            &init_words(words),
+            caller.env.pairs(),
+            caller.mask,
+        )),
+        Persona::CommandLine => match CommandLine::try_parse_from(argv) {
+            Ok(line) => command(line.command, executed, caller),
             Err(error) => {
                 let text = error.render().to_string();
                 if error.use_stderr() {
@@ -60,7 +88,16 @@ pub(crate) fn run(argv: &[OsString], caller: &Caller) -> Result<u8, Failure> {
     }
 }
 
-fn command(command: Command, caller: &Caller) -> Result<u8, Failure> {
+/// tini has no long options but `--version`; as a subcommand it answers `--help` as the others do.
+fn init_words(words: &[OsString]) -> Vec<OsString> {
+    let mut words = words.to_vec();
+    if let Some(word) = words.get_mut(1).filter(|word| *word == "--help") {
+        *word = "-h".into();
+    }
+    words
+}
+
+fn command(command: Command, executed: &Path, caller: &Caller) -> Result<u8, Failure> {
     match command {
         Command::Run { words } => return run_with_command(&words, caller),
         Command::ExecWhenReady { words } => {
@@ -115,6 +152,7 @@ fn command(command: Command, caller: &Caller) -> Result<u8, Failure> {
                 return Ok(exit::STEP_FAILED);
             }
         }
+        Command::Install(args) => install(&args, executed)?,
         Command::Version => log::stdout(&format!("dind-init {}\n", env!("CARGO_PKG_VERSION"))),
     }
     Ok(0)
@@ -153,6 +191,16 @@ fn entrypoint(words: &[OsString], caller: &Caller) -> Result<u8, Failure> {
             Err(program::replace(&argv, &caller.env, caller.mask).into())
         }
     }
+}
+
+/// `install`: the official names, in the directory of this binary.
+fn install(args: &InstallArgs, executed: &Path) -> Result<(), Failure> {
+    let binary = apply::names::absolute(executed)?;
+    let shell = crate::files::is_executable(Path::new(names::SHELL));
+    let plan = names::plan(&binary, args.dir.as_deref(), args.links || !shell);
+    apply::names::make(&plan)?;
+    log::stdout(&names::text(&plan));
+    Ok(())
 }
 
 /// `docker-entrypoint.sh`: returns only when that failed.
@@ -196,7 +244,7 @@ fn plan(words: &[OsString], json: bool, caller: &Caller) -> Result<u8, Failure> 
             wishes,
         ))
     });
-    match decided {
+    let planned = match decided {
         Ok((plan, wishes)) if json => {
             print_json(&serde_json::json!({ "listen": wishes.listen, "host": plan }));
             Ok(0)
@@ -205,6 +253,22 @@ fn plan(words: &[OsString], json: bool, caller: &Caller) -> Result<u8, Failure> 
             log::stdout(&format!("{}{plan}", wishes.listen));
             Ok(0)
         }
+        // Where our own daemon runs, its sockets and its data root are what is in the way.
+        Err(failure) => Err(match own::look(&Place::all(&caller.env), STATUS_PATIENCE) {
+            Known {
+                status: Some(status),
+                silence: None,
+                ..
+            } => {
+                let reason = explain::chain(failure.as_ref());
+                let pid = status.pid;
+                daemon::service::AlreadyRuns { pid, reason }.into()
+            }
+            _ => failure,
+        }),
+    };
+    match planned {
+        Ok(code) => Ok(code),
         Err(failure) if json => {
             print_json(&explain::to_json(failure.as_ref()));
             Ok(failure.exit_code())

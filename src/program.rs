@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
+use crate::cli::command::is_subcommand;
 use crate::cli::environment::Environment;
 use crate::explain::{Explain, exit};
 use crate::sys::signal::OriginalMask;
@@ -27,6 +28,9 @@ pub enum ProgramError {
         /// `PATH` itself.
         path: OsString,
     },
+    /// A word is there, and nothing in it.
+    #[error("the command is an empty word")]
+    Empty,
 }
 
 impl Explain for ProgramError {
@@ -42,6 +46,7 @@ impl Explain for ProgramError {
                     .into()
             }
             Self::NotFound { path, .. } => format!("PATH is '{}'", path.display()),
+            Self::Empty => "an empty name is that of no program".into(),
         }
     }
 
@@ -50,6 +55,18 @@ impl Explain for ProgramError {
             Self::Exec { .. } => {
                 "check it in the image: ls -l and file on that path, docker inspect for the \
                  platform"
+                    .into()
+            }
+            Self::NotFound { name, .. } if name.to_str().is_some_and(is_subcommand) => {
+                let name = name.display();
+                format!(
+                    "a command of dind-init's own is called by its whole name: dind-init {name} \
+                     (docker run IMAGE dind-init {name})"
+                )
+            }
+            Self::Empty => {
+                "leave the argument out: a variable that is empty, or \"\" in the command (compose: \
+                 command, Kubernetes: args)"
                     .into()
             }
             Self::NotFound { .. } => {
@@ -64,6 +81,8 @@ impl Explain for ProgramError {
         match self {
             Self::Exec { source, .. } => source.exit_code(),
             Self::NotFound { .. } => exit::NOT_FOUND,
+            // A shell's `exec ""`, which the official entrypoint ends in.
+            Self::Empty => exit::CANNOT_EXECUTE,
         }
     }
 }
@@ -71,8 +90,11 @@ impl Explain for ProgramError {
 /// A program, by `PATH` of an environment.
 ///
 /// # Errors
-/// [`ProgramError::NotFound`].
+/// [`ProgramError::NotFound`] and [`ProgramError::Empty`].
 pub fn find(name: &OsStr, env: &Environment) -> Result<PathBuf, ProgramError> {
+    if name.is_empty() {
+        return Err(ProgramError::Empty);
+    }
     let path = env.get("PATH");
     spawn::find_program(name, path).ok_or_else(|| ProgramError::NotFound {
         name: name.to_owned(),
@@ -102,7 +124,7 @@ mod tests {
         let env = Environment::from_iter([("PATH", "/nowhere")]);
         for (name, code) in [
             ("absent", 127),
-            ("", 127),
+            ("", 126),
             ("/absent", 127),
             ("/", 126),
             ("/proc/self/status", 126),
@@ -111,5 +133,13 @@ mod tests {
             assert_eq!(error.exit_code(), code, "{name}");
             assert!(!error.why().is_empty() && !error.fix().is_empty());
         }
+    }
+
+    #[test]
+    fn a_command_of_ours_is_named_where_no_program_has_its_name() {
+        let env = Environment::from_iter([("PATH", "/nowhere")]);
+        let fix = |name: &str| replace(&[name.into()], &env, OriginalMask::empty()).fix();
+        assert!(fix("plan").contains("docker run IMAGE dind-init plan"));
+        assert!(fix("absent").starts_with("install it"));
     }
 }

@@ -296,6 +296,60 @@ fn sockets_from_activation_are_passed_on_when_they_are_asked_for() {
 }
 
 #[test]
+fn a_relative_path_is_below_the_working_directory() {
+    let words: Vec<OsString> = vec!["--host=unix://docker2.sock".into()];
+    let identity = Identity {
+        pid: 1,
+        uid: 0,
+        gid: 0,
+    };
+    let env = [("DOCKER_HOST", "unix://first.sock")].into_iter().collect();
+    let mut config = Config::new(CommandForm::Default, &words, env, identity).expect("good");
+    config.directory = PathBuf::from("/srv");
+    let file = DaemonFile {
+        path: PathBuf::from("/etc/docker/daemon.json"),
+        content: Content::Absent,
+    };
+    let plan = plan(&config, &file, &ListenFacts::default()).expect("a plan");
+    let paths = plan.sockets.iter().filter_map(|socket| match socket {
+        PlannedSocket::Unix { path, .. } => Some(path.to_str().expect("text")),
+        _ => None,
+    });
+    assert_eq!(
+        paths.collect::<Vec<&str>>(),
+        ["/srv/first.sock", "/srv/docker2.sock"]
+    );
+}
+
+#[test]
+fn a_script_that_stays_leaves_the_same_addresses_to_dockerd() {
+    let mut case = default_form(&["--host=unix:///run/x.sock", "--host=tcp://localhost:2400"])
+        .env("DOCKER_TLS_CERTDIR", "");
+    let held = case.plan().expect("a plan");
+    assert!(!held.by_script && held.left_to_dockerd.is_empty());
+    case.facts.script = Some("/usr/local/sbin/dockerd".into());
+    let plan = case.plan().expect("a plan");
+    assert!(plan.by_script && plan.sockets.is_empty());
+    assert_eq!(
+        plan.left_to_dockerd,
+        [
+            "unix:///var/run/docker.sock",
+            "tcp://0.0.0.0:2375",
+            "unix:///run/x.sock",
+            "tcp://127.0.0.1:2400"
+        ]
+    );
+    assert!(plan.notes[0].contains("exec dockerd"), "{:?}", plan.notes);
+    assert_eq!(plan.exposure(), held.exposure());
+    assert!(plan.exposure().is_some());
+
+    // The user's policies hold there as well.
+    case.env.push(("DIND_TCP", "loopback"));
+    let plan = case.plan().expect("a plan");
+    assert_eq!(plan.left_to_dockerd[1], "tcp://127.0.0.1:2375");
+}
+
+#[test]
 fn plain_tcp_is_judged_whoever_binds_it() {
     let judged = |policy: &'static str| {
         let mut passed = explicit_form(&["-H", "fd://"]).env("DIND_TCP", policy);

@@ -127,3 +127,48 @@ fn a_plan_that_refuses_ends_as_the_start_would() {
     plan(&[]).assert_refused("permission denied");
     plan(&["--host=udp://x:1"]).assert_refused("udp://x:1");
 }
+
+/// Where the daemon runs, a plan points to what shows it; and who asks what the machine is leaves
+/// nothing in dockerd's log.
+#[test]
+fn a_running_daemon_is_pointed_to_and_not_disturbed() {
+    let Some(lab) = Lab::find() else { return };
+    let dind = lab.dind().args(["--debug"]).start();
+    dind.docker(["version"]);
+    dind.until_log("ready after");
+    let lines = || dind.log().stderr.lines().count();
+    let before = lines();
+    dind.exec(["dind-init", "facts"]).ok();
+    let plan = dind.exec(["dind-init", "plan"]);
+    plan.assert_refused("dind-init runs here already, as process 1");
+    assert!(plan.stderr.contains("dind-init status shows"), "{plan}");
+    let json = dind.exec(["dind-init", "plan", "--json"]);
+    assert!(json.stdout.contains("dind-init status shows"), "{json}");
+    // A line of its own shows that all earlier ones have come.
+    dind.docker(["ps"]);
+    dind.until_log("/containers/json");
+    let log = dind.log().stderr;
+    let new: Vec<_> = log.lines().skip(before).collect();
+    assert!(new.iter().all(|line| line.contains("method=")), "{new:?}");
+}
+
+/// What Kubernetes says of services that are called like us is no setting.
+#[test]
+fn variables_of_a_service_called_dind_are_quiet() {
+    let Some(lab) = Lab::find() else { return };
+    let service = [
+        "DIND_JOB_SERVICE_HOST=10.0.0.2",
+        "DIND_JOB_SERVICE_PORT=2376",
+        "DIND_JOB_PORT=tcp://10.0.0.2:2376",
+        "DIND_JOB_PORT_2376_TCP=tcp://10.0.0.2:2376",
+        "DIND_JOB_PORT_2376_TCP_ADDR=10.0.0.2",
+        "DIND_SOCKET=held",
+    ];
+    let create = service
+        .iter()
+        .fold(lab.dind(), |create, pair| create.env(pair));
+    let (_, output) = create.entrypoint("dind-init").args(["plan"]).run_to_end();
+    assert_eq!(output.code, 0, "{output}");
+    let warned = output.stdout.matches("is not a setting").count();
+    assert_eq!(warned, 1, "DIND_SOCKET alone: {output}");
+}

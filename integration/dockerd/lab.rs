@@ -151,6 +151,24 @@ impl Lab {
             .args(["sleep", "infinity"])
     }
 
+    /// The name of the product's image.
+    pub(crate) fn image(&self) -> &str {
+        &self.image
+    }
+
+    /// An image of a Dockerfile without any other file.
+    #[track_caller]
+    pub(crate) fn build(&'static self, dockerfile: &str) -> Image {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("Dockerfile");
+        std::fs::write(&path, dockerfile).expect("a Dockerfile");
+        let name = format!("{}:test", unique());
+        let directory = directory.path().to_string_lossy();
+        self.docker(["build", "--label", LABEL, "--tag", &name, &directory])
+            .ok();
+        Image { lab: self, name }
+    }
+
     /// A network of its own, with name resolution.
     pub(crate) fn network(&'static self) -> Network {
         self.network_with(&[])
@@ -253,6 +271,19 @@ pub(crate) struct Network {
 impl Drop for Network {
     fn drop(&mut self) {
         self.lab.clean_up(["network", "rm", &self.name]);
+    }
+}
+
+/// An image, removed when dropped.
+#[derive(Debug)]
+pub(crate) struct Image {
+    lab: &'static Lab,
+    pub(crate) name: String,
+}
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        self.lab.clean_up(["image", "rm", "--force", &self.name]);
     }
 }
 

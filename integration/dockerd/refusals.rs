@@ -131,3 +131,51 @@ fn a_cgroup_driver_that_needs_a_systemd_is_refused() {
     let fine = lab.dind().file("/etc/docker/daemon.json", 0o644, json);
     fine.start().docker(["version"]);
 }
+
+/// Nobody wants to mend one setting for each start.
+#[test]
+fn all_bad_settings_are_named_at_once() {
+    let Some(lab) = Lab::find() else { return };
+    let bad = [
+        "DIND_LOG_LEVEL=WARN",
+        "DIND_LOG_FORMAT=jsn",
+        "DIND_TCP=everywhere",
+        "DIND_STOP_TIMEOUT=soon",
+        "DIND_ROOTLESS_SINGLE_ID=maybe",
+    ];
+    let create = bad.iter().fold(lab.dind(), |create, pair| create.env(pair));
+    let (container, output) = create.run_to_end();
+    output.assert_refused("5 settings are not valid");
+    for pair in bad {
+        let name = pair.split('=').next().unwrap_or_default();
+        assert!(
+            output.stderr.contains(&format!("{name} takes: ")),
+            "{output}"
+        );
+    }
+    assert!(output.stderr.contains("write it as DIND_LOG_LEVEL=warn"));
+    container.assert_untouched("/run");
+}
+
+/// A log that is read by a machine ends with a line for it, too.
+#[test]
+fn a_refusal_is_json_where_the_log_is() {
+    let Some(lab) = Lab::find() else { return };
+    let json = lab.dind().env("DIND_LOG_FORMAT=json");
+    let (_, output) = json.args(["--host=udp://x:1"]).run_to_end();
+    assert_eq!(output.code, 78, "{output}");
+    let lines: Vec<serde_json::Value> = output
+        .stderr
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("every line is JSON"))
+        .collect();
+    let last = lines.last().expect("a line");
+    assert_eq!(last["level"], "fatal");
+    assert_eq!(last["exit_code"], 78);
+    for key in ["time", "msg", "error", "why", "fix"] {
+        assert!(
+            last[key].as_str().is_some_and(|text| !text.is_empty()),
+            "{key}"
+        );
+    }
+}

@@ -166,6 +166,26 @@ fn containers_of_a_live_restoring_daemon_get_their_own_stop_signal() {
     assert_eq!(written(&dind), "flushed");
 }
 
+/// With `restart: always` the container is back as fast as the official one, and a pod does not
+/// hold on to a daemon that is gone.
+#[test]
+fn a_dead_dockerd_leaves_nobody_to_wait_for() {
+    let Some(lab) = Lab::find() else { return };
+    for kubernetes in ["X=", "KUBERNETES_SERVICE_HOST=10.0.0.1"] {
+        let dind = lab.dind().env(kubernetes).start();
+        dind.import_nested();
+        nested(&dind, "deaf", &["--restart", "always"], DEAF);
+        dind.sh("kill -KILL $(cat /run/docker.pid)");
+        assert_eq!(dind.wait(), "137");
+        let log = dind.log().stderr;
+        assert!(log.contains("processes inside nested containers"), "{log}");
+        assert!(!log.contains("they have their stop signal"), "{log}");
+        // It is recorded by the next life, and the restart policy holds.
+        dind.start();
+        dind.sh("until docker exec deaf true; do :; done");
+    }
+}
+
 #[test]
 fn a_killed_dockerd_refuses_no_client_while_it_is_started_again() {
     let Some(lab) = Lab::find() else { return };

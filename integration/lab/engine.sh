@@ -8,11 +8,22 @@ name=$(basename "$run")
 tree=$cache/engine/root
 data=$cache/engine/data
 
-install_tools() {
-    local missing=()
+# Sets `missing`: what is not on this machine.
+missing_packages() {
+    missing=()
     command -v mmdebstrap >/dev/null || missing+=(mmdebstrap)
     command -v ip >/dev/null || missing+=(iproute2)
     [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing+=(debian-archive-keyring)
+}
+
+no_apt() { # PACKAGES
+    die "there is no apt-get to install $1 with" \
+        "install them, or start a Docker engine that can run a privileged container"
+}
+
+install_tools() {
+    local missing
+    missing_packages
     say "no engine answers that can run a privileged container: starting a private one"
     say "  Debian packages to install on this machine: ${missing[*]:-none}"
     say "  everything else goes into $cache and $run (lab clean removes it)"
@@ -21,8 +32,7 @@ install_tools() {
 
 install_packages() { # PACKAGE...
     [ $# -ne 0 ] || return 0
-    command -v apt-get >/dev/null || die "there is no apt-get to install $* with" \
-        "install them, or start a Docker engine that can run a privileged container"
+    command -v apt-get >/dev/null || no_apt "$*"
     local install=(env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "$@")
     # The package lists may be missing or old: fetch them only then.
     "${install[@]}" >"$work/apt.log" 2>&1 ||
@@ -70,12 +80,14 @@ is_our_engine() { ! is_root || ! read_record || [ "$engine_cache" = "$cache" ]; 
 # Two dockerds in one network namespace have chains of the same names, and each empties them
 # when it starts: the other's published ports would be gone.
 refuse_neighbour() {
-    local process
+    local process socket
     for process in /proc/[0-9]*; do
         if [ "$(cat "$process/comm" 2>/dev/null)" = dockerd ] && [ "$process/ns/net" -ef /proc/self/ns/net ]; then
+            socket=$(tr '\0' '\n' <"$process/cmdline" | sed -n 's/^\(-H\|--host\)\?=\?\(unix:\/\/\/.*\)/\2/p' | head -n 1)
             die "another dockerd (pid ${process#/proc/}) is on this machine's network" \
                 "starting a second one would break the firewall rules of its containers" \
-                "stop it, or run the lab in a network namespace of its own: unshare --net (it has no internet)"
+                "use it, where you may: DOCKER_HOST=${socket:-unix:///var/run/docker.sock} make demo" \
+                "or stop it, or run the lab in a network namespace of its own: unshare --net (it has no internet)"
         fi
     done
 }

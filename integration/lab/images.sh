@@ -85,6 +85,9 @@ base_image() { # SUITE
     echo "$image"
 }
 
+# Whether `docker build` is BuildKit: since 23 the client needs the plugin for it.
+has_buildkit() { [ "${DOCKER_BUILDKIT:-1}" != 0 ] && "$docker" buildx version >/dev/null 2>&1; }
+
 # The product on top of a base, by the project's own Dockerfile. The context holds the binary
 # and nothing else, so that the build cache depends on nothing else.
 product_image() { # BINARY TAG SUITE TARGET
@@ -95,7 +98,13 @@ product_image() { # BINARY TAG SUITE TARGET
     mkdir "$work/context"
     cp "$repo/Dockerfile" "$work/context/Dockerfile"
     install -m 0755 "$1" "$work/context/dind-init"
-    "$docker" build ${4:+--target "$4"} --tag "$2" --label "$label" --build-arg "BASE=$base" --build-arg BINARY=prebuilt "$work/context" >&2
+    if ! has_buildkit; then
+        # It makes every stage that comes before the target, needed or not: no compiler here.
+        sed -i '/^FROM .* AS compiled$/,/^FROM scratch AS prebuilt$/{/^FROM scratch/!d}' "$work/context/Dockerfile"
+        # What it leaves of a stage has no name: the label finds it.
+        sed -i "s/^COPY dind-init \/dind-init\$/&\nLABEL $label/" "$work/context/Dockerfile"
+    fi
+    "$docker" build --target "${4:-dind}" --tag "$2" --label "$label" --build-arg "BASE=$base" --build-arg BINARY=prebuilt "$work/context" >&2
     echo "$2"
 }
 

@@ -289,7 +289,7 @@ fn a_dead_relay_comes_back() {
     let Some(lab) = Lab::find() else { return };
     let network = lab.network();
     let (dind, peer) = pair(lab, &network, &[]);
-    let relay = "pgrep -P $(cat /run/user/1000/dockerd-rootless/child_pid) dockerd-entrypo";
+    let relay = "pgrep -P $(cat /run/user/1000/dockerd-rootless/child_pid) dind-init";
     let old = inside(&dind, relay);
     inside(&dind, &format!("kill -9 {old}"));
     until("another relay", || {

@@ -3,12 +3,12 @@
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
+use super::bad::{self, BadSettings, Reader};
 use super::daemon_args::DaemonArgs;
 use super::environment::Environment;
 use super::lifetime::{self, Lifetime};
 use super::settings;
 use super::size;
-use crate::explain::{Explain, exit};
 use crate::tls::Untrusted;
 
 pub use super::wish::{
@@ -65,58 +65,23 @@ pub struct Config {
     pub env: Environment,
     /// Who we are.
     pub identity: Identity,
+    /// Our working directory, which is dockerd's: relative socket paths are below it.
+    pub directory: PathBuf,
     /// Variables that look like a mistyped setting of ours, with what was probably meant.
     pub misspelt: Vec<(String, Option<&'static str>)>,
-}
-
-/// A variable holds something that we do not understand.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{name}={value:?} is not a valid setting")]
-pub struct BadSetting {
-    /// The variable.
-    pub name: &'static str,
-    /// Its value.
-    pub value: String,
-}
-
-impl Explain for BadSetting {
-    fn why(&self) -> String {
-        let values = settings::SETTINGS
-            .iter()
-            .find(|s| s.name == self.name)
-            .map(|s| s.values);
-        format!(
-            "{} takes: {}",
-            self.name,
-            values.unwrap_or("something else")
-        )
-    }
-    fn fix(&self) -> String {
-        let default = settings::SETTINGS
-            .iter()
-            .find(|s| s.name == self.name)
-            .map(|s| s.default);
-        format!(
-            "change or remove the variable; the default is: {}",
-            default.unwrap_or("unset")
-        )
-    }
-    fn exit_code(&self) -> u8 {
-        exit::REFUSED
-    }
 }
 
 impl Config {
     /// Types and checks everything that the user said.
     ///
     /// # Errors
-    /// The first variable with a value that is not allowed.
+    /// Every variable with a value that is not allowed.
     pub fn new(
         form: CommandForm,
         arguments: &[OsString],
         env: Environment,
         identity: Identity,
-    ) -> Result<Self, BadSetting> {
+    ) -> Result<Self, BadSettings> {
         let docker_host = env
             .get("DOCKER_HOST")
             .and_then(OsStr::to_str)
@@ -129,36 +94,33 @@ impl Config {
                 san: text(&env, "DOCKER_TLS_SAN").unwrap_or_default(),
             },
         };
-        // What it means is decided before anything else (rootless/enter.rs).
-        word(
-            &env,
-            "DIND_ROOTLESS",
-            (),
-            &[("1", ()), ("true", ()), ("0", ()), ("false", ())],
-        )?;
         let misspelt = env.pairs().iter().filter_map(|(name, _)| {
             let name = name.to_str()?;
-            Some((name.to_owned(), settings::misspelt(name)?))
+            Some((name.to_owned(), settings::misspelt(name, &env)?))
         });
-        Ok(Self {
+        let mut read = Reader::new(&env);
+        judged_elsewhere(&mut read);
+        let config = Self {
             form,
             daemon: DaemonArgs::parse(arguments),
-            holder: word(
-                &env,
+            holder: read.word(
                 "DIND_SOCKETS",
                 SocketHolder::Us,
                 &[
                     ("held", SocketHolder::Us),
                     ("dockerd", SocketHolder::Dockerd),
                 ],
-            )?,
+            ),
             docker_host: docker_host.map(str::to_owned),
             tls,
             socket_group: text(&env, "DIND_SOCKET_GID").map(|group| GroupName::parse(&group)),
-            socket_mode: socket_mode(&env)?,
-            socket_paths: socket_paths(&env)?,
-            tcp: word(
-                &env,
+            socket_mode: read
+                .setting("DIND_SOCKET_MODE", socket_mode)
+                .unwrap_or(0o660),
+            socket_paths: read
+                .setting("DIND_SOCKET_PATHS", socket_paths)
+                .unwrap_or_default(),
+            tcp: read.word(
                 "DIND_TCP",
                 TcpPolicy::Any,
                 &[
@@ -166,27 +128,27 @@ impl Config {
                     ("loopback", TcpPolicy::Loopback),
                     ("refuse", TcpPolicy::Refuse),
                 ],
-            )?,
-            preflight: word(
-                &env,
+            ),
+            preflight: read.word(
                 "DIND_PREFLIGHT",
                 Preflight::Refuse,
                 &[("refuse", Preflight::Refuse), ("warn", Preflight::Warn)],
-            )?,
-            cgroup: switch(&env, "DIND_CGROUP")?,
-            memory_reserve: memory_reserve(&env)?,
-            sysctl: switch(&env, "DIND_SYSCTL")?,
-            tmp: switch(&env, "DIND_TMP")?,
-            dns: switch(&env, "DIND_DNS")?,
-            mtu: switch(&env, "DIND_MTU")?,
+            ),
+            cgroup: switch(&mut read, "DIND_CGROUP"),
+            memory_reserve: read
+                .setting("DIND_MEMORY_RESERVE", size::bytes)
+                .filter(|bytes| *bytes > 0),
+            sysctl: switch(&mut read, "DIND_SYSCTL"),
+            tmp: switch(&mut read, "DIND_TMP"),
+            dns: switch(&mut read, "DIND_DNS"),
+            mtu: switch(&mut read, "DIND_MTU"),
             iptables: match env.get("DOCKER_IPTABLES_LEGACY") {
                 None => IptablesWish::Auto,
                 Some(value) if value.is_empty() => IptablesWish::Default,
                 Some(_) => IptablesWish::Legacy,
             },
-            lifetime: Lifetime::read(&env, identity)?,
-            firewall: word(
-                &env,
+            lifetime: Lifetime::read(&mut read, &env, identity),
+            firewall: read.word(
                 "DIND_FIREWALL",
                 FirewallWish::Auto,
                 &[
@@ -194,26 +156,27 @@ impl Config {
                     ("iptables", FirewallWish::Iptables),
                     ("nftables", FirewallWish::Nftables),
                 ],
-            )?,
-            storage: word(
-                &env,
+            ),
+            storage: read.word(
                 "DIND_STORAGE",
                 StoragePolicy::Auto,
                 &[
                     ("auto", StoragePolicy::Auto),
                     ("strict", StoragePolicy::Strict),
                 ],
-            )?,
-            tls_untrusted: word(
-                &env,
+            ),
+            tls_untrusted: read.word(
                 "DIND_TLS_UNTRUSTED",
                 Untrusted::Warn,
                 &[("warn", Untrusted::Warn), ("refuse", Untrusted::Refuse)],
-            )?,
+            ),
             misspelt: misspelt.collect(),
-            env,
+            env: env.clone(),
             identity,
-        })
+            directory: PathBuf::from("/"),
+        };
+        read.finish()?;
+        Ok(config)
     }
 
     /// The unix socket of the default command form, as `--host` writes it: DOCKER_HOST's (S3), or
@@ -237,61 +200,36 @@ impl Config {
     }
 }
 
+/// Settings whose meaning is decided at other times: the log's before anything else (log.rs), those
+/// of a rootless daemon in rootless/. What they may hold is judged here, with all the others.
+fn judged_elsewhere(read: &mut Reader<'_>) {
+    read.setting("DIND_LOG_LEVEL", crate::log::level);
+    read.setting("DIND_LOG_FORMAT", crate::log::form);
+    read.setting("DIND_ROOTLESS", bad::switch);
+    read.setting("DIND_ROOTLESS_SINGLE_ID", bad::switch);
+    let ports = ["auto", "tap", "loopback"].map(|word| (word, ()));
+    read.word("DIND_ROOTLESS_PORTS", (), &ports);
+}
+
 /// A variable's text, when it holds something.
 pub(super) fn text(env: &Environment, name: &str) -> Option<String> {
     env.non_empty(name)
         .map(|value| value.to_string_lossy().into_owned())
 }
 
-pub(super) fn bad(name: &'static str, value: impl Into<String>) -> BadSetting {
-    BadSetting {
-        name,
-        value: value.into(),
-    }
+fn switch(read: &mut Reader<'_>, name: &'static str) -> Switch {
+    let words = [("auto", Switch::Auto), ("skip", Switch::Skip)];
+    read.word(name, Switch::Auto, &words)
 }
 
-fn word<T: Copy>(
-    env: &Environment,
-    name: &'static str,
-    default: T,
-    words: &[(&str, T)],
-) -> Result<T, BadSetting> {
-    let Some(value) = text(env, name) else {
-        return Ok(default);
-    };
-    let found = words.iter().find(|(word, _)| *word == value);
-    found
-        .map(|(_, meaning)| *meaning)
-        .ok_or_else(|| bad(name, value))
-}
-
-fn switch(env: &Environment, name: &'static str) -> Result<Switch, BadSetting> {
-    word(
-        env,
-        name,
-        Switch::Auto,
-        &[("auto", Switch::Auto), ("skip", Switch::Skip)],
-    )
-}
-
-fn socket_mode(env: &Environment) -> Result<u32, BadSetting> {
-    const NAME: &str = "DIND_SOCKET_MODE";
-    let Some(value) = text(env, NAME) else {
-        return Ok(0o660);
-    };
-    let digits = value.strip_prefix("0o").unwrap_or(&value);
+fn socket_mode(value: &str) -> Option<u32> {
+    let digits = value.strip_prefix("0o").unwrap_or(value);
     // The owner must keep read and write: we and our probes connect as owner.
-    let mode = u32::from_str_radix(digits, 8)
-        .ok()
-        .filter(|m| *m <= 0o777 && m & 0o600 == 0o600);
-    mode.ok_or_else(|| bad(NAME, value))
+    let mode = u32::from_str_radix(digits, 8).ok();
+    mode.filter(|m| *m <= 0o777 && m & 0o600 == 0o600)
 }
 
-fn socket_paths(env: &Environment) -> Result<Vec<PathBuf>, BadSetting> {
-    const NAME: &str = "DIND_SOCKET_PATHS";
-    let Some(value) = text(env, NAME) else {
-        return Ok(Vec::new());
-    };
+fn socket_paths(value: &str) -> Option<Vec<PathBuf>> {
     let paths = value
         .split(',')
         .map(str::trim)
@@ -299,30 +237,16 @@ fn socket_paths(env: &Environment) -> Result<Vec<PathBuf>, BadSetting> {
     let paths: Vec<PathBuf> = paths
         .map(|path| PathBuf::from(path.strip_prefix("unix://").unwrap_or(path)))
         .collect();
-    match paths.iter().find(|path| !path.is_absolute()) {
-        Some(path) => Err(bad(NAME, path.display().to_string())),
-        None => Ok(paths),
-    }
-}
-
-fn memory_reserve(env: &Environment) -> Result<Option<u64>, BadSetting> {
-    const NAME: &str = "DIND_MEMORY_RESERVE";
-    let Some(value) = text(env, NAME) else {
-        return Ok(None);
-    };
-    match size::bytes(&value) {
-        Some(0) => Ok(None),
-        Some(bytes) => Ok(Some(bytes)),
-        None => Err(bad(NAME, value)),
-    }
+    paths.iter().all(|path| path.is_absolute()).then_some(paths)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::cli::said::ROOT;
+    use crate::explain::Explain as _;
 
-    fn config(env: &[(&str, &str)]) -> Result<Config, BadSetting> {
+    fn config(env: &[(&str, &str)]) -> Result<Config, BadSettings> {
         let env = env.iter().map(|(k, v)| (*k, *v)).collect();
         Config::new(CommandForm::Default, &[], env, ROOT)
     }
@@ -352,10 +276,47 @@ mod tests {
             ("DIND_STOP_TIMEOUT", "soon"),
         ] {
             let error = config(&[(name, value)]).expect_err(name);
-            assert_eq!(error.name, name);
+            assert_eq!(error.0.len(), 1);
+            assert_eq!(error.0[0].name, name);
             assert!(error.why().starts_with(name), "{}", error.why());
             assert_eq!(error.exit_code(), 78);
         }
+    }
+
+    #[test]
+    fn every_setting_refuses_what_it_does_not_understand() {
+        // Names, which only the machine can judge.
+        let free = ["DIND_SOCKET_GID", "DIND_ROOTLESS_USER"];
+        let ours = settings::SETTINGS.iter().map(|row| row.name);
+        let ours: Vec<_> = ours
+            .filter(|name| name.starts_with("DIND_") && !free.contains(name))
+            .collect();
+        let all: Vec<_> = ours.iter().map(|name| (*name, "garbage?")).collect();
+        let mut named: Vec<_> = config(&all).unwrap_err().0;
+        named.sort_by_key(|bad| bad.name);
+        let mut expected = ours.clone();
+        expected.sort_unstable();
+        let named: Vec<_> = named.iter().map(|bad| bad.name).collect();
+        assert_eq!(named, expected, "all of them, at once");
+    }
+
+    #[test]
+    fn several_bad_settings_are_told_in_one_frame() {
+        let error = config(&[
+            ("DIND_LOG_LEVEL", "WARN"),
+            ("DIND_LOG_FORMAT", "jsn"),
+            ("DIND_ROOTLESS_SINGLE_ID", "maybe"),
+        ]);
+        expect_test::expect![[r#"
+            error: 3 settings are not valid: DIND_LOG_LEVEL="WARN", DIND_LOG_FORMAT="jsn", DIND_ROOTLESS_SINGLE_ID="maybe"
+              why    DIND_LOG_LEVEL takes: error, warn, info, debug
+                     DIND_LOG_FORMAT takes: text, json
+                     DIND_ROOTLESS_SINGLE_ID takes: 1, true, 0, false
+              fix    write it as DIND_LOG_LEVEL=warn
+                     change or remove DIND_LOG_FORMAT; the default is: text
+                     change or remove DIND_ROOTLESS_SINGLE_ID; the default is: 0: subordinate ids are needed
+        "#]]
+        .assert_eq(&crate::explain::frame(&error.unwrap_err()));
     }
 
     #[test]

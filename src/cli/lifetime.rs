@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::config::{BadSetting, Identity, bad, text};
+use super::bad::Reader;
+use super::config::Identity;
 use super::environment::Environment;
 
 /// Restarts within [`RESTART_WINDOW`] when `DIND_RESTART` names no number.
@@ -68,19 +69,20 @@ pub enum ExitWhen {
 
 impl Lifetime {
     /// Reads the five variables.
-    ///
-    /// # Errors
-    /// The first one with a value that is not allowed.
-    pub fn read(env: &Environment, identity: Identity) -> Result<Self, BadSetting> {
-        Ok(Self {
-            stop_timeout: setting(env, "DIND_STOP_TIMEOUT", duration)?,
-            drain: setting(env, "DIND_DRAIN", drain)?.flatten(),
-            restart: setting(env, "DIND_RESTART", restart)?.unwrap_or(RestartPolicy::Never),
-            ready_file: setting(env, "DIND_READY_FILE", absolute)?
+    pub(super) fn read(read: &mut Reader<'_>, env: &Environment, identity: Identity) -> Self {
+        Self {
+            stop_timeout: read.setting("DIND_STOP_TIMEOUT", duration),
+            drain: read.setting("DIND_DRAIN", drain).flatten(),
+            restart: read
+                .setting("DIND_RESTART", restart)
+                .unwrap_or(RestartPolicy::Never),
+            ready_file: read
+                .setting("DIND_READY_FILE", absolute)
                 .unwrap_or_else(|| default_ready_file(env, identity)),
-            exit_when: setting(env, "DIND_EXIT_WHEN", |value| exit_when(value, identity))?
+            exit_when: read
+                .setting("DIND_EXIT_WHEN", |value| exit_when(value, identity))
                 .unwrap_or_default(),
-        })
+        }
     }
 }
 
@@ -97,17 +99,6 @@ fn default_ready_file(env: &Environment, identity: Identity) -> PathBuf {
 pub fn runtime_dir(env: &Environment, uid: u32) -> PathBuf {
     let set = env.non_empty("XDG_RUNTIME_DIR").map(PathBuf::from);
     set.unwrap_or_else(|| format!("/run/user/{uid}").into())
-}
-
-fn setting<T>(
-    env: &Environment,
-    name: &'static str,
-    parse: impl Fn(&str) -> Option<T>,
-) -> Result<Option<T>, BadSetting> {
-    let Some(value) = text(env, name) else {
-        return Ok(None);
-    };
-    parse(&value).map(Some).ok_or_else(|| bad(name, value))
 }
 
 fn absolute(path: &str) -> Option<PathBuf> {
@@ -185,15 +176,18 @@ pub fn duration(text: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::bad::BadSettings;
 
-    fn read(pairs: &[(&str, &str)], pid: u32) -> Result<Lifetime, BadSetting> {
+    fn read(pairs: &[(&str, &str)], pid: u32) -> Result<Lifetime, BadSettings> {
         let env = pairs.iter().map(|(k, v)| (*k, *v)).collect();
         let identity = Identity {
             pid,
             uid: 0,
             gid: 0,
         };
-        Lifetime::read(&env, identity)
+        let mut read = Reader::new(&env);
+        let lifetime = Lifetime::read(&mut read, &env, identity);
+        read.finish().map(|()| lifetime)
     }
 
     #[test]
@@ -256,7 +250,11 @@ mod tests {
             ("DIND_EXIT_WHEN", "process:"),
             ("DIND_EXIT_WHEN", "parent"), // as process 1
         ] {
-            assert_eq!(read(&[(name, value)], 1).unwrap_err().name, name, "{value}");
+            assert_eq!(
+                read(&[(name, value)], 1).unwrap_err().0[0].name,
+                name,
+                "{value}"
+            );
         }
     }
 

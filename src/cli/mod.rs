@@ -1,6 +1,7 @@
 //! From words to wishes: argv and environment become an `Invocation`, then a [`config::Config`].
 //! Everything here is pure: no file is read and no clock is asked.
 
+pub mod bad;
 pub mod certs;
 pub mod command;
 pub mod config;

@@ -8,6 +8,7 @@ use super::{Caller, Started, Wishes};
 use crate::apply::listen::HeldSockets;
 use crate::cli::environment::Environment;
 use crate::client::endpoint::shell;
+use crate::explain::{Explain, exit};
 use crate::host::stale::Places;
 use crate::plan::client;
 use crate::plan::listen::{ListenPlan, PlannedSocket};
@@ -186,6 +187,34 @@ fn command_environment(caller: &Caller, wishes: &Wishes) -> Environment {
     match client::own(&wishes.config, &wishes.listen) {
         Some(endpoint) => shell::environment(&endpoint, &env),
         None => env,
+    }
+}
+
+/// A plan was asked for where the daemon runs already.
+#[derive(Debug, thiserror::Error)]
+#[error("dind-init runs here already, as process {pid}: there is nothing to plan")]
+pub struct AlreadyRuns {
+    /// Its process id.
+    pub pid: u32,
+    /// What the plan ended in.
+    pub reason: String,
+}
+
+impl Explain for AlreadyRuns {
+    fn why(&self) -> String {
+        format!(
+            "what it has made is in the way of a second one: {}",
+            self.reason
+        )
+    }
+    fn fix(&self) -> String {
+        "dind-init status shows the running daemon, what was chosen for it and why, and \
+         --timeline its start; for a plan use a container whose daemon does not run: \
+         docker run --rm --privileged IMAGE dind-init plan"
+            .into()
+    }
+    fn exit_code(&self) -> u8 {
+        exit::REFUSED
     }
 }
 

@@ -15,18 +15,19 @@ use super::trust::{Foreign, Kind, Trust};
 /// Whether and by whom a socket is served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Served {
-    /// Nobody listens on it: its owner is gone.
+    /// Nobody has it: its owner is gone.
     No,
-    /// Somebody listens, or that could not be told (a full queue, no permission).
+    /// Somebody has bound it and lives, or that could not be told (no permission).
     Yes,
 }
 
-/// Asks a socket whether somebody listens, without waiting.
+/// Asks a socket whether somebody listens, without waiting, and without leaving a connection in
+/// somebody's log.
 #[must_use]
 pub fn served(path: &Path) -> Served {
-    match crate::sys::net::connect_unix(path) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Served::No,
-        Ok(_) | Err(_) => Served::Yes,
+    match crate::sys::net::is_bound(path) {
+        Ok(false) => Served::No,
+        Ok(true) | Err(_) => Served::Yes,
     }
 }
 

@@ -286,12 +286,22 @@ fn a_socket_is_born_with_its_mode_and_leaves_what_took_its_place() {
         let path = place.path(dir).join("sock");
         let (socket, own) = bind(&path, SocketType::STREAM, 0o660, None).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o660);
-        assert_eq!(served(&path), Served::No);
+        assert_eq!(served(&path), Served::Yes, "it lives, and will listen");
         crate::sys::net::listen(&socket).unwrap();
         assert_eq!(served(&path), Served::Yes);
+        let nobody = rustix::event::poll(
+            &mut [rustix::event::PollFd::new(
+                &socket,
+                rustix::event::PollFlags::IN,
+            )],
+            Some(&rustix::event::Timespec::default()),
+        );
+        assert_eq!(nobody, Ok(0), "it saw no connection");
         // Never over something that is there, a planted link above all.
         assert!(bind(&path, SocketType::STREAM, 0o660, None).is_err());
         fs::rename(&path, path.with_file_name("moved")).unwrap();
+        drop(socket);
+        assert_eq!(served(&path.with_file_name("moved")), Served::No);
         fs::write(&path, "somebody else's").unwrap();
         own.remove().unwrap();
         assert!(path.exists());

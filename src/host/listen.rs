@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::net::{AddressFamily, SocketType};
 use serde::{Deserialize, Serialize};
 
-use super::mountinfo;
+use super::{mountinfo, script};
 use crate::cli::config::Config;
 use crate::files::socket::Served;
 use crate::files::{self, Kind, kernel};
@@ -69,6 +69,9 @@ pub struct ListenFacts {
     pub ipv6: bool,
     /// Sockets passed to us.
     pub activation: Vec<ActivatedSocket>,
+    /// dockerd, where it is a script that starts another process instead of becoming it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub script: Option<PathBuf>,
 }
 
 impl ListenFacts {
@@ -99,6 +102,7 @@ impl ListenFacts {
             groups: parse_groups(&text("/etc/group")),
             ipv6: ipv6_sockets(),
             activation: activation(config),
+            script: script_that_stays(config),
         }
     }
 
@@ -129,6 +133,16 @@ impl ListenFacts {
     pub fn gid_of(&self, name: &str) -> Option<u32> {
         self.groups.get(name).copied()
     }
+}
+
+/// The dockerd that a rootful daemon starts, where nothing can be handed to what it starts.
+fn script_that_stays(config: &Config) -> Option<PathBuf> {
+    if config.identity.uid != 0 {
+        return None;
+    }
+    let path = crate::sys::spawn::find_program("dockerd".as_ref(), config.env.get("PATH"))?;
+    let text = script::read(&path)?;
+    (!script::becomes_another(&text)).then_some(path)
 }
 
 fn path_state(path: &Path, mounts: &[mountinfo::Mount]) -> PathState {
@@ -231,6 +245,9 @@ mod tests {
         assert_eq!(state("absent"), PathState::Absent);
         let listener = UnixListener::bind(path("sock")).unwrap();
         assert_eq!(state("sock"), PathState::LiveSocket { mounted: false });
+        listener.set_nonblocking(true).unwrap();
+        let nobody = listener.accept().unwrap_err();
+        assert_eq!(nobody.kind(), io::ErrorKind::WouldBlock, "it saw nothing");
         drop(listener);
         assert_eq!(state("sock"), PathState::DeadSocket { mounted: false });
         std::fs::create_dir_all(path("dir/x")).unwrap();

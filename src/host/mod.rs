@@ -22,6 +22,7 @@ pub mod network;
 pub mod private;
 pub mod process;
 pub mod sandbox;
+pub mod script;
 pub mod stale;
 pub mod storage;
 pub mod uplink;
@@ -32,7 +33,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cli::config::Config;
 use crate::files::{self, kernel};
-use crate::plan;
+use crate::plan::{self, names};
 use crate::sys::trial::{Results, Ticket, Trials};
 use apparmor::{AppArmorFacts, Profile};
 use cgroup::{CgroupFacts, Group};
@@ -244,8 +245,12 @@ impl Programs {
     fn find(config: &Config) -> Self {
         let path = config.env.get("PATH");
         let find = |name: &str| crate::sys::spawn::find_program(name.as_ref(), path);
-        // The same file under another name is this binary; /proc/self/exe survives renames.
-        let ours = |path: &PathBuf| files::is_same(path, Path::new("/proc/self/exe"));
+        // The same file under another name is this binary, /proc/self/exe survives renames; or a
+        // script that executes it.
+        let ours = |path: &PathBuf| {
+            files::is_same(path, Path::new("/proc/self/exe"))
+                || script::read(path).is_some_and(|text| names::is_ours(&text))
+        };
         let foreign = ["dind", "docker-init"].iter().filter_map(|name| find(name));
         // dockerd-rootless.sh has a variable for it.
         let named = config

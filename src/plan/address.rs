@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// dockerd's default unix socket.
 pub const DEFAULT_UNIX: &str = "/var/run/docker.sock";
@@ -102,12 +102,21 @@ pub enum BadAddress {
     /// Does not fit `sockaddr_un`.
     #[error("a path of a unix socket has at most 107 bytes")]
     TooLong,
-    /// A relative or abstract unix path.
-    #[error("the path of a unix socket must begin with /")]
-    Relative,
+    /// A name that is in no file system.
+    #[error("an abstract socket (@…) has no file whose owner and mode could be set")]
+    Abstract,
 }
 
 impl Address {
+    /// The same address with a path from the root.
+    #[must_use]
+    pub fn below(self, directory: &Path) -> Self {
+        match self {
+            Self::Unix(path) => Self::Unix(directory.join(path)),
+            other => other,
+        }
+    }
+
     /// Reads one `--host` value. `empty` is what an empty value means (it depends on TLS).
     ///
     /// # Errors
@@ -132,11 +141,12 @@ impl Address {
     }
 }
 
+/// Relative paths stay: dockerd binds them in its working directory, which is ours.
 fn unix(path: &str) -> Result<Address, BadAddress> {
     let path = if path.is_empty() { DEFAULT_UNIX } else { path };
     match path {
         path if path.contains("://") => Err(BadAddress::Protocol),
-        path if !path.starts_with('/') => Err(BadAddress::Relative),
+        path if path.starts_with('@') => Err(BadAddress::Abstract),
         path if path.len() > UNIX_PATH_MAX => Err(BadAddress::TooLong),
         path => Ok(Address::Unix(PathBuf::from(path))),
     }
@@ -223,7 +233,7 @@ mod tests {
             ("tcp://x:y", BadAddress::Port),
             ("fd://2", BadAddress::Descriptor),
             ("fd://name", BadAddress::Descriptor),
-            ("unix://relative", BadAddress::Relative),
+            ("unix://@abstract", BadAddress::Abstract),
         ] {
             assert_eq!(parse(given), Err(error), "{given}");
         }

@@ -63,16 +63,19 @@ pub fn argv(
         argv.push("--host=fd://".into());
         let left = listen.left_to_dockerd.iter();
         argv.extend(left.map(|host| format!("--host={host}").into()));
+    } else if listen.by_script {
+        let all = listen.left_to_dockerd.iter();
+        argv.extend(all.map(|host| format!("--host={host}").into()));
     } else {
         argv.extend(official_hosts(config, file));
     }
-    argv.extend(tls_flags(config, file));
+    argv.extend(tls_flags(config, file, listen));
     argv.extend(
         added
             .iter()
             .map(|flag| format!("--{}={}", flag.name, flag.value).into()),
     );
-    argv.extend(if held {
+    argv.extend(if held || listen.by_script {
         config.daemon.without("host")
     } else {
         config.daemon.words()
@@ -106,7 +109,7 @@ fn official_hosts(config: &Config, file: &DaemonFile) -> Vec<OsString> {
 
 /// `--tlsverify` and its files (S2), without those that daemon.json has (S13); or `--tls=false`,
 /// which spares dockerd's 16 seconds of sleep, where TLS was turned off on purpose.
-fn tls_flags(config: &Config, file: &DaemonFile) -> Vec<OsString> {
+fn tls_flags(config: &Config, file: &DaemonFile, listen: &ListenPlan) -> Vec<OsString> {
     let mut flags: Vec<OsString> = Vec::new();
     match &config.tls {
         TlsWish::Directory { dir, .. } if adds_tls(config) => {
@@ -121,7 +124,7 @@ fn tls_flags(config: &Config, file: &DaemonFile) -> Vec<OsString> {
             }
         }
         TlsWish::Off
-            if config.holder == SocketHolder::Dockerd
+            if (config.holder == SocketHolder::Dockerd || listen.by_script)
                 && config.form == CommandForm::Default
                 && TLS_KEYS
                     .iter()

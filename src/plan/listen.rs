@@ -73,6 +73,10 @@ pub struct ListenPlan {
     pub sockets: Vec<PlannedSocket>,
     /// `--host` values that are left to dockerd.
     pub left_to_dockerd: Vec<String>,
+    /// dockerd is a script that cannot be handed sockets: [`Self::left_to_dockerd`] is all that was
+    /// wanted.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub by_script: bool,
     /// The group that the unix sockets get inside a rootless daemon's user namespace, when it is
     /// not the user's own: outside, a user may give a file to no other group.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -139,6 +143,7 @@ pub fn addresses(config: &Config, file: &DaemonFile) -> Result<Vec<Address>, Lis
     }
     let mut unique: Vec<Address> = Vec::new();
     for address in wanted {
+        let address = address.below(&config.directory);
         if !unique.contains(&address) {
             unique.push(address);
         }
@@ -224,7 +229,38 @@ pub fn plan(
             Address::Activated(wanted) => activated(&mut plan, facts, &mut gate, wanted)?,
         }
     }
-    Ok(plan.judged(gate))
+    match &facts.script {
+        Some(script) => Ok(left_to_script(plan, script).judged(gate)),
+        None => Ok(plan.judged(gate)),
+    }
+}
+
+/// Sockets are handed to a pid (`LISTEN_PID`), and what a script starts has another one: dockerd
+/// would say "no sockets found via socket activation". It binds the same addresses itself.
+fn left_to_script(mut plan: ListenPlan, script: &Path) -> ListenPlan {
+    let host = |socket: &PlannedSocket| match socket {
+        PlannedSocket::Unix { path, .. } => Some(format!("unix://{}", path.display())),
+        PlannedSocket::Tcp {
+            dual_stack: true,
+            address,
+            ..
+        } => Some(wildcard(address.port()).to_string()),
+        // The second address of `localhost`, which dockerd does not bind.
+        PlannedSocket::Tcp { optional: true, .. } => None,
+        PlannedSocket::Tcp { address, .. } => Some(format!("tcp://{address}")),
+        PlannedSocket::Inherited { fd, .. } => Some(format!("fd://{fd}")),
+    };
+    let hosts: Vec<String> = plan.sockets.iter().filter_map(host).collect();
+    plan.notes.push(format!(
+        "{} is a script that starts dockerd and waits for it, so sockets cannot be handed over: \
+         dockerd binds them when it is ready, with a group and mode of its choice, and until then \
+         clients are refused; let the script end with: exec dockerd \"$@\"",
+        script.display()
+    ));
+    plan.sockets.clear();
+    plan.left_to_dockerd.splice(0..0, hosts);
+    plan.by_script = true;
+    plan
 }
 
 /// The addresses in dockerd's file.

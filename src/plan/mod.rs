@@ -13,6 +13,7 @@ pub mod limits;
 pub mod listen;
 pub mod listen_refusal;
 pub mod mounts;
+pub mod names;
 pub mod netfilter;
 pub mod network;
 pub mod step;

@@ -2,12 +2,13 @@
 //! `DIND_ROOTLESS=1` the process becomes the image's user first, and keeps only the right to
 //! write id maps.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use super::error::LaunchError;
 use super::part::{self, Part};
 use super::places::{self, NotWritable, Places};
+use crate::cli::bad::switch;
 use crate::cli::config::{CommandForm, Config};
 use crate::cli::environment::Environment;
 use crate::daemon::{Caller, Run};
@@ -19,8 +20,8 @@ use crate::sys::userns;
 /// Whether root asked for a rootless daemon.
 #[must_use]
 pub fn wanted(env: &Environment) -> bool {
-    let value = env.non_empty("DIND_ROOTLESS");
-    value.is_some_and(|value| value == "1" || value == "true")
+    let value = env.non_empty("DIND_ROOTLESS").and_then(OsStr::to_str);
+    value.and_then(switch).unwrap_or(false)
 }
 
 /// Becomes the user of the image, if we are root and that was asked for.

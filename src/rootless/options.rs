@@ -6,6 +6,7 @@ use super::flags::{BadFlag, Flags};
 use super::ports::api::info::ChildSide;
 use super::ports::spec::PortSpec;
 use super::wishes::{PREFIX, Wishes, env_all, text};
+use crate::cli::bad::switch;
 use crate::cli::environment::Environment;
 use crate::explain::{Explain, exit};
 use crate::host::net4::Net4;
@@ -148,8 +149,28 @@ pub struct Options {
 pub struct BadOption {
     /// The variable or flag.
     pub origin: String,
-    /// What is wrong with it.
+    /// What is wrong with it, and then what is wrong with others.
     pub reason: String,
+    /// All of them.
+    pub origins: String,
+}
+
+impl BadOption {
+    /// All of them as one, so that nobody mends them one start after the other.
+    pub(super) fn all(found: impl IntoIterator<Item = Option<Self>>) -> Result<(), Self> {
+        let mut found = found.into_iter().flatten();
+        let Some(first) = found.next() else {
+            return Ok(());
+        };
+        Err(found.fold(first, |all, next| {
+            let reason = format!("{}; {next}", all.reason);
+            bad(format!("{}, {}", all.origins, next.origins), reason).beginning_with(all.origin)
+        }))
+    }
+
+    fn beginning_with(self, origin: String) -> Self {
+        Self { origin, ..self }
+    }
 }
 
 impl Explain for BadOption {
@@ -157,7 +178,7 @@ impl Explain for BadOption {
         "a wish about the rootless namespaces that is passed over would be a silent surprise".into()
     }
     fn fix(&self) -> String {
-        format!("change or remove it: {}", self.origin)
+        format!("change or remove: {}", self.origins)
     }
     fn exit_code(&self) -> u8 {
         exit::REFUSED
@@ -165,8 +186,10 @@ impl Explain for BadOption {
 }
 
 pub(super) fn bad(origin: impl Into<String>, reason: impl Into<String>) -> BadOption {
+    let origin = origin.into();
     BadOption {
-        origin: origin.into(),
+        origins: origin.clone(),
+        origin,
         reason: reason.into(),
     }
 }
@@ -205,7 +228,8 @@ impl Options {
                           none are supported";
             return Err(bad(wishes.origin("NET", "net"), reason));
         }
-        options.single_id = text(env_all(env), "DIND_ROOTLESS_SINGLE_ID").is_some();
+        let single = text(env_all(env), "DIND_ROOTLESS_SINGLE_ID");
+        options.single_id = single.as_deref().and_then(switch).unwrap_or(false);
         Ok(options)
     }
 

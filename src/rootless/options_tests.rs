@@ -121,3 +121,36 @@ fn the_persona_has_rootlesskits_own_defaults() {
     let options = Options::for_persona(&Flags::default()).unwrap();
     assert_eq!(options.net, Some(NetDriver::Host));
 }
+
+#[test]
+fn all_that_is_bad_is_named_at_once() {
+    let env = [("NET", "x"), ("MTU", "y"), ("STATE_DIR", "z")];
+    let env = env
+        .iter()
+        .map(|(name, value)| (format!("{PREFIX}{name}"), *value))
+        .collect();
+    let error = Options::for_dockerd(&env).unwrap_err();
+    let text = format!("{error} / {}", error.fix());
+    for part in ["_NET: \"x\"", "_MTU: \"y\"", "_STATE_DIR: \"z\""] {
+        assert!(text.contains(part), "{text}");
+    }
+    assert!(error.fix().ends_with("_STATE_DIR"), "{}", error.fix());
+}
+
+#[test]
+fn one_id_is_a_yes_or_a_no() {
+    for (value, expected) in [
+        ("1", true),
+        ("true", true),
+        ("0", false),
+        ("no", false),
+        ("", false),
+    ] {
+        let env = [("DIND_ROOTLESS_SINGLE_ID", value)].into_iter().collect();
+        assert_eq!(
+            Options::for_dockerd(&env).unwrap().single_id,
+            expected,
+            "{value}"
+        );
+    }
+}

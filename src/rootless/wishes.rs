@@ -82,7 +82,28 @@ impl Wishes<'_> {
         }
     }
 
+    /// Everything that holds a value, at once.
+    fn judge(&self) -> Result<(), BadOption> {
+        let words = ["auto", "true", "false"].map(|word| (word, ()));
+        let yes_or_no = ["true", "1", "false", "0"].map(|word| (word, ()));
+        BadOption::all([
+            self.net(&mut Vec::new()).err(),
+            self.word("DETACH_NETNS", "detach-netns", &yes_or_no).err(),
+            self.word("SLIRP4NETNS_SANDBOX", "slirp4netns-sandbox", &words)
+                .err(),
+            self.word("SLIRP4NETNS_SECCOMP", "slirp4netns-seccomp", &words)
+                .err(),
+            self.mtu().err(),
+            self.cidr().err(),
+            self.ifname().err(),
+            self.publish().err(),
+            self.child_side().err(),
+            self.state_dir().err(),
+        ])
+    }
+
     pub(super) fn common(&self) -> Result<Options, BadOption> {
+        self.judge()?;
         let mut warnings = Vec::new();
         let net = self.net(&mut warnings)?;
         let port_driver = self.port_driver(net, &mut warnings)?;

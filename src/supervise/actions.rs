@@ -1,6 +1,6 @@
 //! Carries the machine's actions out.
 
-use super::death::last_words;
+use super::death::{last_words, meaning};
 use super::ending::Killing;
 use super::greeting::greeting;
 use super::machine::{Action, Event, Millis, Outcome, State, Wait};
@@ -88,7 +88,7 @@ impl Supervisor {
 
     fn forward(&mut self, signal: i32, passing: &mut Passing) {
         match self.dockerd {
-            Some(dockerd) => deliver("dockerd", dockerd, signal),
+            Some(started) => self.deliver_to_dockerd(started, signal),
             // It was just about to be started again.
             None if passing.start_by.take().is_some() => passing.events.push(Event::DockerdEnded {
                 outcome: Outcome::Code(0),
@@ -297,6 +297,9 @@ impl Supervisor {
             output.forget();
             if let Some(words) = last_words(&lines) {
                 text.push_str(&format!(": {}", line(words)));
+                if let Some(meaning) = meaning(words) {
+                    text.push_str(&format!(" ({meaning})"));
+                }
                 if let Some(meaning) = restart::transient(words) {
                     transient = true;
                     text.push_str(&format!(" ({meaning})"));
@@ -321,7 +324,7 @@ impl Supervisor {
     }
 }
 
-fn deliver(whom: &str, pid: rustix::process::Pid, signal: i32) {
+pub(super) fn deliver(whom: &str, pid: rustix::process::Pid, signal: i32) {
     if let Err(error) = Child(pid).signal(signal) {
         tracing::warn!("signal {signal} to {whom}: {error}");
     }

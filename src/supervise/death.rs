@@ -16,6 +16,7 @@ pub(super) fn last_words(lines: &str) -> Option<&str> {
     let fatal = |line: &&str| {
         [
             "failed to start daemon",
+            "failed to load listeners",
             "level=fatal",
             "\"level\":\"fatal\"",
         ]
@@ -41,6 +42,15 @@ pub(super) fn last_words(lines: &str) -> Option<&str> {
         .or_else(|| lines.lines().rfind(fatal))
         .or_else(|| lines.lines().rfind(error))
         .map(str::trim)
+}
+
+/// What dockerd's words mean where they hide it.
+#[must_use]
+pub(super) fn meaning(words: &str) -> Option<&'static str> {
+    words.contains("no sockets found via socket activation").then_some(
+        "the dockerd in PATH is a script that starts dockerd as another process, and our sockets are \
+         for the one that we start: let it end with exec, or set DIND_SOCKETS=dockerd",
+    )
 }
 
 /// The counter of kills for lack of memory in dockerd's own cgroup.

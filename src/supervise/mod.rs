@@ -21,6 +21,7 @@ pub mod output;
 pub mod ping;
 mod processes;
 mod restart;
+mod script;
 pub mod status;
 pub mod status_socket;
 mod table;
@@ -183,12 +184,8 @@ impl Supervisor {
         }
         watchdog::doing(Doing::Notices);
         let mut events: Vec<Event> = std::mem::take(&mut passing.events);
-        events.extend(
-            self.notify
-                .drain(self.dockerd)
-                .into_iter()
-                .map(Event::Notice),
-        );
+        let notices = self.notify.drain(|sender| self.is_dockerd(sender));
+        events.extend(notices.into_iter().map(Event::Notice));
         if let Some(verdict) = passing.ping.as_mut().and_then(Ping::read) {
             passing.ping = None;
             events.push(match verdict {

@@ -33,6 +33,15 @@ pub(super) fn ours(table: &[Process], us: Pid) -> Vec<&Process> {
         .collect()
 }
 
+/// What is alive below a process of ours, the nearest first.
+#[must_use]
+pub(super) fn below(table: &[Process], ancestor: Pid) -> Vec<&Process> {
+    let mut lines = lines(table, ancestor);
+    lines.retain(|line| line.process.alive);
+    lines.sort_by_key(|line| line.ancestors.len());
+    lines.iter().map(|line| line.process).collect()
+}
+
 /// What is alive among [`ours`].
 #[must_use]
 pub(super) fn alive(table: &[Process], us: Pid) -> Vec<&Process> {
@@ -222,6 +231,17 @@ mod tests {
         let mut table = pod();
         table[10].alive = false;
         assert_eq!(pids(&alive(&table, pid(7))), [8, 9, 10, 11, 12, 13, 15]);
+    }
+
+    #[test]
+    fn what_is_below_a_process_comes_nearest_first() {
+        let table = [
+            process(9, 8, "dockerd", ""),
+            process(7, 1, "dockerd", ""),
+            process(8, 7, "dockerd", ""),
+            process(6, 1, "other", ""),
+        ];
+        assert_eq!(pids(&below(&table, pid(7))), [8, 9]);
     }
 
     #[test]

@@ -74,6 +74,16 @@ impl Table {
         alive.any(|process| process.name.is("containerd") && !nested.contains(&process))
     }
 
+    /// The processes below another one whose names begin so, the nearest ones first; none of a
+    /// container.
+    #[must_use]
+    pub(super) fn below(&self, ancestor: Pid, name: &str) -> Vec<&Process> {
+        let nested = self.nested();
+        let mut below = processes::below(&self.processes, ancestor);
+        below.retain(|process| process.name.starts_with(name) && !nested.contains(process));
+        below
+    }
+
     /// The shims of our containers.
     #[must_use]
     pub(super) fn shims(&self) -> Vec<&Process> {

@@ -8,6 +8,7 @@
 use std::ffi::{CStr, OsString, c_char, c_int};
 use std::os::fd::IntoRawFd;
 use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 
 use rustix::fs::{Mode, OFlags};
 
@@ -34,6 +35,21 @@ pub unsafe fn arguments(argc: c_int, argv: *const *const c_char) -> Vec<OsString
             Some(OsString::from_vec(word.to_bytes().to_vec()))
         })
         .collect()
+}
+
+/// The path that execve(2) was given, before any link was followed; empty where the kernel does not
+/// tell.
+#[must_use]
+pub fn executed() -> PathBuf {
+    // SAFETY: getauxval only reads the vector that the kernel put beside our environment.
+    let place = unsafe { libc::getauxval(libc::AT_EXECFN) };
+    let path = std::ptr::with_exposed_provenance::<c_char>(usize::try_from(place).unwrap_or(0));
+    if path.is_null() {
+        return PathBuf::new();
+    }
+    // SAFETY: AT_EXECFN is a NUL-terminated string at the end of our stack, which nobody writes to.
+    let path = unsafe { CStr::from_ptr(path) };
+    OsString::from_vec(path.to_bytes().to_vec()).into()
 }
 
 /// Puts `/dev/null` on each of the descriptors 0, 1 and 2 that is closed, so that no descriptor

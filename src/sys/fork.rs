@@ -5,6 +5,8 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use rustix::process::Pid;
 
+use super::process;
+
 /// Runs `work` in a child, which writes the result to a pipe and ends. Returns the child, to be
 /// reaped by whoever reaps everything, and the pipe's non-blocking end: what was written is whole
 /// when it is at its end.
@@ -19,6 +21,7 @@ pub fn ask(work: impl FnOnce() -> Vec<u8>) -> io::Result<(Pid, OwnedFd)> {
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
         0 => {
+            process::set_name(process::HELPER);
             close_others(&writer);
             let mut rest: &[u8] = &work();
             while let Ok(count @ 1..) = rustix::io::write(&writer, rest) {

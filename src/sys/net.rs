@@ -5,7 +5,10 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::path::Path;
 
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with, sockopt,
+};
 use rustix::process::Pid;
 
 use super::process::id;
@@ -299,4 +302,24 @@ pub fn free_bind(address: std::net::SocketAddrV4, buffer: usize) -> io::Result<(
     }
     rustix::net::listen(&tcp, BACKLOG)?;
     Ok((udp, tcp))
+}
+/// Whether a living process has bound the socket at a path. Asked with a socket of another type: the
+/// kernel answers which of both it is before it compares the types (`EPROTOTYPE`), so that whoever
+/// listens there sees no connection, has nothing to log, and cannot make us wait.
+///
+/// # Errors
+/// There is no such path, no permission, or no room for another descriptor.
+pub fn is_bound(path: &Path) -> io::Result<bool> {
+    let address = SocketAddrUnix::new(path)?;
+    let socket = socket_with(
+        AddressFamily::UNIX,
+        SocketType::DGRAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )?;
+    match connect(&socket, &address) {
+        Ok(()) | Err(Errno::PROTOTYPE) => Ok(true),
+        Err(Errno::CONNREFUSED) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }

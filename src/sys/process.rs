@@ -6,6 +6,7 @@
 //! `crate::process` opens and compares. Signals are numbers: the real-time ones have no name in any
 //! type of ours.
 
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -20,6 +21,20 @@ use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, WaitOptions, WaitS
 #[expect(clippy::disallowed_methods, reason = "the number is looked at here")]
 pub fn id(number: i32) -> Option<Pid> {
     Pid::from_raw(number.max(0))
+}
+
+/// What `ps`, `pgrep` and `pidof` call us. A daemon's supervisor has the name that the official
+/// image's PID 1 has, so that `pgrep dockerd` finds dockerd and nothing else: the kernel would make
+/// `dockerd-entrypo` of ours.
+pub const SUPERVISOR: &CStr = c"docker-init";
+
+/// Our processes beside it: the forks that execute nothing.
+pub const HELPER: &CStr = c"dind-init";
+
+/// Takes a name; a program that is executed later has its own again.
+pub fn set_name(name: &CStr) {
+    // It can only fail for a pointer that is none.
+    let _ = rustix::thread::set_name(name);
 }
 
 /// How often a child is looked for where it has no pidfd.

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, RawFd};
 
 use rustix::process::{Pid, Signal};
 
-use super::userns;
+use super::{process, userns};
 
 /// Forks. The child keeps the standard streams and the named descriptors, does the work, and ends
 /// with its code, or when we do; what the work owns must be among them, or be no descriptor.
@@ -18,6 +18,7 @@ pub fn fork(kept: &[RawFd], work: impl FnOnce() -> u8) -> io::Result<Pid> {
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
         0 => {
+            process::set_name(process::HELPER);
             let log = crate::log::queue();
             // A number that was closed and given to another file would get our log lines.
             let log = log.map(|queue| {

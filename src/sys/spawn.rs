@@ -404,6 +404,7 @@ pub fn aside(work: impl FnOnce()) {
     // consistent process and may allocate.
     match unsafe { libc::fork() } {
         0 => {
+            super::process::set_name(super::process::HELPER);
             work();
             // SAFETY: _exit runs no destructor and no handler of the parent's.
             unsafe { libc::_exit(0) }

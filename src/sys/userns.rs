@@ -68,7 +68,10 @@ pub fn fork_into(namespaces: Namespaces) -> io::Result<Side> {
     };
     match i32::try_from(pid).map(super::process::id) {
         _ if pid == -1 => Err(io::Error::last_os_error()),
-        Ok(None) => Ok(Side::Child),
+        Ok(None) => {
+            super::process::set_name(super::process::HELPER);
+            Ok(Side::Child)
+        }
         Ok(Some(pid)) => Ok(Side::Parent(pid)),
         Err(_) => Err(io::Error::other("clone returned an impossible pid")),
     }

@@ -244,12 +244,12 @@ impl Dind {
         let mut pids = children(own);
         while let Some(pid) = pids.pop() {
             let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-            if name == "dind-init\n" {
+            if name == "docker-init\n" {
                 return Pid::from_raw(pid).unwrap();
             }
             pids.extend(children(pid));
         }
-        panic!("no dind-init:\n{}", self.said);
+        panic!("no docker-init:\n{}", self.said);
     }
 
     #[track_caller]

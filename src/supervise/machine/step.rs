@@ -265,9 +265,9 @@ impl Machine {
         actions
     }
 
-    /// Containers and our command have the time of a stop for their end.
+    /// Nobody is left who could record how containers end: they are killed at once, as the end of
+    /// PID 1 would kill them, and nothing waits for those that are deaf to their stop signal.
     fn give_up(&mut self, code: u8, now: Millis) -> Actions {
-        let until = self.containers_end(now);
         let mut actions = Vec::new();
         if self.command == Command::Running {
             actions.push(Action::ForwardToCommand(libc::SIGTERM));
@@ -278,7 +278,7 @@ impl Machine {
         } else {
             code.max(1)
         };
-        actions.extend(self.leave_containers(Verdict::Died(code), until));
+        actions.extend(self.leave(Stage::Leftovers, Verdict::Died(code), now));
         actions
     }
 

@@ -152,6 +152,21 @@ fn an_end_that_nobody_asked_for_has_dockerds_own_code() {
 }
 
 #[test]
+fn what_nobody_can_record_any_more_is_killed_at_once() {
+    let killed = ended(Outcome::Signal(libc::SIGKILL));
+    let (machine, actions) = run(&[READY, Event::PingAnswered, killed]);
+    assert!(actions.contains(&Action::KillContainers));
+    assert!(!actions.contains(&Action::StopContainers));
+    assert!(matches!(
+        machine.state,
+        State::Leaving {
+            stage: Stage::Leftovers,
+            ..
+        }
+    ));
+}
+
+#[test]
 fn a_ready_daemon_that_dies_is_started_again_with_its_sockets_open() {
     let killed = ended(Outcome::Signal(libc::SIGKILL));
     let up = [READY, Event::PingAnswered];
