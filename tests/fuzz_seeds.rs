@@ -52,8 +52,8 @@ macro_rules! targets {
 
 targets! {
     accounts api_request bind_question bridges cgroup credentials daemon_flags daemon_json
-    data_root dns_reply flags hosts http_head mountinfo notice pem port_spec resolv_conf san
-    status sub_ids tls_directory
+    data_root dns_reply flags forwarded hosts http_head mountinfo notice pem port_spec process
+    resolv_conf san status sub_ids tls_directory
 }
 
 #[test]

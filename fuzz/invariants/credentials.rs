@@ -1,7 +1,6 @@
 //! The files of a TLS client, which the daemon's container writes.
 
-use std::cell::OnceCell;
-use std::path::PathBuf;
+use std::path::Path;
 
 use dind_init::client::credentials::Credentials;
 use dind_init::client::endpoint::{Identity, TlsFiles};
@@ -12,16 +11,18 @@ use super::shape;
 /// `ca.pem`, `cert.pem` and `key.pem`.
 pub fn check(bytes: &[u8]) {
     let [ca, cert, key] = shape::files(bytes);
-    let files = in_place([ca, cert, key]);
+    let directory = std::env::temp_dir().join(format!("dind-init-fuzz-{}", std::process::id()));
+    let files = in_place(&directory, [ca, cert, key]);
     let alone = TlsFiles {
         identity: None,
         ..files.clone()
     };
     let both = Credentials::load(&files);
     let trusted = Credentials::load(&alone);
+    let again = Credentials::load(&files);
+    std::fs::remove_dir_all(&directory).expect("our own directory");
     if let Ok(credentials) = &both {
-        let again = Credentials::load(&files).expect("what it was");
-        assert!(credentials.same_files(&again));
+        assert!(again.is_ok_and(|again| credentials.same_files(&again)));
         // A key and a certificate change nothing about whom we trust.
         assert!(trusted.is_ok() && !credentials.same_files(trusted.as_ref().expect("read")));
     }
@@ -30,18 +31,10 @@ pub fn check(bytes: &[u8]) {
     }
 }
 
-/// Files of this process alone, written anew each time.
-fn in_place(contents: [&[u8]; 3]) -> TlsFiles {
-    thread_local!(static FILES: OnceCell<[PathBuf; 3]> = const { OnceCell::new() });
-    let paths = FILES.with(|files| {
-        let directory = || {
-            let name = format!("dind-init-fuzz-{}", std::process::id());
-            let directory = std::env::temp_dir().join(name);
-            std::fs::create_dir_all(&directory).expect("a directory");
-            ["ca.pem", "cert.pem", "key.pem"].map(|name| directory.join(name))
-        };
-        files.get_or_init(directory).clone()
-    });
+/// Files of this process alone, in a directory that [`check`] takes away.
+fn in_place(directory: &Path, contents: [&[u8]; 3]) -> TlsFiles {
+    std::fs::create_dir_all(directory).expect("a directory");
+    let paths = ["ca.pem", "cert.pem", "key.pem"].map(|name| directory.join(name));
     for (path, content) in paths.iter().zip(contents) {
         std::fs::write(path, content).expect("a file");
     }

@@ -80,7 +80,8 @@ pub struct Process {
 impl Process {
     /// `pid (comm) state ppid … num_threads … starttime …` (`proc_pid_stat(5)`); comm may hold
     /// anything, brackets and line feeds as well, but nothing after it does.
-    fn parse(stat: &[u8]) -> Option<Self> {
+    #[must_use]
+    pub fn parse(stat: &[u8]) -> Option<Self> {
         let open = stat.iter().position(|byte| *byte == b'(')?;
         let close = stat.iter().rposition(|byte| *byte == b')')?;
         let text = |range: Option<&[u8]>| Some(std::str::from_utf8(range?).ok()?.trim().to_owned());

@@ -1,5 +1,6 @@
 //! What a data root holds already: image stores, drivers, and our marker.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -127,14 +128,17 @@ impl Content {
         drivers.extend(snapshotters(&roots.containerd));
         let mut unclear = Vec::new();
         let path = roots.data.join(MARKER);
-        let marker = short_file(&path).and_then(|bytes| {
-            let marker = Marker::parse(&bytes);
-            let why = |why| {
+        let marker = match short_file(&path).map(|bytes| bytes.map(|it| Marker::parse(&it))) {
+            Ok(None) => None,
+            Ok(Some(Ok(marker))) => Some(marker),
+            Ok(Some(Err(why))) | Err(why) => {
                 let path = path.display();
-                format!("{path}: which storage driver was used last is not known: {why}")
-            };
-            marker.map_err(|error| unclear.push(why(error))).ok()
-        });
+                unclear.push(format!(
+                    "{path}: which storage driver was used last is not known: {why}"
+                ));
+                None
+            }
+        };
         let remembered = bridges::read(&data);
         unclear.extend(remembered.unclear);
         Self {
@@ -183,8 +187,9 @@ fn graph_driver(data: &Path, name: &str) -> Option<DriverContent> {
     has_entries(&data.join(name)).then(|| {
         let path = data.join("image").join(name).join("repositories.json");
         let names = match short_file(&path) {
-            Some(json) => image_names(&json),
-            None => Some(Vec::new()),
+            Ok(Some(json)) => image_names(&json),
+            Ok(None) => Some(Vec::new()),
+            Err(_) => None,
         };
         DriverContent {
             store: Store::Graphdriver,
@@ -222,9 +227,13 @@ fn has_entries(dir: &Path) -> bool {
     files::is_empty(dir).is_ok_and(|empty| !empty)
 }
 
-/// A file of a size that is worth reading for a message.
-fn short_file(path: &Path) -> Option<Vec<u8>> {
-    files::read(path, files::MOST).ok()
+/// A file of a size that is worth reading for a message; nothing where there is none.
+fn short_file(path: &Path) -> Result<Option<Vec<u8>>, String> {
+    match files::read(path, files::MOST) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// The `name:tag` references of a repositories.json; digests are no names. Nothing where it is no
@@ -329,6 +338,28 @@ mod tests {
             networks.ends_with("is a directory, not a file"),
             "{networks}"
         );
+    }
+
+    #[test]
+    fn a_file_that_is_not_read_is_not_taken_for_a_missing_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let large = vec![b' '; usize::try_from(files::MOST).unwrap() + 1];
+        let large = String::from_utf8(large).unwrap();
+        make(
+            dir.path(),
+            &[
+                (MARKER, &large),
+                ("overlay2/l/X", ""),
+                ("image/overlay2/repositories.json", &large),
+            ],
+        );
+        let content = read(dir.path(), "{}");
+        assert_eq!(content.drivers[0].images, None, "not 0");
+        assert!(content.marker.is_none());
+        let [marker] = &content.unclear[..] else {
+            panic!("{:?}", content.unclear)
+        };
+        assert!(marker.contains("is larger than"), "{marker}");
     }
 
     #[test]
