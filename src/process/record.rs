@@ -274,6 +274,7 @@ pub fn leader(proc: &Path, pid: Pid) -> Result<Option<Name>, Unread> {
 #[expect(clippy::disallowed_methods, reason = "a test makes its own files")]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn stat(name: &[u8], state: &str, threads: u32) -> Vec<u8> {
         let rest = format!(
@@ -300,6 +301,22 @@ mod tests {
         }
         assert_eq!(Process::parse(b"42 (x"), None);
         assert_eq!(Process::parse(b"0 (x) S 7"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_name_hides_what_comes_after_it(name: Vec<u8>) {
+            let process = Process::parse(&stat(&name, "S", 1)).unwrap();
+            prop_assert_eq!(&process.name, &Name::new(&name));
+            prop_assert_eq!((process.start, process.parent), (99, id(7)));
+            let shown = process.to_string();
+            prop_assert!(!shown.contains(char::is_control), "{}", shown);
+        }
+
+        #[test]
+        fn reading_never_panics(stat: Vec<u8>) {
+            let _ = Process::parse(&stat);
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Pid, WaitOptions, WaitStatus};
+use rustix::process::{Pid, WaitStatus};
 
 use super::driver::{self, DriverCommand, Hardening, Ready};
 use super::error::LaunchError;
@@ -19,7 +19,7 @@ use super::wait_any;
 use crate::files;
 use crate::process;
 use crate::sys::helper::{self, Helper, Privileges};
-use crate::sys::process::Child;
+use crate::sys::process::{Child, NotReaped};
 
 /// How long a driver may take until it is ready.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -292,12 +292,13 @@ fn wait_for_byte(ready: &OwnedFd, stop: BorrowedFd<'_>) -> Result<(), Unready> {
 /// Waits for the end of the first process, and finds the second.
 fn wait_for_daemon(pid: Pid, file: &std::path::Path, stop: BorrowedFd<'_>) -> Result<Pid, Unready> {
     let flags = rustix::process::PidfdFlags::empty();
-    // Before 5.3, or hidden by a filter: the wait below has no limit then.
+    // Before 5.3, or hidden by a filter: then nobody who stops us is heard during the wait below.
     if let Ok(pidfd) = rustix::process::pidfd_open(pid, flags) {
         wait_unless(pidfd.as_fd(), stop)?;
     }
-    match rustix::process::waitpid(Some(pid), WaitOptions::empty()) {
-        Ok(Some((_, status))) if status.exit_status() == Some(0) => {
+    match Child(pid).wait(Instant::now() + PATIENCE) {
+        Err(NotReaped::Alive(_)) => Err(Some(format!("was not ready within {PATIENCE:?}"))),
+        Ok(status) if status.exit_status() == Some(0) => {
             read_pid(file).ok_or_else(|| Some("left no process id".into()))
         }
         _ => Err(Some("ended before it was ready".into())),

@@ -5,13 +5,15 @@ use std::fs;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, WaitOptions};
+use rustix::process::Pid;
 
 use super::error::LaunchError;
 use super::idmap::{Line, MapPlan, Writer};
 use crate::files::kernel;
 use crate::sys::helper::{self, Helper, Privileges};
+use crate::sys::process::{Child, NotReaped};
 use crate::sys::spawn;
 
 /// Writes both maps.
@@ -53,8 +55,8 @@ pub(super) fn write(
         Writer::Helpers => {
             let uids = Writing::start("newuidmap", pid, &plan.uids, env, path)?;
             let gids = Writing::start("newgidmap", pid, &plan.gids, env, path)?;
-            uids.finish()?;
-            gids.finish()
+            uids.finish(super::PATIENCE)?;
+            gids.finish(super::PATIENCE)
         }
     }
 }
@@ -107,18 +109,23 @@ impl Writing {
         })
     }
 
-    fn finish(mut self) -> Result<(), LaunchError> {
-        let status = loop {
-            match rustix::process::waitpid(Some(self.pid), WaitOptions::empty()) {
-                Ok(Some((_, status))) => break status,
-                Ok(None) | Err(rustix::io::Errno::INTR) => {}
-                Err(error) => {
-                    let error = io::Error::from(error);
-                    return Err(LaunchError::new(
-                        format!("{} was lost", self.command),
-                        &error,
-                    ));
-                }
+    fn finish(mut self, patience: Duration) -> Result<(), LaunchError> {
+        let child = Child(self.pid);
+        let status = match child.wait(Instant::now() + patience) {
+            Ok(status) => status,
+            Err(NotReaped::Alive(_)) => {
+                super::end(child, &self.command);
+                let text = super::said(&mut self.output);
+                let what = format!("{} did not end within {patience:?}", self.command);
+                return Err(LaunchError::plain(what).saying(&text).because(
+                    "it asks for the ranges of its user, and what answers hangs",
+                    "see /etc/nsswitch.conf in the image: subid and passwd must not ask a service \
+                     that is not there",
+                ));
+            }
+            Err(NotReaped::Refused(_, error)) => {
+                let what = format!("{} was lost", self.command);
+                return Err(LaunchError::new(what, &error));
             }
         };
         if status.exit_status() == Some(0) {
@@ -135,5 +142,38 @@ impl Writing {
                  newgidmap; Kubernetes: allowPrivilegeEscalation: true; or start as root with \
                  DIND_ROOTLESS=1 and --cap-add SETUID --cap-add SETGID",
             ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    fn writing(dir: &std::path::Path, script: &str) -> Writing {
+        let helper = dir.join("newuidmap");
+        fs::write(&helper, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&helper, fs::Permissions::from_mode(0o755)).unwrap();
+        Writing::start("newuidmap", 7, &[], &[], Some(dir.as_os_str())).unwrap()
+    }
+
+    #[test]
+    fn a_helper_that_hangs_is_killed_and_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let hung = writing(dir.path(), "while read -r line </dev/zero; do :; done");
+        let child = Child(hung.pid);
+        let told = hung.finish(Duration::ZERO).unwrap_err().to_string();
+        assert_eq!(told, "newuidmap 7 did not end within 0ns");
+        child.signal(0).expect_err("it is gone, and reaped");
+    }
+
+    #[test]
+    fn a_helper_that_fails_has_its_say() {
+        let dir = tempfile::tempdir().unwrap();
+        let long = Duration::from_secs(30);
+        let failed = writing(dir.path(), "echo no such range >&2; exit 1").finish(long);
+        let told = crate::explain::frame(&failed.unwrap_err());
+        assert!(told.contains("no such range"), "{told}");
+        writing(dir.path(), "exit 0").finish(long).unwrap();
     }
 }

@@ -308,6 +308,7 @@ impl Supervisor {
 
     fn ended(&mut self, outcome: Outcome, passing: &mut Passing) -> Event {
         passing.ping = None;
+        self.status.status.dockerd = None;
         let transient = self.tell_death(outcome, passing);
         Event::DockerdEnded { outcome, transient }
     }

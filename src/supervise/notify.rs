@@ -23,6 +23,10 @@ const A_DAY: Duration = Duration::from_secs(24 * 3600);
 /// What we need after the budget, for killing and cleaning up.
 const LAST_STEPS: Duration = Duration::from_secs(5);
 
+/// Datagrams that are read in one turn of the loop: whoever sends in a tight loop must not keep
+/// PID 1 busy. The rest is asked for by the next turn, since the socket stays readable.
+const AT_ONCE: usize = 64;
+
 /// The socket on which dockerd speaks to us.
 #[derive(Debug)]
 pub struct NotifySocket {
@@ -52,7 +56,11 @@ impl NotifySocket {
     pub fn drain(&self, is_dockerd: impl Fn(Pid) -> bool) -> Vec<Notice> {
         let mut buffer = [0u8; 4096];
         let mut notices = Vec::new();
-        while let Ok(Datagram { length, sender }) = receive_with_sender(&self.socket, &mut buffer) {
+        for _ in 0..AT_ONCE {
+            let Ok(Datagram { length, sender }) = receive_with_sender(&self.socket, &mut buffer)
+            else {
+                break;
+            };
             if sender.is_some_and(&is_dockerd) {
                 notices.extend(parse(buffer.get(..length).unwrap_or_default()));
             }

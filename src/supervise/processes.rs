@@ -38,7 +38,7 @@ pub(super) fn ours(table: &[Process], us: Pid) -> Vec<&Process> {
 pub(super) fn below(table: &[Process], ancestor: Pid) -> Vec<&Process> {
     let mut lines = lines(table, ancestor);
     lines.retain(|line| line.process.alive);
-    lines.sort_by_key(|line| line.ancestors.len());
+    lines.sort_by_key(|line| line.depth);
     lines.iter().map(|line| line.process).collect()
 }
 
@@ -70,10 +70,14 @@ pub(super) fn nested(table: &[Process], us: Pid) -> Vec<&Process> {
 pub(super) fn busy(table: &[Process], us: Pid, dockerd: Option<Pid>) -> usize {
     let daemon = table.iter().find(|process| Some(process.pid) == dockerd);
     let daemon = daemon.map_or(&[][..], |process| &process.cgroup);
+    let dockerds: HashSet<Pid> = dockerd.map_or_else(HashSet::new, |dockerd| {
+        let below = ours(table, dockerd).into_iter();
+        below.map(|process| process.pid).collect()
+    });
     lines(table, us)
         .into_iter()
         .filter(|line| {
-            let below = dockerd.is_some_and(|dockerd| line.ancestors.contains(&dockerd));
+            let below = dockerds.contains(&line.process.pid);
             let elsewhere = below && line.process.cgroup != daemon;
             line.process.alive
                 && (line.below_shim || is_shim(line.process) || elsewhere || line.below_runtime)
@@ -82,44 +86,51 @@ pub(super) fn busy(table: &[Process], us: Pid, dockerd: Option<Pid>) -> usize {
 }
 
 /// A descendant of ours with what its ancestors say.
+#[derive(Clone, Copy)]
 struct Line<'a> {
     process: &'a Process,
-    ancestors: Vec<Pid>,
+    depth: usize,
     below_shim: bool,
     below_runtime: bool,
 }
 
+/// What descends from `us`, in the order of the table. From the top down, each process once: a
+/// nested container may make chains of any length.
 fn lines(table: &[Process], us: Pid) -> Vec<Line<'_>> {
-    let by_pid: HashMap<Pid, &Process> = table.iter().map(|p| (p.pid, p)).collect();
-    let line = |process| ancestry(&by_pid, process, us);
-    table.iter().filter_map(line).collect()
-}
-
-/// Climbs from a process to us; nothing when the way leads elsewhere.
-fn ancestry<'a>(
-    by_pid: &HashMap<Pid, &'a Process>,
-    process: &'a Process,
-    us: Pid,
-) -> Option<Line<'a>> {
-    let mut line = Line {
-        process,
-        ancestors: Vec::new(),
-        below_shim: false,
-        below_runtime: false,
-    };
-    let mut parent = process.parent?;
-    // The table is no snapshot: a pid that was reused meanwhile could close a circle.
-    while line.ancestors.len() < by_pid.len() {
-        line.ancestors.push(parent);
-        if parent == us {
-            return Some(line);
+    let mut children: HashMap<Pid, Vec<&Process>> = HashMap::new();
+    for process in table {
+        if let Some(parent) = process.parent {
+            children.entry(parent).or_default().push(process);
         }
-        let next = by_pid.get(&parent)?;
-        line.below_shim |= is_shim(next);
-        line.below_runtime |= is_runtime(next);
-        parent = next.parent?;
     }
-    None
+    let line = |process, depth, below_shim, below_runtime| Line {
+        process,
+        depth,
+        below_shim,
+        below_runtime,
+    };
+    // The table is no snapshot: a pid that was reused meanwhile could close a circle, and is taken
+    // out of the map when it is met.
+    let mut next: Vec<Line<'_>> = children.remove(&us).map_or_else(Vec::new, |own| {
+        own.into_iter()
+            .map(|process| line(process, 1, false, false))
+            .collect()
+    });
+    let mut found = HashMap::new();
+    while let Some(parent) = next.pop() {
+        let (pid, depth) = (parent.process.pid, parent.depth + 1);
+        if pid == us || found.insert(pid, parent).is_some() {
+            continue;
+        }
+        let shim = parent.below_shim || is_shim(parent.process);
+        let runtime = parent.below_runtime || is_runtime(parent.process);
+        let below = children.remove(&pid).into_iter().flatten();
+        next.extend(below.map(|process| line(process, depth, shim, runtime)));
+    }
+    table
+        .iter()
+        .filter_map(|process| found.get(&process.pid).copied())
+        .collect()
 }
 
 /// `containerd-shim`, `containerd-shim-runc-v2`, those of other runtimes.
@@ -199,6 +210,19 @@ mod tests {
             state: 'S',
             cgroup: cgroup.into(),
         }
+    }
+
+    #[test]
+    fn a_chain_of_any_length_is_walked_once_and_a_circle_ends() {
+        let mut table: Vec<_> = (0..30_000)
+            .map(|n| process(100 + n, 99 + n, "x", ""))
+            .collect();
+        table.push(process(99, 7, "containerd-shim", ""));
+        assert_eq!(nested(&table, pid(7)).len(), 30_000);
+        assert_eq!(ours(&table, pid(7)).len(), 30_001);
+        // 7 again, as a child of one of its own.
+        table.push(process(7, 150, "us", ""));
+        assert_eq!(ours(&table, pid(7)).len(), 30_001);
     }
 
     fn pids(list: &[&Process]) -> Vec<i32> {

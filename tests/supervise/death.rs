@@ -46,6 +46,7 @@ fn requests_wait_while_dockerd_is_started_again_until_it_dies_too_often() {
     dind.says("restart 1); requests wait");
     assert!(!dind.path("ready").exists());
     assert_eq!(dind.status()["state"], "restarting");
+    assert!(dind.status()["dockerd"].is_null());
     assert!(dind.request("/_ping").starts_with("HTTP/1.1 200"));
     dind.says("ready again");
     assert!(dind.path("ready").exists());
