@@ -19,6 +19,8 @@ mod lab;
 #[path = "dockerd/workload.rs"]
 mod workload;
 
+#[path = "rootless/as_root.rs"]
+mod as_root;
 #[path = "rootless/clients.rs"]
 mod clients;
 #[path = "rootless/helpers.rs"]

@@ -247,7 +247,7 @@ fn start_fuse(
 ) -> Ticket<OverlayTrial> {
     let (dir, fuse) = (dir.to_owned(), fuse.clone());
     trials.start(name, mounter.namespaces(), DEADLINE, move || {
-        overlay::run_fuse(&dir, mounter, &fuse)
+        overlay::run_fuse(&dir, &fuse)
     })
 }
 

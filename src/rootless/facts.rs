@@ -136,7 +136,10 @@ impl RootlessFacts {
                 Some(found.1)
             }),
             global_ipv6: crate::sys::netdev::addresses().iter().any(of_internet6),
-            trial: trials.collect().take(ticket),
+            trial: match trials.collect().take(ticket) {
+                Tried::Known(Ok(found)) => Tried::Known(found),
+                Tried::Known(Err(why)) | Tried::Unknown(why) => Tried::Unknown(why),
+            },
         }
     }
 
