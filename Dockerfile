@@ -46,6 +46,8 @@ CMD []
 FROM dind AS rootless
 # newuidmap and newgidmap get file capabilities in place of the set-user-ID bit: with the bit they
 # need CAP_SYS_ADMIN in the bounding set, which only privileged containers have.
+# The second row of subordinate ids is for a pod that has 65536 ids in all (hostUsers: false);
+# elsewhere dind-init takes the first one alone.
 RUN set -eu; \
     if command -v apk >/dev/null; then \
         apk add --no-cache shadow-uidmap slirp4netns fuse-overlayfs libcap-utils; \
@@ -59,7 +61,9 @@ RUN set -eu; \
         echo 'rootless:x:1000:' >>/etc/group; \
     fi; \
     for file in /etc/subuid /etc/subgid; do \
-        grep -qs '^rootless:' "$file" || echo 'rootless:100000:65536' >>"$file"; \
+        for ids in 100000:65536 1001:64535; do \
+            grep -qs "^rootless:$ids\$" "$file" || echo "rootless:$ids" >>"$file"; \
+        done; \
     done; \
     newuidmap=$(command -v newuidmap); newgidmap=$(command -v newgidmap); \
     chmod u-s "$newuidmap" "$newgidmap"; \

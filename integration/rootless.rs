@@ -39,3 +39,5 @@ mod published;
 mod restarts;
 #[path = "rootless/rights.rs"]
 mod rights;
+#[path = "rootless/subids.rs"]
+mod subids;

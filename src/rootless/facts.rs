@@ -7,10 +7,11 @@ use std::time::Duration;
 use caps::{CapSet, Capability};
 use serde::{Deserialize, Serialize};
 
-use super::idmap::{self, IdFacts, Range};
+use super::idmap::{self, IdFacts};
 use super::options::{NetDriver, Options, SubidSource};
 use super::places;
 use super::ports::rules::Filter;
+use super::subids::{self, OddRow, Rows};
 use super::trial::{self, NamespaceTrial};
 use crate::cli::environment::Environment;
 use crate::sys::spawn::find_program;
@@ -100,6 +101,7 @@ impl RootlessFacts {
         let source = options.subid_source;
         let sub =
             |file: &str, flag: &[&str]| sub_ids(source, file, flag, user.as_deref(), uid, env);
+        let (uids, gids) = (sub("/etc/subuid", &[]), sub("/etc/subgid", &["-g"]));
         let status = text("/proc/self/status");
         let bounding = caps::read(None, CapSet::Bounding).unwrap_or_default();
         let sysctl = |name: &&str| {
@@ -110,8 +112,10 @@ impl RootlessFacts {
             ids: IdFacts {
                 uid,
                 gid,
-                sub_uids: sub("/etc/subuid", &[]),
-                sub_gids: sub("/etc/subgid", &["-g"]),
+                sub_uids: uids.ranges,
+                sub_gids: gids.ranges,
+                odd_uids: uids.odd,
+                odd_gids: gids.odd,
                 outer_uids: idmap::parse_map(&text("/proc/self/uid_map")),
                 outer_gids: idmap::parse_map(&text("/proc/self/gid_map")),
                 may_write: may(Capability::CAP_SETUID) && may(Capability::CAP_SETGID),
@@ -163,22 +167,38 @@ fn sub_ids(
     user: Option<&str>,
     uid: u32,
     env: &Environment,
-) -> Vec<Range> {
-    let text = std::fs::read_to_string(file).unwrap_or_default();
-    let of_file = idmap::parse_file(&text, user, uid);
+) -> Rows {
+    let of_file = match std::fs::read_to_string(file) {
+        Ok(text) => subids::parse_file(file, &text, user, uid),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Rows::default(),
+        // What cannot be read is not empty.
+        Err(error) => Rows {
+            odd: vec![OddRow::File {
+                file: file.to_owned(),
+                error: error.to_string(),
+            }],
+            ..Rows::default()
+        },
+    };
     match source {
         SubidSource::Static => return of_file,
-        SubidSource::Auto if !of_file.is_empty() => return of_file,
+        SubidSource::Auto if !of_file.ranges.is_empty() => return of_file,
         SubidSource::Auto | SubidSource::Dynamic => {}
     }
     let Some(program) = find_program("getsubids".as_ref(), env.get("PATH")) else {
-        return Vec::new();
+        return match source {
+            SubidSource::Dynamic => Rows::default(),
+            SubidSource::Auto | SubidSource::Static => of_file,
+        };
     };
     let owner = user.map_or_else(|| uid.to_string(), str::to_owned);
     let words = ["getsubids"].iter().chain(flag).map(ToString::to_string);
     let argv: Vec<_> = words.chain([owner]).map(Into::into).collect();
     let said = super::ask(&program, &argv, &env.words()).unwrap_or_default();
-    idmap::parse_getsubids(&said)
+    Rows {
+        ranges: subids::parse_getsubids(&said),
+        odd: of_file.odd,
+    }
 }
 
 fn map_helper(name: &str, path: Option<PathBuf>) -> MapHelper {

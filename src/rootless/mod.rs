@@ -15,6 +15,7 @@
 
 pub mod channel;
 mod child;
+pub mod complaint;
 pub mod daemon;
 pub mod driver;
 pub mod enter;
@@ -43,6 +44,7 @@ mod published;
 pub mod refusal;
 mod rules;
 pub mod state;
+pub mod subids;
 pub mod trial;
 mod wishes;
 

@@ -35,6 +35,8 @@ fn good() -> RootlessFacts {
             gid: 1000,
             sub_uids: subs.clone(),
             sub_gids: subs,
+            odd_uids: Vec::new(),
+            odd_gids: Vec::new(),
             outer_uids: full.clone(),
             outer_gids: full,
             may_write: false,

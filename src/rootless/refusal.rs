@@ -3,6 +3,7 @@
 
 use super::facts::RootlessFacts;
 use super::idmap::{NoMap, list};
+use super::subids::OddRow;
 use crate::explain::{Explain, exit};
 
 /// A rootless plan that cannot be made. Nothing was changed.
@@ -42,6 +43,8 @@ pub enum RootlessRefusal {
         uid: u32,
         /// Our name, or the number again.
         name: String,
+        /// What was found in their place.
+        odd: Vec<OddRow>,
     },
     /// Subordinate ids do not exist in our own user namespace.
     #[error("the subordinate ids {ranges} do not exist in this container, which has {outer}")]
@@ -96,7 +99,7 @@ impl RootlessRefusal {
         let uid = facts.ids.uid;
         let name = facts.user.clone().unwrap_or_else(|| uid.to_string());
         match none {
-            NoMap::NoSubIds => Self::NoSubIds { uid, name },
+            NoMap::NoSubIds(odd) => Self::NoSubIds { uid, name, odd },
             NoMap::Outside { ranges, outer } => Self::IdsOutside {
                 ranges: list(&ranges),
                 outer: list(&outer),
@@ -116,6 +119,9 @@ impl Explain for RootlessRefusal {
                     .into()
             }
             Self::Namespace { why, .. } => why.clone(),
+            Self::NoSubIds { odd, .. } if !odd.is_empty() => {
+                odd.iter().map(OddRow::note).collect::<Vec<_>>().join("; ")
+            }
             Self::NoSubIds { .. } => {
                 "users of nested containers are mapped to subordinate ids, and neither these files \
                  nor getsubids have any for us"
@@ -152,6 +158,11 @@ impl Explain for RootlessRefusal {
             Self::NoUserNamespaces => {
                 "on the node: sysctl -w user.max_user_namespaces=28633".into()
             }
+            Self::NoSubIds { name, odd, .. } if !odd.is_empty() => format!(
+                "in the image: let /etc/subuid and /etc/subgid be readable for everybody, with a \
+                 row {name}:100000:65536 without spaces or carriage returns; or start as root with \
+                 DIND_ROOTLESS=1 and --cap-add SETUID --cap-add SETGID"
+            ),
             Self::NoSubIds { name, .. } => format!(
                 "in the image: echo {name}:100000:65536 | tee -a /etc/subuid /etc/subgid; or start \
                  as root with DIND_ROOTLESS=1 and --cap-add SETUID --cap-add SETGID"

@@ -174,6 +174,7 @@ mod tests {
 
     /// As after a change of ids, or when the executable is unreadable.
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "MUST_RUN")]
     fn a_trial_maps_itself_where_its_parent_cannot_be_dumped() {
         let mut trials = Trials::new();
         let limit = Duration::from_secs(30);
