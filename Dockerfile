@@ -47,7 +47,8 @@ FROM dind AS rootless
 # newuidmap and newgidmap get file capabilities in place of the set-user-ID bit: with the bit they
 # need CAP_SYS_ADMIN in the bounding set, which only privileged containers have.
 # The second row of subordinate ids is for a pod that has 65536 ids in all (hostUsers: false);
-# elsewhere dind-init takes the first one alone.
+# elsewhere dind-init takes the first one alone. The link is for `docker exec`, HEALTHCHECK and
+# others that look at the standard path; /certs/ca is there with its mode for a volume on it.
 RUN set -eu; \
     if command -v apk >/dev/null; then \
         apk add --no-cache shadow-uidmap slirp4netns fuse-overlayfs libcap-utils; \
@@ -72,8 +73,9 @@ RUN set -eu; \
     for name in rootlesskit rootlesskit-docker-proxy; do \
         ln -sf dind-init "/usr/local/bin/$name"; \
     done; \
-    mkdir -p /run/user /home/rootless/.local/share/docker; \
-    chmod 1777 /run/user; \
+    mkdir -p /run/user /certs/ca /home/rootless/.local/share/docker; \
+    chmod 1777 /run/user /certs/ca; \
+    ln -sfn /run/user/1000/docker.sock /run/docker.sock; \
     chown -R 1000:1000 /home/rootless
 VOLUME /home/rootless/.local/share/docker
 ENV HOME=/home/rootless

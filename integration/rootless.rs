@@ -39,5 +39,7 @@ mod published;
 mod restarts;
 #[path = "rootless/rights.rs"]
 mod rights;
+#[path = "rootless/standard_path.rs"]
+mod standard_path;
 #[path = "rootless/subids.rs"]
 mod subids;

@@ -1,7 +1,7 @@
 //! What the `ListenPlan` must know of the machine: a handful of small reads, done before
 //! anything slow.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
 use std::os::unix::fs::FileTypeExt;
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::mountinfo;
 use crate::cli::config::Config;
 use crate::plan::address::Address;
+use crate::plan::listen::inner;
 
 /// What is at a path where a socket should be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +22,8 @@ use crate::plan::address::Address;
 pub enum PathState {
     /// Nothing.
     Absent,
+    /// A symbolic link that leads nowhere.
+    DeadLink,
     /// A socket on which nobody listens.
     DeadSocket {
         /// Whether it is a mount point.
@@ -58,6 +61,12 @@ pub struct ActivatedSocket {
 pub struct ListenFacts {
     /// What is at each wanted unix path.
     pub paths: BTreeMap<PathBuf, PathState>,
+    /// Where those of them lead that are symbolic links.
+    #[serde(default)]
+    pub links: BTreeMap<PathBuf, PathBuf>,
+    /// Those of them that a user like us cannot make.
+    #[serde(default)]
+    pub closed: BTreeSet<PathBuf>,
     /// /etc/hosts.
     pub hosts: Vec<(String, IpAddr)>,
     /// /etc/group.
@@ -73,13 +82,18 @@ impl ListenFacts {
     #[must_use]
     pub fn read(config: &Config, addresses: &[Address]) -> Self {
         let text = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-        let paths: Vec<&PathBuf> = addresses
+        let mut paths: Vec<PathBuf> = addresses
             .iter()
             .filter_map(|address| match address {
-                Address::Unix(path) => Some(path),
+                Address::Unix(path) => Some(path.clone()),
                 Address::Tcp { .. } | Address::Activated(_) => None,
             })
             .collect();
+        let user = config.identity.uid != 0;
+        if user {
+            paths.push(inner::own(config)); // it may have to stand in for another one
+        }
+        let closed = |path: &&PathBuf| user && !can_make(path);
         // Only needed when something is in the way, and the file can be long.
         let in_the_way = paths.iter().any(|path| path.symlink_metadata().is_ok());
         let mounts = if in_the_way {
@@ -90,8 +104,13 @@ impl ListenFacts {
         Self {
             paths: paths
                 .iter()
-                .map(|path| ((*path).clone(), path_state(path, &mounts)))
+                .map(|path| (path.clone(), path_state(path, &mounts)))
                 .collect(),
+            links: paths
+                .iter()
+                .filter_map(|path| Some((path.clone(), path.read_link().ok()?)))
+                .collect(),
+            closed: paths.iter().filter(closed).cloned().collect(),
             hosts: parse_hosts(&text("/etc/hosts")),
             groups: parse_groups(&text("/etc/group")),
             ipv6: ipv6_sockets(),
@@ -153,12 +172,22 @@ fn path_state(path: &Path, mounts: &[mountinfo::Mount]) -> PathState {
             Ok(false) | Err(_) => PathState::Directory,
         };
     }
+    if kind.is_symlink() && !path.exists() {
+        return PathState::DeadLink;
+    }
     let name = if kind.is_symlink() {
         "a symbolic link"
     } else {
         "a file, not a socket"
     };
     PathState::Other(name.to_owned())
+}
+
+/// Whether we may make a file there: in its directory, or in the first one above it that exists.
+fn can_make(path: &Path) -> bool {
+    use rustix::fs::Access;
+    let above = path.ancestors().skip(1).find(|dir| dir.exists());
+    above.is_some_and(|dir| rustix::fs::access(dir, Access::WRITE_OK | Access::EXEC_OK).is_ok())
 }
 
 /// A trial: Go listens on `[::]` for `0.0.0.0` whenever such a socket can be bound.
@@ -242,6 +271,10 @@ mod tests {
         assert_eq!(state("dir/x"), PathState::EmptyDirectory { mounted: false });
         std::fs::write(path("file"), "").unwrap();
         assert!(matches!(state("file"), PathState::Other(_)));
+        std::os::unix::fs::symlink("file", path("link")).unwrap();
+        assert!(matches!(state("link"), PathState::Other(_)));
+        std::os::unix::fs::symlink("gone", path("dead")).unwrap();
+        assert_eq!(state("dead"), PathState::DeadLink);
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! every `--host` of the user's, normalised and without repetition. dockerd must not bind any of
 //! them again: a second bind of a unix path would unlink ours, and of a TCP port would fail.
 
+pub mod inner;
+
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -16,6 +18,7 @@ use super::tls_mode::{TcpSecurity, security};
 use crate::cli::config::{CommandForm, Config, GroupName, SocketHolder, TcpPolicy, TlsWish};
 use crate::host::daemon_json::DaemonFile;
 use crate::host::listen::{ListenFacts, PathState};
+use inner::Place;
 
 /// What happens to something that is in the way of a socket's path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -23,7 +26,7 @@ use crate::host::listen::{ListenFacts, PathState};
 pub enum Replace {
     /// Nothing is there.
     Nothing,
-    /// A socket that nobody serves: unlinked.
+    /// A socket that nobody serves, or a link that leads nowhere: unlinked.
     DeadSocket,
     /// An empty directory, as a bind mount of a missing path leaves it: removed.
     EmptyDirectory,
@@ -75,6 +78,9 @@ pub struct ListenPlan {
     /// not the user's own: outside, a user may give a file to no other group.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inner_gid: Option<u32>,
+    /// Paths of unix sockets that are left to a rootless dockerd, and exist in its namespaces only.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub inside: Vec<PathBuf>,
     /// What the user should know.
     pub notes: Vec<String>,
 }
@@ -194,6 +200,11 @@ pub fn plan(
     let security = security(config, file);
     if config.holder == SocketHolder::Dockerd {
         plan.left_to_dockerd = addresses.iter().map(ToString::to_string).collect();
+        let closed = |address: &Address| match address {
+            Address::Unix(path) => facts.closed.get(path).cloned(),
+            Address::Tcp { .. } | Address::Activated(_) => None,
+        };
+        plan.inside = addresses.iter().filter_map(closed).collect();
         return Ok(plan);
     }
     let mut gid = socket_gid(config, file, facts)?;
@@ -203,21 +214,45 @@ pub fn plan(
     }
     for address in addresses {
         match address {
-            Address::Unix(path) => {
-                let replace = obstacle(&path, facts)?;
-                let mode = config.socket_mode;
-                plan.sockets.push(PlannedSocket::Unix {
-                    path,
-                    mode,
-                    gid,
-                    replace,
-                });
-            }
+            Address::Unix(path) => unix(&mut plan, config, facts, gid, path)?,
             Address::Tcp { host, port } => tcp(&mut plan, config, facts, security, host, port)?,
             Address::Activated(wanted) => activated(&mut plan, facts, wanted)?,
         }
     }
     Ok(plan)
+}
+
+fn unix(
+    plan: &mut ListenPlan,
+    config: &Config,
+    facts: &ListenFacts,
+    gid: u32,
+    path: PathBuf,
+) -> Result<(), ListenRefusal> {
+    let path = match inner::place(plan, config, facts, path)? {
+        Place::Here(path) => path,
+        Place::Nowhere => inner::own(config),
+        Place::Inside(path) => {
+            plan.left_to_dockerd
+                .push(format!("unix://{}", path.display()));
+            plan.inside.push(path);
+            // Nobody out here could ask whether it is ready.
+            inner::own(config)
+        }
+    };
+    let here = |socket: &PlannedSocket| matches!(socket, PlannedSocket::Unix { path: other, .. } if *other == path);
+    if plan.sockets.iter().any(here) {
+        return Ok(());
+    }
+    let replace = obstacle(&path, facts)?;
+    let mode = config.socket_mode;
+    plan.sockets.push(PlannedSocket::Unix {
+        path,
+        mode,
+        gid,
+        replace,
+    });
+    Ok(())
 }
 
 fn tcp(
@@ -302,7 +337,7 @@ fn obstacle(path: &Path, facts: &ListenFacts) -> Result<Replace, ListenRefusal> 
     let path_owned = || path.to_path_buf();
     match facts.state_of(path) {
         PathState::Absent => Ok(Replace::Nothing),
-        PathState::DeadSocket { mounted: false } => Ok(Replace::DeadSocket),
+        PathState::DeadSocket { mounted: false } | PathState::DeadLink => Ok(Replace::DeadSocket),
         PathState::EmptyDirectory { mounted: false } => Ok(Replace::EmptyDirectory),
         PathState::LiveSocket { mounted } => Err(ListenRefusal::LiveSocket {
             path: path_owned(),
@@ -369,7 +404,8 @@ impl ListenPlan {
         })
     }
 
-    /// The first unix socket, whoever binds it: the one that we ping ourselves.
+    /// The first unix socket that exists out here, whoever binds it: the one that we ping
+    /// ourselves.
     #[must_use]
     pub fn first_unix(&self) -> Option<PathBuf> {
         let held = self.sockets.iter().find_map(|socket| match socket {
@@ -379,9 +415,10 @@ impl ListenPlan {
         let left = || {
             self.left_to_dockerd
                 .iter()
-                .find_map(|host| host.strip_prefix("unix://"))
+                .filter_map(|host| host.strip_prefix("unix://").map(PathBuf::from))
+                .find(|path| !self.inside.contains(path))
         };
-        held.or_else(|| left().map(PathBuf::from))
+        held.or_else(left)
     }
 }
 

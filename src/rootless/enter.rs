@@ -8,7 +8,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::Mode;
@@ -21,6 +21,7 @@ use crate::cli::environment::Environment;
 use crate::daemon::{Caller, Run};
 use crate::explain::{Failure, exit};
 use crate::host::listen::parse_groups;
+use crate::plan::address::DEFAULT_UNIX;
 use crate::sys::userns;
 
 /// Whether root asked for a rootless daemon.
@@ -67,7 +68,12 @@ pub fn daemon(
         Run::Live => part.map(Part::make).transpose()?,
     };
     let env = match user {
-        Some(user) => user.become_it(env)?,
+        Some(user) => {
+            if run == Run::Live && !config.daemon.only_prints() {
+                standard_socket(&user.runtime_dir(&env));
+            }
+            user.become_it(env)?
+        }
         None => env,
     };
     Ok((env, part))
@@ -95,6 +101,12 @@ fn future_user(env: &Environment) -> Result<Option<User>, LaunchError> {
 }
 
 impl User {
+    /// Where the runtime directory will be, if it can be made.
+    fn runtime_dir(&self, env: &Environment) -> PathBuf {
+        let set = env.non_empty("XDG_RUNTIME_DIR").map(PathBuf::from);
+        set.unwrap_or_else(|| format!("/run/user/{}", self.uid).into())
+    }
+
     fn become_it(self, env: Environment) -> Result<Environment, LaunchError> {
         runtime_dir(&env, &self);
         tun_device(self.gid);
@@ -185,12 +197,23 @@ fn groups(text: &str, user: &str) -> Vec<u32> {
     groups
 }
 
+/// Leads clients that know the standard path only to the user's socket, while we may. A link that
+/// leads nowhere is the image's, or of an earlier start; anything else is not ours. Tolerated when
+/// we may not: it is a comfort for `docker exec`.
+fn standard_socket(runtime: &Path) {
+    let path = Path::new(DEFAULT_UNIX);
+    if path.is_symlink() && !path.exists() {
+        let _ = fs::remove_file(path);
+    }
+    if let Err(error) = symlink(runtime.join("docker.sock"), path) {
+        tracing::debug!("{}: {error}", path.display());
+    }
+}
+
 /// Makes the runtime directory for the user while we may. Tolerated when we may not: the user may
 /// be able to, or another place is taken.
 fn runtime_dir(env: &Environment, user: &User) {
-    let path = env
-        .non_empty("XDG_RUNTIME_DIR")
-        .map_or_else(|| format!("/run/user/{}", user.uid).into(), PathBuf::from);
+    let path = user.runtime_dir(env);
     if path.exists() {
         return;
     }

@@ -40,6 +40,8 @@ pub struct RootlessPlan {
     pub publish: Vec<PortSpec>,
     /// Unix sockets, and the groups that they get inside.
     pub socket_groups: Vec<(PathBuf, u32)>,
+    /// The API's socket, to which the standard path leads inside, where nothing else is there.
+    pub api: Option<PathBuf>,
     /// Where dockerd is to map ports to; nothing without a port driver of ours.
     pub child_side: Option<ChildSide>,
     /// The packet filter that keeps client addresses; nothing where they are not kept.
@@ -90,6 +92,7 @@ pub fn plan(
         cgroup: None,
         publish: options.publish.clone(),
         socket_groups: Vec::new(),
+        api: None,
         child_side,
         source_filter,
         refusals: preflight::refusals(facts, &maps),
