@@ -17,7 +17,7 @@ use crate::host::daemon_json::{self, DaemonFile};
 use crate::host::network::NetworkFacts;
 use crate::plan::cgroup::Maker;
 use crate::plan::host;
-use crate::rootless::enter;
+use crate::rootless::{enter, lookout};
 use crate::{apply, init, log, program, rootless};
 
 /// Runs what argv names; the exit code is the result of either kind.
@@ -89,18 +89,23 @@ fn command(command: Command, caller: &Caller) -> Result<u8, Failure> {
             log::stdout(&text);
             return Ok(code);
         }
-        Command::Wait(args) => return wait::run(&args, &caller.env, caller.mask, &mut log::Stderr),
+        Command::Wait(args) => {
+            let env = lookout::become_asker(&caller.env);
+            return wait::run(&args, &env, caller.mask, &mut log::Stderr);
+        }
         Command::Probe(args) => {
-            let running = service::read_status(&caller.env)
+            let env = lookout::become_asker(&caller.env);
+            let running = service::read_status(&env)
                 .ok()
                 .and_then(|status| status.socket);
-            let guess = || probe::own_socket(&caller.env, Caller::identity().uid);
+            let guess = || probe::own_socket(&env, Caller::identity().uid);
             let socket = running.unwrap_or_else(guess);
             return Ok(probe::run(&args, &socket, &mut log::Stdout));
         }
         Command::Client { words } => return Err(client(&words, caller)),
         Command::Env(args) => {
-            let lines = shell::lines(&wait::endpoint_now(&args, &caller.env)?)?;
+            let env = lookout::become_asker(&caller.env);
+            let lines = shell::lines(&wait::endpoint_now(&args, &env)?)?;
             log::stdout_bytes(lines.as_encoded_bytes());
         }
         Command::Status { json, timeline } => return Ok(show_status(json, timeline, caller)),
@@ -211,7 +216,7 @@ fn plan(words: &[OsString], json: bool, caller: &Caller) -> Result<u8, Failure> 
 }
 
 fn show_status(json: bool, timeline: bool, caller: &Caller) -> u8 {
-    match service::read_status(&caller.env) {
+    match service::read_status(&lookout::become_asker(&caller.env)) {
         Ok(status) if json => print_json(&status),
         Ok(status) if timeline => log::stdout(&status.chart()),
         Ok(status) => log::stdout(&status.text()),

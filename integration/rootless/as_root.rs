@@ -33,3 +33,48 @@ fn storage_is_tried_and_strict_is_kept() {
         .run_to_end();
     refused.assert_refused("only the slow storage driver vfs works");
 }
+
+/// The manifest of the README for `hostUsers: false`: a kubelet's probe is such a root, too.
+#[test]
+fn whoever_is_sent_in_asks_the_daemon() {
+    let Some(lab) = Lab::find() else { return };
+    let manifest = |env: &str| {
+        let caps = ["SETUID", "SETGID", "MKNOD", "CHOWN"];
+        let create = bare(lab)
+            .options(["--user", "0", "--cap-drop", "ALL"])
+            .options(caps.iter().flat_map(|cap| ["--cap-add", cap]))
+            .options([SECCOMP, SYSTEMPATHS].concat())
+            .env("DIND_ROOTLESS=1")
+            .env("DOCKER_HOST=");
+        let dind = create.env(env).start();
+        dind.until_log("API listen on");
+        dind
+    };
+    let user = bare(lab)
+        .options([SECCOMP, SYSTEMPATHS, TUN].concat())
+        .env("DOCKER_HOST=");
+    let dinds = [
+        manifest("A=b"),
+        // A runtime directory that cannot be made: another one is taken.
+        manifest("XDG_RUNTIME_DIR=/run/nobody/may"),
+        user.start(),
+    ];
+    for dind in &dinds {
+        for uid in ["0", "1000"] {
+            let exec = |words: &[&str]| {
+                let start = ["exec", "--user", uid, &dind.id, "dind-init"];
+                lab.docker(start.iter().chain(words)).ok()
+            };
+            let wait = exec(&["wait", "--timeout=60s", "--", "sh", "-c", "docker version"]);
+            assert!(wait.contains("Server:"), "{wait}");
+            assert!(exec(&["probe"]).starts_with("ready: "));
+            assert!(exec(&["probe", "--live"]).starts_with("live: "));
+            assert!(exec(&["status"]).contains("state      ready"));
+            let env = exec(&["env"]);
+            assert!(
+                env.contains("unix://") && !env.contains("tcp://"),
+                "{uid}: {env}"
+            );
+        }
+    }
+}

@@ -14,7 +14,7 @@ use crate::plan::address::DEFAULT_UNIX;
 use crate::plan::client;
 use crate::plan::host::{self, RUNTIME_DIR};
 use crate::plan::listen::{ListenPlan, PlannedSocket};
-use crate::rootless::{self, enter};
+use crate::rootless::{self, lookout};
 use crate::supervise::Supervisor;
 use crate::supervise::budget::{self, Said};
 use crate::supervise::exit_when::ExitWatch;
@@ -204,7 +204,7 @@ fn command_environment(env: &Environment, socket: Option<&Path>) -> Environment 
 pub fn read_status(env: &Environment) -> std::io::Result<Status> {
     let mut dirs = vec![PathBuf::from(RUNTIME_DIR)];
     dirs.extend(
-        enter::runtime_dirs(env)
+        lookout::runtime_dirs(env)
             .iter()
             .map(|dir| rootless::places::own(dir)),
     );

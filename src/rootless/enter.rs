@@ -80,7 +80,7 @@ pub fn daemon(
 }
 
 /// Whom we are to become, if we are root and that was asked for.
-fn future_user(env: &Environment) -> Result<Option<User>, LaunchError> {
+pub(super) fn future_user(env: &Environment) -> Result<Option<User>, LaunchError> {
     if !rustix::process::geteuid().is_root() || !wanted(env) {
         return Ok(None);
     }
@@ -102,7 +102,7 @@ fn future_user(env: &Environment) -> Result<Option<User>, LaunchError> {
 
 impl User {
     /// Where the runtime directory will be, if it can be made.
-    fn runtime_dir(&self, env: &Environment) -> PathBuf {
+    pub(super) fn runtime_dir(&self, env: &Environment) -> PathBuf {
         let set = env.non_empty("XDG_RUNTIME_DIR").map(PathBuf::from);
         set.unwrap_or_else(|| format!("/run/user/{}", self.uid).into())
     }
@@ -110,8 +110,7 @@ impl User {
     fn become_it(self, env: Environment) -> Result<Environment, LaunchError> {
         runtime_dir(&env, &self);
         tun_device(self.gid);
-        let group = fs::read_to_string("/etc/group").unwrap_or_default();
-        let groups = groups(&group, &self.name);
+        let groups = self.groups();
         // The user may not be allowed to open root's standard error once more.
         crate::log::never_wait();
         userns::become_user(self.uid, self.gid, &groups).map_err(|error| {
@@ -122,19 +121,28 @@ impl User {
                 )
                 .with_code(exit::REFUSED)
         })?;
-        // root's own places are of no use to the user.
-        Ok(env
-            .with("HOME", self.home.as_os_str())
-            .with("USER", self.name))
+        Ok(self.environment(env))
+    }
+
+    /// What it gets: root's own places are of no use to it.
+    pub(super) fn environment(&self, env: Environment) -> Environment {
+        env.with("HOME", self.home.as_os_str())
+            .with("USER", self.name.as_str())
+    }
+
+    /// Its supplementary groups.
+    pub(super) fn groups(&self) -> Vec<u32> {
+        let group = fs::read_to_string("/etc/group").unwrap_or_default();
+        groups(&group, &self.name)
     }
 }
 
 /// A user of the image.
-struct User {
-    name: String,
-    uid: u32,
-    gid: u32,
-    home: PathBuf,
+pub(super) struct User {
+    pub(super) name: String,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    pub(super) home: PathBuf,
 }
 
 /// By name or number; else `rootless`, else 1000.
@@ -260,26 +268,6 @@ pub fn places(env: Environment) -> Result<Places, NotWritable> {
     let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
     let home = places::passwd(&passwd, uid).map(|(_, _, home)| home);
     places::decide(env, uid, home, writable)
-}
-
-/// Where the runtime directory of a running daemon may be: ours, and, for root, that of the user
-/// that a daemon became.
-#[must_use]
-pub fn runtime_dirs(env: &Environment) -> Vec<PathBuf> {
-    let mut dirs: Vec<PathBuf> = places(env.clone())
-        .map(|places| places.runtime)
-        .into_iter()
-        .collect();
-    if rustix::process::geteuid().is_root() && wanted(env) {
-        let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
-        let asked = env.non_empty("DIND_ROOTLESS_USER");
-        let asked = asked.map(|user| user.to_string_lossy().into_owned());
-        if let Some(user) = find_user(&passwd, asked.as_deref()) {
-            dirs.push(format!("/run/user/{}", user.uid).into());
-            dirs.push(user.home.join(".docker/run"));
-        }
-    }
-    dirs
 }
 
 /// Whether a directory can be written, or the first one above it that exists.

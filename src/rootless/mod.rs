@@ -27,6 +27,7 @@ mod handshake;
 pub mod idmap;
 mod keeper;
 mod lives;
+pub mod lookout;
 mod maps;
 mod mounts;
 pub mod names;

@@ -8,7 +8,7 @@ use super::timeline::Timeline;
 use crate::apply::file;
 use crate::cli::environment::Environment;
 use crate::plan::host::RUNTIME_DIR;
-use crate::rootless::{enter, places};
+use crate::rootless::{lookout, places};
 
 /// A phase of the start and the time of its end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -107,7 +107,11 @@ impl StatusFile {
 /// There is no status file, or it is not ours.
 pub fn read(env: &Environment) -> std::io::Result<Status> {
     let mut dirs = vec![PathBuf::from(RUNTIME_DIR)];
-    dirs.extend(enter::runtime_dirs(env).iter().map(|dir| places::own(dir)));
+    dirs.extend(
+        lookout::runtime_dirs(env)
+            .iter()
+            .map(|dir| places::own(dir)),
+    );
     let files: Vec<_> = dirs.iter().map(|dir| dir.join("status.json")).collect();
     let found = files
         .iter()
