@@ -78,3 +78,38 @@ fn whoever_is_sent_in_asks_the_daemon() {
         }
     }
 }
+
+/// An emptyDir is root's and open to everybody; so is an fsGroup's volume to a group.
+#[test]
+fn a_data_root_of_roots_is_taken_over_or_refused() {
+    const DATA: &str = "/home/rootless/.local/share/docker";
+    let Some(lab) = Lab::find() else { return };
+    let volume = lab.volume();
+    let mounted = |create: Create| {
+        let mount = format!("type=volume,src={},dst={DATA},volume-nocopy", volume.name);
+        create.options(["--mount", &mount])
+    };
+    let change = |script: &str| {
+        let shell = bare(lab).options(["--user", "0"]).entrypoint("sh");
+        let (_, output) = mounted(shell).args(["-ec", script]).run_to_end();
+        output.ok();
+    };
+    change(&format!("chmod 0777 {DATA}"));
+    let user = || mounted(bare(lab).options([SECCOMP, SYSTEMPATHS, TUN].concat()));
+    let (_, refused) = user().run_to_end();
+    refused.assert_refused("belongs to uid 0, not to uid 1000");
+    let parent = "fix    mount the volume at /home/rootless/.local/share,";
+    assert!(refused.stderr.contains(parent), "{refused}");
+
+    let dind = mounted(root(lab)).start();
+    dind.docker(["version"]);
+    let owner = format!("stat -c %u:%g:%a {DATA}");
+    assert_eq!(dind.sh(&owner), "1000:1000:710");
+    assert_eq!(dind.stop(), "0");
+    // With something in it, it is somebody's.
+    change(&format!(
+        "chown 0:0 {DATA}; chmod 0777 {DATA}; test -n \"$(ls {DATA})\""
+    ));
+    let (_, refused) = mounted(root(lab)).run_to_end();
+    refused.assert_refused("belongs to uid 0, not to uid 1000");
+}

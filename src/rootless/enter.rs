@@ -8,19 +8,22 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::Mode;
+use rustix::fs::{Dir, Gid, Mode, OFlags, Uid};
 
 use super::error::LaunchError;
 use super::part::{self, Part};
 use super::places::{self, NotWritable, Places};
-use crate::cli::config::{CommandForm, Config};
+use crate::cli::config::{CommandForm, Config, Identity};
 use crate::cli::environment::Environment;
 use crate::daemon::{Caller, Run};
 use crate::explain::{Failure, exit};
+use crate::host::daemon_json::DaemonFile;
 use crate::host::listen::parse_groups;
+use crate::host::storage::Roots;
 use crate::plan::address::DEFAULT_UNIX;
 use crate::sys::userns;
 
@@ -71,6 +74,7 @@ pub fn daemon(
         Some(user) => {
             if run == Run::Live && !config.daemon.only_prints() {
                 standard_socket(&user.runtime_dir(&env));
+                user.take_data_root(form, arguments, &env)?;
             }
             user.become_it(env)?
         }
@@ -124,6 +128,42 @@ impl User {
         Ok(self.environment(env))
     }
 
+    /// Makes the data root the user's, while we may: a volume of Kubernetes is root's, and dockerd
+    /// wants to change its mode. Only an empty one: what others have put there stays theirs.
+    fn take_data_root(
+        &self,
+        form: CommandForm,
+        arguments: &[OsString],
+        env: &Environment,
+    ) -> Result<(), Failure> {
+        let identity = Identity {
+            uid: self.uid,
+            gid: self.gid,
+            ..Caller::identity()
+        };
+        let env = self.environment(env.clone());
+        let config = Config::new(form, arguments, env.clone(), identity)?;
+        let file = match config.daemon.value("config-file") {
+            Some(path) => PathBuf::from(path),
+            None => places::config(&env).join("daemon.json"),
+        };
+        let root = Roots::of(&config, &DaemonFile::read(&file)).data;
+        let open = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        // What cannot be opened is refused with its reason later.
+        let Ok(dir) = rustix::fs::open(&root, open, Mode::empty()) else {
+            return Ok(());
+        };
+        let roots = rustix::fs::fstat(&dir).is_ok_and(|stat| stat.st_uid == 0);
+        if roots && is_empty(&dir) {
+            let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
+            match rustix::fs::fchown(&dir, Some(uid), Some(gid)) {
+                Ok(()) => tracing::info!("{} is given to {}", root.display(), self.name),
+                Err(error) => tracing::debug!("chown {}: {error}", root.display()),
+            }
+        }
+        Ok(())
+    }
+
     /// What it gets: root's own places are of no use to it.
     pub(super) fn environment(&self, env: Environment) -> Environment {
         env.with("HOME", self.home.as_os_str())
@@ -135,6 +175,14 @@ impl User {
         let group = fs::read_to_string("/etc/group").unwrap_or_default();
         groups(&group, &self.name)
     }
+}
+
+/// Whether a directory has nothing in it but what a file system has by itself.
+fn is_empty(dir: &OwnedFd) -> bool {
+    let own = |name: &[u8]| [&b"."[..], b"..", b"lost+found"].contains(&name);
+    Dir::read_from(dir).is_ok_and(|mut entries| {
+        entries.all(|entry| entry.is_ok_and(|entry| own(entry.file_name().to_bytes())))
+    })
 }
 
 /// A user of the image.

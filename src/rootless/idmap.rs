@@ -352,6 +352,16 @@ pub fn list(ranges: &[Range]) -> String {
 }
 
 impl MapPlan {
+    /// Whether a user id of ours exists inside: root there may do as its owner does then.
+    #[must_use]
+    pub fn has_uid(&self, uid: u32) -> bool {
+        let holds = |line: &Line| {
+            uid.checked_sub(line.outside)
+                .is_some_and(|at| at < line.count)
+        };
+        self.uids.iter().any(holds)
+    }
+
     /// The content of a map file.
     #[must_use]
     pub fn text(lines: &[Line]) -> String {

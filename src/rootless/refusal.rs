@@ -1,6 +1,8 @@
 //! Where a rootless dockerd certainly cannot work, and what to do about it. The words of the
 //! official scripts stay where people search for them (S38–S41).
 
+use std::path::PathBuf;
+
 use super::facts::RootlessFacts;
 use super::idmap::{NoMap, list};
 use super::subids::OddRow;
@@ -87,6 +89,16 @@ pub enum RootlessRefusal {
         /// The remedy.
         fix: String,
     },
+    /// The data root is somebody else's.
+    #[error("the data root {} belongs to uid {owner}, not to uid {uid}", path.display())]
+    NotOwner {
+        /// The data root.
+        path: PathBuf,
+        /// Its owner.
+        owner: u32,
+        /// Who we are.
+        uid: u32,
+    },
     /// /proc is masked.
     #[error("no inner container could start: a process table of its own cannot be mounted: {0}")]
     MaskedProc(String),
@@ -144,6 +156,12 @@ impl Explain for RootlessRefusal {
                 "it moves packets between the namespace of dockerd and the outer network".into()
             }
             Self::Tap { .. } => "the network driver speaks to a tap device".into(),
+            Self::NotOwner { .. } => {
+                "dockerd changes its mode and ends where it may not (\"chmod: operation not \
+                 permitted\"); a volume of Kubernetes (emptyDir, fsGroup) is root's, whoever may \
+                 write to it"
+                    .into()
+            }
             Self::MaskedProc(_) => {
                 "the outer container masks parts of /proc, so the kernel lets nobody inside mount \
                  an unmasked one"
@@ -180,6 +198,11 @@ impl Explain for RootlessRefusal {
             Self::NoDriver { .. } => "install slirp4netns or passt in the image, or set \
                  DOCKERD_ROOTLESS_ROOTLESSKIT_NET=none to do without a network"
                 .into(),
+            Self::NotOwner { path, uid, .. } => format!(
+                "mount the volume at {}, so that dockerd makes the directory itself; or start as \
+                 root with DIND_ROOTLESS=1 and CAP_CHOWN on an empty volume; or chown it to {uid}",
+                path.parent().unwrap_or(path).display()
+            ),
             Self::MaskedProc(_) => "--security-opt systempaths=unconfined, or --privileged; \
                  Kubernetes: procMount: Unmasked with hostUsers: false"
                 .into(),

@@ -40,6 +40,7 @@ fn root(fs_type: &str, overlay: OverlayTrial, fuse_overlayfs: Option<OverlayTria
 fn volume() -> StorageFacts {
     StorageFacts {
         data_root: "/var/lib/docker".into(),
+        data_root_uid: None,
         root: root("ext4", works(), None),
         snapshots: None,
         content: Content::default(),
