@@ -10,9 +10,10 @@ use std::time::Instant;
 use time::OffsetDateTime;
 
 use crate::apply::listen::HeldSockets;
-use crate::apply::{self, certificate, file};
+use crate::apply::{self, certificate, file, termination};
 use crate::cli::config::{CommandForm, Config, Identity};
 use crate::cli::environment::Environment;
+use crate::cli::lifetime;
 use crate::explain::Failure;
 use crate::forwarder::Sockets;
 use crate::host::daemon_json::{self, DaemonFile};
@@ -222,6 +223,22 @@ fn certificates(
 /// # Errors
 /// Every failure before the border; our sockets are gone again then.
 pub fn run(
+    form: CommandForm,
+    arguments: &[OsString],
+    command: Option<Vec<OsString>>,
+    caller: &Caller,
+) -> Result<u8, Failure> {
+    serve(form, arguments, command, caller).inspect_err(|failure| {
+        // A stop that was asked for is no failure.
+        if failure.exit_code() == 0 {
+            return;
+        }
+        let text = crate::explain::frame(failure.as_ref());
+        termination::leave(&lifetime::termination_log(&caller.env), &text);
+    })
+}
+
+fn serve(
     form: CommandForm,
     arguments: &[OsString],
     command: Option<Vec<OsString>>,

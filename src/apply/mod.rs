@@ -13,6 +13,7 @@ pub mod listen;
 pub mod lock;
 pub mod module;
 pub mod mount;
+pub mod termination;
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -285,6 +285,14 @@ pub const SETTINGS: &[Setting] = &[
         official: false,
     },
     Setting {
+        name: "DIND_TERMINATION_LOG",
+        values: "absolute path",
+        default: "/dev/termination-log",
+        doc: "A file that exists gets what ended the daemon, why, and what helps: Kubernetes shows \
+              it as the pod's termination message.",
+        official: false,
+    },
+    Setting {
         name: "DIND_EXIT_WHEN",
         values: "list of file:PATH, process:NAME, idle:DURATION, parent",
         default: "none",

@@ -105,6 +105,7 @@ impl Service {
                 }
             },
             ready_file: lifetime.ready_file.clone(),
+            termination_log: lifetime.termination_log.clone(),
             sink: crate::log::never_wait(),
             output: started.output,
             timeline,

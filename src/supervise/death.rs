@@ -7,8 +7,8 @@ use crate::host::mountinfo;
 use crate::host::mountinfo::Mount;
 
 /// The line of dockerd's output that names the cause: its own final line, a panic, the last fatal
-/// line, the last one that is no log line (dockerd prints like that what it ends with), or else the
-/// last error.
+/// line, the beginning of the last ones that are no log lines (dockerd prints like that what it ends
+/// with), or else the last error.
 #[must_use]
 pub(super) fn last_words(lines: &str) -> Option<&str> {
     let fatal = |line: &&str| {
@@ -32,11 +32,16 @@ pub(super) fn last_words(lines: &str) -> Option<&str> {
     };
     let error = |line: &&str| line.contains("level=error") || line.contains("\"level\":\"error\"");
     // Neither of its logger, nor a remark of a program that it started.
-    let plain = |line: &&str| {
+    let logged = |line: &&str| {
         let line = line.trim_start();
-        let logged = line.starts_with("time=") || line.starts_with('{');
-        let remark = line.starts_with('#') || line.to_lowercase().starts_with("warn");
-        !line.is_empty() && !logged && !remark
+        let logger = line.starts_with("time=") || line.starts_with('{');
+        logger || line.starts_with('#') || line.to_lowercase().starts_with("warn")
+    };
+    let blank = |line: &&str| line.trim().is_empty();
+    let plain = || {
+        let back = lines.lines().rev().filter(|line| !blank(line));
+        let block = back.skip_while(logged).take_while(|line| !logged(line));
+        block.last()
     };
     // The first line of a panic is its cause, the last fatal line of a log is its end.
     let panic = lines
@@ -44,7 +49,7 @@ pub(super) fn last_words(lines: &str) -> Option<&str> {
         .find(|line| line.starts_with("panic: ") || line.starts_with("fatal error: "));
     panic
         .or_else(|| lines.lines().rfind(fatal))
-        .or_else(|| lines.lines().rfind(plain))
+        .or_else(plain)
         .or_else(|| lines.lines().rfind(error))
         .map(str::trim)
 }
@@ -120,6 +125,11 @@ mod tests {
                 "time=1 level=info msg=x\n# Warning: iptables-legacy tables present\n\
                  chmod /data: operation not permitted\ntime=1 level=error msg=late\n",
                 Some("chmod /data: operation not permitted"),
+            ),
+            (
+                "time=1 level=info msg=x\nStatus: unknown flag: --x\nSee 'dockerd --help'.\n\n\
+                 Usage:  dockerd\n, Code: 125\n",
+                Some("Status: unknown flag: --x"),
             ),
             ("time=1 level=info msg=fine\n{\"level\":\"info\"}\n\n", None),
         ] {

@@ -77,6 +77,8 @@ pub struct Supervisor {
     pub status_socket: Option<StatusSocket>,
     /// The file that exists while the API answers.
     pub ready_file: PathBuf,
+    /// Where the reason of our end is left.
+    pub termination_log: PathBuf,
     /// The way to standard error.
     pub sink: &'static Sink,
     /// dockerd's standard error, where it is not simply ours.
@@ -330,6 +332,9 @@ impl Supervisor {
         self.set_status("ended");
         if let Some(output) = &mut self.output {
             output.finish();
+        }
+        if code != 0 {
+            self.leave_message();
         }
         tracing::info!("dockerd is gone; exit code {code}");
         self.sink.finish();
