@@ -2,6 +2,7 @@
 //! reach. Nothing is set that the user has set.
 
 pub mod addresses;
+mod ipv6;
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -111,6 +112,7 @@ pub fn plan(
             list(&facts.resolvers)
         ));
     }
+    ipv6::plan(&mut plan, config, file, facts, version);
     plan
 }
 
@@ -182,7 +184,7 @@ fn mtu(
 /// only where the answer decides something.
 #[must_use]
 pub fn needs_version(facts: &UplinkFacts) -> bool {
-    facts.mtu().is_some_and(|mtu| mtu != DEFAULT_MTU)
+    facts.only_ipv6 || facts.mtu().is_some_and(|mtu| mtu != DEFAULT_MTU)
 }
 
 fn user_bip(config: &Config, file: &DaemonFile) -> Option<Ipv4Addr> {
