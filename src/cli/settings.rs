@@ -154,7 +154,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "DIND_ROOTLESS_PORTS",
         values: "auto, tap, loopback",
-        default: "auto: loopback when the container has an address of the IPv6 internet, else tap",
+        default: "auto: loopback when the container has an IPv6 address, or --ipv6 is wished; else tap",
         doc: "Where dockerd maps published ports to: tap is faster and keeps client addresses; \
               loopback can publish on IPv6 alone.",
         official: false,

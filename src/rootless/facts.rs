@@ -45,8 +45,8 @@ pub struct RootlessFacts {
     pub bounding: Vec<String>,
     /// The packet filter that can keep client addresses of published ports.
     pub filter: Option<Filter>,
-    /// Whether the outer namespace has an address of the IPv6 internet.
-    pub global_ipv6: bool,
+    /// Whether the outer namespace has an IPv6 address by which others can reach it.
+    pub outer_ipv6: bool,
     /// The trial.
     pub trial: Tried<NamespaceTrial>,
 }
@@ -139,7 +139,7 @@ impl RootlessFacts {
                 let found = filters.into_iter().find(|(name, _)| find(name).is_some())?;
                 Some(found.1)
             }),
-            global_ipv6: crate::sys::netdev::addresses().iter().any(of_internet6),
+            outer_ipv6: crate::sys::netdev::addresses().iter().any(reached_by6),
             trial: match trials.collect().take(ticket) {
                 Tried::Known(Ok(found)) => Tried::Known(found),
                 Tried::Known(Err(why)) | Tried::Unknown(why) => Tried::Unknown(why),
@@ -219,12 +219,31 @@ fn map_helper(name: &str, path: Option<PathBuf>) -> MapHelper {
     }
 }
 
-/// 2000::/3, all that is routed.
-fn of_internet6(address: &IpAddr) -> bool {
-    matches!(address, IpAddr::V6(ip) if ip.octets().first().is_some_and(|byte| byte >> 5 == 1))
+/// Of the IPv6 internet or of a site: neither loopback nor for one link alone.
+fn reached_by6(address: &IpAddr) -> bool {
+    let IpAddr::V6(ip) = address else {
+        return false;
+    };
+    !(ip.is_loopback() || ip.is_unspecified() || ip.is_unicast_link_local())
 }
 
 fn status_field(status: &str, name: &str) -> Option<u32> {
     let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     line.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_a_site_count_as_those_of_the_internet_do() {
+        let reached = |text: &str| reached_by6(&text.parse().unwrap());
+        assert!(reached("2001:db8::1") && reached("fd00::2"));
+        assert!(
+            !["::1", "fe80::1", "::", "192.0.2.1"]
+                .into_iter()
+                .any(reached)
+        );
+    }
 }

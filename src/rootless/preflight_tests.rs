@@ -53,7 +53,7 @@ fn good() -> RootlessFacts {
             .map(String::from)
             .to_vec(),
         filter: None,
-        global_ipv6: false,
+        outer_ipv6: false,
         trial: Tried::Known(NamespaceTrial {
             sysfs: Sysfs::Writable,
             ..NamespaceTrial::default()
