@@ -19,7 +19,7 @@ use crate::forwarder::Sockets;
 use crate::host::daemon_json::{self, DaemonFile};
 use crate::host::listen::ListenFacts;
 use crate::host::{Facts, certs};
-use crate::plan::cgroup::handover;
+use crate::plan::cgroup::{Keep, handover};
 use crate::plan::dockerd::AddedFlag;
 use crate::plan::host::{self, HostPlan};
 use crate::plan::limits::OomScores;
@@ -291,6 +291,7 @@ struct Started {
     warnings: Vec<String>,
     choices: Vec<String>,
     oom_scores: Option<OomScores>,
+    keep: Option<Keep>,
 }
 
 fn start(
@@ -358,6 +359,7 @@ fn start(
         warnings,
         choices: plan.flags.iter().map(choice).collect(),
         oom_scores: plan.oom_scores,
+        keep: plan.keep,
     })
 }
 

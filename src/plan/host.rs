@@ -70,6 +70,8 @@ pub struct HostPlan {
     pub storage: Option<StoragePlan>,
     /// Who programs the packet filter.
     pub netfilter: Option<NetfilterPlan>,
+    /// What is kept of our memory for dockerd.
+    pub keep: Option<cgroup::Keep>,
     /// Scores for the OOM killer, where ours is not what we were given.
     pub oom_scores: Option<OomScores>,
     /// One line about the machine.
@@ -87,6 +89,8 @@ pub struct SetUp {
     pub warnings: Vec<String>,
     /// What holds for cgroups.
     pub cgroup: String,
+    /// What is kept of our memory for dockerd.
+    pub keep: Option<cgroup::Keep>,
 }
 
 /// Decides about the machine.
@@ -213,6 +217,7 @@ pub fn plan(
     Ok(HostPlan {
         steps,
         warnings,
+        keep: set_up.keep,
         oom_scores,
         summary: summary(config, listen, &set_up.cgroup, facts),
         daemon: DaemonCommand {
@@ -241,6 +246,7 @@ pub fn set_up(config: &Config, maker: Maker<'_>, facts: &Facts) -> SetUp {
         flags: cgroup.flags,
         warnings: cgroup.warnings,
         cgroup: cgroup.summary,
+        keep: cgroup.keep,
     }
 }
 

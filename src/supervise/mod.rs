@@ -20,6 +20,7 @@ pub mod notify;
 pub mod output;
 pub mod ping;
 mod processes;
+pub mod reserve;
 mod restart;
 pub mod status;
 pub mod status_socket;
@@ -42,6 +43,7 @@ use self::names::NameForwarder;
 use self::notify::{NotifySocket, Outer};
 use self::output::Output;
 use self::ping::Ping;
+use self::reserve::MemoryReserve;
 use self::status::StatusFile;
 use self::status_socket::StatusSocket;
 use self::timeline::Timeline;
@@ -77,6 +79,8 @@ pub struct Supervisor {
     pub status_socket: Option<StatusSocket>,
     /// The file that exists while the API answers.
     pub ready_file: PathBuf,
+    /// What is kept of our memory for dockerd and what is beside it.
+    pub reserve: Option<MemoryReserve>,
     /// Where the reason of our end is left.
     pub termination_log: PathBuf,
     /// The way to standard error.
@@ -166,6 +170,9 @@ impl Supervisor {
             output.pump();
         }
         self.sink.flush();
+        if let Some(reserve) = &mut self.reserve {
+            reserve.look();
+        }
         if let Some(socket) = &self.status_socket {
             socket.answer(self.status.reply());
         }
@@ -243,6 +250,7 @@ impl Supervisor {
                 .map(|socket| PollFd::new(socket, PollFlags::IN)),
         );
         fds.extend(self.output.iter().filter_map(Output::poll_fd));
+        fds.extend(self.reserve.iter().map(MemoryReserve::poll_fd));
         let waiting = (self.sink.waiting() > 0).then(|| PollFd::new(self.sink, PollFlags::OUT));
         fds.extend(waiting);
         fds.extend(
