@@ -35,7 +35,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "DOCKER_HOST",
         values: "unix://PATH (anything else is the client's and ignored)",
-        default: "unix:///var/run/docker.sock",
+        default: "unix:///var/run/docker.sock; rootless: $XDG_RUNTIME_DIR/docker.sock",
         doc: "Where the unix socket is, when no --host is given.",
         official: true,
     },
@@ -102,7 +102,8 @@ pub const SETTINGS: &[Setting] = &[
         values: "size: 64M, 1g, or bytes",
         default: "none",
         doc: "Nested containers together get this much less memory than this container has, so \
-              that one that eats too much does not take dockerd with it.",
+              that one that eats too much does not take dockerd with it; on cgroup version 2 it \
+              grows with what dockerd and its helpers need.",
         official: false,
     },
     Setting {
@@ -258,7 +259,8 @@ pub const SETTINGS: &[Setting] = &[
         name: "DIND_STOP_TIMEOUT",
         values: "duration: 9s, 500ms, 2m, or seconds",
         default: "9s (28s inside Kubernetes)",
-        doc: "How long an asked stop may take before dockerd is killed.",
+        doc: "How long an asked stop may take before dockerd is killed; in Kubernetes \
+              terminationGracePeriodSeconds − 1.",
         official: false,
     },
     Setting {
