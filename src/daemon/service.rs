@@ -106,7 +106,7 @@ impl Service {
                 }
             },
             ready_file: lifetime.ready_file.clone(),
-            reserve: started.keep.and_then(MemoryReserve::watch),
+            reserve: started.keep.map(MemoryReserve::watch),
             termination_log: lifetime.termination_log.clone(),
             sink: crate::log::never_wait(),
             output: started.output,

@@ -229,6 +229,9 @@ impl Supervisor {
         let at = at.into_iter().flatten().min();
         let left = at.map(|until| Duration::from_millis(until.saturating_sub(self.now())));
         let besides = self.rootless.as_ref().and_then(Parent::deadline);
+        let besides = besides
+            .into_iter()
+            .chain(self.reserve.as_ref().map(MemoryReserve::deadline));
         let besides = besides.map(|until| until.saturating_duration_since(Instant::now()));
         let timeout = left.into_iter().chain(besides).min().map(|left| Timespec {
             tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
@@ -250,7 +253,6 @@ impl Supervisor {
                 .map(|socket| PollFd::new(socket, PollFlags::IN)),
         );
         fds.extend(self.output.iter().filter_map(Output::poll_fd));
-        fds.extend(self.reserve.iter().map(MemoryReserve::poll_fd));
         let waiting = (self.sink.waiting() > 0).then(|| PollFd::new(self.sink, PollFlags::OUT));
         fds.extend(waiting);
         fds.extend(

@@ -2,93 +2,80 @@
 //! containerd, a shim for each container, whoever is sent in) grows, and nested containers together
 //! get what is left. On version 2 of cgroups.
 //!
-//! `memory.high` of our leaf is the alarm: the kernel tells of it by poll(2) on `memory.events`, and
-//! slows the leaf down until it is raised. So the sum of both parts stays below our own limit, at
-//! which Kubernetes has everything killed (`memory.oom.group`).
+//! It is looked at twice a second. `memory.high` of our leaf would ring by itself, but it also slows
+//! the leaf down and takes the pages of its programs away: with it a containerd was not ready within
+//! dockerd's 15 seconds.
 #![expect(
     clippy::disallowed_methods,
-    reason = "the supervisor's own writes: two files of our own cgroup"
+    reason = "the supervisor's own write: one file of our own cgroup"
 )]
 
-use std::fs::{self, File};
-use std::io::{Read as _, Seek as _};
+use std::fs;
 use std::path::Path;
-
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::time::{Duration, Instant};
 
 use crate::plan::cgroup::Keep;
 use crate::sys::spawn;
 
+/// The pause between two looks. What comes at once is a client or a shim, for which there is room.
+const PAUSE: Duration = Duration::from_millis(500);
+
 const MIB: u64 = 1 << 20;
 
-/// The alarm comes so much before what is needed.
-const ROOM: u64 = 16 * MIB;
+/// So much stays free beside what is needed: a client that is sent in, a few shims.
+const ROOM: u64 = 24 * MIB;
 
 /// The last that nested containers keep.
 const LEAST: u64 = 16 * MIB;
 
-/// Both parts, and the alarm.
+/// Both parts.
 #[derive(Debug)]
 pub struct MemoryReserve {
     keep: Keep,
-    events: File,
-    high: u64,
+    /// What is kept now.
+    kept: u64,
+    again: Instant,
 }
 
 impl MemoryReserve {
-    /// Sets the alarm; a kernel that refuses leaves the reserve as the user gave it.
+    /// Begins with what the user wished for, which holds already.
     #[must_use]
-    pub fn watch(keep: Keep) -> Option<Self> {
-        let high = keep.bytes;
-        let watched = File::open(keep.outside.join("memory.events")).and_then(|events| {
-            fs::write(keep.outside.join("memory.high"), high.to_string())?;
-            Ok(Self { keep, events, high })
-        });
-        watched
-            .inspect_err(|error| {
-                tracing::warn!("DIND_MEMORY_RESERVE stays as it is, whatever grows: {error}");
-            })
-            .ok()
+    pub fn watch(keep: Keep) -> Self {
+        Self {
+            kept: keep.bytes,
+            keep,
+            again: Instant::now(),
+        }
     }
 
-    /// What to poll.
+    /// When [`MemoryReserve::look`] wants to be called.
     #[must_use]
-    pub fn poll_fd(&self) -> PollFd<'_> {
-        PollFd::new(&self.events, PollFlags::PRI)
+    pub fn deadline(&self) -> Instant {
+        self.again
     }
 
-    /// Does what an alarm asks for.
+    /// Looks, when it is time.
     pub fn look(&mut self) {
-        let none = Timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
-        if !matches!(poll(&mut [self.poll_fd()], Some(&none)), Ok(1..)) {
+        if self.again > Instant::now() {
             return;
         }
-        // Reading it is what makes the next alarm possible.
-        let mut text = String::new();
-        let _ = self.events.rewind();
-        let _ = self.events.read_to_string(&mut text);
+        self.again = Instant::now() + PAUSE;
         let number = |path: &Path| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
         let stat = fs::read_to_string(self.keep.outside.join("memory.stat")).unwrap_or_default();
         let Some(limit) = number(&self.keep.whole.join("memory.max")) else {
             return; // it was taken away
         };
-        let Some(high) = next(self.high, needed(&stat), limit) else {
+        let Some(kept) = next(self.kept, needed(&stat), limit) else {
             return;
         };
-        self.high = high;
-        let left = limit - high;
+        self.kept = kept;
+        let left = limit - kept;
         tracing::info!(
             "dockerd and what is beside it need more memory: {} MiB are kept for them, nested \
              containers get {} MiB together",
-            high / MIB,
+            kept / MIB,
             left / MIB
         );
-        if let Err(error) = fs::write(self.keep.outside.join("memory.high"), high.to_string()) {
-            tracing::warn!("memory.high of {}: {error}", self.keep.outside.display());
-        }
         let path = self.keep.nested.join("memory.max");
         // The limit holds at once, but the write waits until what is above it is gone.
         spawn::aside(|| {
@@ -119,15 +106,19 @@ fn needed(stat: &str) -> u64 {
     values.fold(0, u64::saturating_add)
 }
 
-/// The next alarm, where the one that came was not about caches.
-fn next(high: u64, needed: u64, limit: u64) -> Option<u64> {
+/// What is kept from now on, where that is more.
+fn next(kept: u64, needed: u64, limit: u64) -> Option<u64> {
     let wanted = needed.saturating_add(ROOM);
-    if wanted <= high {
+    if wanted <= kept {
         return None;
     }
-    let next = wanted.saturating_add(ROOM).next_multiple_of(MIB);
+    // More than that, so that it does not grow with every page.
+    let next = wanted
+        .saturating_add(ROOM / 3)
+        .min(u64::MAX - MIB)
+        .next_multiple_of(MIB);
     let next = next.min(limit.saturating_sub(LEAST));
-    (next > high).then_some(next)
+    (next > kept).then_some(next)
 }
 
 #[cfg(test)]
@@ -145,7 +136,7 @@ mod tests {
     #[test]
     fn the_reserve_grows_with_what_is_needed_and_leaves_something() {
         let mib = |count: u64| count * MIB;
-        assert_eq!(next(mib(64), mib(40), mib(300)), None, "a cache rang");
+        assert_eq!(next(mib(64), mib(40), mib(300)), None);
         assert_eq!(next(mib(64), mib(60), mib(300)), Some(mib(92)));
         assert_eq!(next(mib(64), mib(290), mib(300)), Some(mib(284)));
         assert_eq!(next(mib(284), mib(290), mib(300)), None);
@@ -153,9 +144,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn both_parts_fit_into_the_whole(high: u64, needed: u64, limit: u64) {
-            if let Some(next) = next(high, needed, limit) {
-                prop_assert!(next > high && next <= limit.saturating_sub(LEAST));
+        fn both_parts_fit_into_the_whole(kept: u64, needed: u64, limit: u64) {
+            if let Some(next) = next(kept, needed, limit) {
+                prop_assert!(next > kept && next <= limit.saturating_sub(LEAST));
             }
         }
     }
