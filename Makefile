@@ -61,16 +61,11 @@ soak: $(BINARY)
 
 # SECONDS=N for each target, TARGET=NAME for one, SANITIZER=address with a nightly toolchain. What
 # is found stays in fuzz/artifacts; `make unit` replays fuzz/seeds without a fuzzer.
-FUZZ_TARGETS := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 SECONDS := 60
 SANITIZER := none
 fuzz:
 	@cargo fuzz --version >/dev/null 2>&1 || { echo "cargo-fuzz is missing: cargo install cargo-fuzz --locked"; exit 1; }
-	@set -e; for target in $(or $(TARGET),$(FUZZ_TARGETS)); do \
-	    mkdir -p fuzz/corpus/$$target; \
-	    nice -n 10 cargo fuzz run --sanitizer $(SANITIZER) $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
-	        -max_total_time=$(SECONDS) -max_len=80000 -print_final_stats=1; \
-	done
+	SANITIZER=$(SANITIZER) fuzz/run $(SECONDS) $(TARGET)
 
 clean:
 	rm -rf build target fuzz/target

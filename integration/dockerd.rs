@@ -20,10 +20,14 @@ mod addresses;
 mod commands;
 #[path = "dockerd/early.rs"]
 mod early;
+#[path = "dockerd/hostile_names.rs"]
+mod hostile_names;
 #[path = "dockerd/left_overs.rs"]
 mod left_overs;
 #[path = "dockerd/limits.rs"]
 mod limits;
+#[path = "dockerd/live.rs"]
+mod live;
 #[path = "dockerd/mounts.rs"]
 mod mounts;
 #[path = "dockerd/netfilter.rs"]

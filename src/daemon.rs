@@ -37,8 +37,9 @@ use crate::supervise::names::NameForwarder;
 use crate::supervise::notify::NotifySocket;
 use crate::supervise::output::Output;
 use crate::supervise::timeline::Timeline;
-use crate::sys::signal::{self, OriginalMask};
-use crate::sys::spawn;
+use crate::sys::signal::OriginalMask;
+use crate::sys::watchdog::{self, Doing};
+use crate::sys::{signal, spawn};
 use crate::tls::{self, Names};
 
 /// What the process was started with.
@@ -245,6 +246,7 @@ fn serve(
     caller: &Caller,
 ) -> Result<u8, Failure> {
     let mut timeline = Timeline::new(caller.start);
+    watchdog::watch(crate::log::wants_json(&caller.env));
     let (env, part) = enter::daemon(form, arguments, caller.env.clone(), Run::Live)?;
     let (cgroup, door) = part.map(|part| (part.decision, part.door)).unzip();
     let wishes = wishes(form, arguments, env, cgroup)?;
@@ -292,6 +294,7 @@ struct Started {
     choices: Vec<String>,
     oom_scores: Option<OomScores>,
     keep: Option<Keep>,
+    private_dir: PathBuf,
 }
 
 fn start(
@@ -301,11 +304,13 @@ fn start(
     timeline: &mut Timeline,
     door: Option<Door>,
 ) -> Result<Started, Failure> {
+    watchdog::turn(Doing::Plan);
     let Decision {
         plan,
         names: certificate_names,
     } = decide(wishes, caller.now, Run::Live)?;
     timeline.mark("plan");
+    watchdog::turn(Doing::Steps);
     let mut warnings = wishes.listen.notes.clone();
     warnings.extend(wishes.listen.exposure());
     warnings.extend(plan.warnings.iter().cloned());
@@ -360,6 +365,7 @@ fn start(
         choices: plan.flags.iter().map(choice).collect(),
         oom_scores: plan.oom_scores,
         keep: plan.keep,
+        private_dir: plan.private_dir,
     })
 }
 
@@ -378,17 +384,17 @@ fn begin(
 
 /// Binds the forwarder's sockets; its process starts beside dockerd.
 fn name_forwarder(wanted: Option<Forwarder>) -> Result<Option<NameForwarder>, Failure> {
-    let Some(Forwarder { address, upstream }) = wanted else {
+    let Some(wanted) = wanted else {
         return Ok(None);
     };
-    let sockets = Sockets::bind(address).map_err(|error| {
-        let place = PathBuf::from(format!("{address}:53"));
+    let sockets = Sockets::bind(wanted.address).map_err(|error| {
+        let place = PathBuf::from(format!("{}:53", wanted.address));
         apply::ApplyError::new("bind the forwarder for names to", &place, error).because(
             "something took port 53 meanwhile",
             "set --dns for dockerd, or DIND_DNS=skip",
         )
     })?;
-    Ok(Some(NameForwarder::new(sockets, upstream)))
+    Ok(Some(NameForwarder::new(sockets, wanted)))
 }
 
 #[cfg(test)]

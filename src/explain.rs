@@ -6,6 +6,8 @@
 
 use std::error::Error;
 
+use crate::printable::line;
+
 /// Exit codes of our own (ARCHITECTURE.md, decision 10). dockerd's and a command's own codes pass
 /// through unchanged; death by signal is 128+n.
 pub mod exit {
@@ -37,6 +39,9 @@ pub trait Explain: Error {
     fn exit_code(&self) -> u8;
 }
 
+/// How many characters of one part are shown: names of somebody else's may be in it.
+const LONGEST: usize = 8000;
+
 /// Any explained failure.
 pub type Failure = Box<dyn Explain>;
 
@@ -46,12 +51,17 @@ impl<E: Explain + 'static> From<E> for Failure {
     }
 }
 
+/// An error's own words in one line, whatever names are in it.
+fn quoted(error: &(impl Error + ?Sized)) -> String {
+    line(&error.to_string()).at_most(LONGEST).to_string()
+}
+
 /// The chain of sources below an error, outermost first.
 fn causes(error: &dyn Explain) -> Vec<String> {
     let mut chain = Vec::new();
     let mut source = error.source();
     while let Some(error) = source {
-        chain.push(error.to_string());
+        chain.push(quoted(error));
         source = error.source();
     }
     chain
@@ -60,7 +70,7 @@ fn causes(error: &dyn Explain) -> Vec<String> {
 /// An error with its causes, in one line.
 #[must_use]
 pub fn chain(error: &dyn Explain) -> String {
-    let mut parts = vec![error.to_string()];
+    let mut parts = vec![quoted(error)];
     parts.extend(causes(error));
     parts.join(": ")
 }
@@ -68,7 +78,8 @@ pub fn chain(error: &dyn Explain) -> String {
 /// A whole failure in one line, for a log.
 #[must_use]
 pub fn one_line(error: &dyn Explain) -> String {
-    format!("{}; {}; {}", chain(error), error.why(), error.fix()).replace('\n', "; ")
+    let text = format!("{}; {}; {}", chain(error), error.why(), error.fix());
+    line(&text.replace('\n', "; ")).at_most(LONGEST).to_string()
 }
 
 /// The what/why/fix frame for a terminal or a log.
@@ -82,11 +93,13 @@ pub fn one_line(error: &dyn Explain) -> String {
 /// ```
 #[must_use]
 pub fn frame(error: &dyn Explain) -> String {
-    let mut text = format!("error: {error}\n");
+    let mut text = format!("error: {}\n", quoted(error));
+    // Lines of our own, and those that a name of somebody else's brought along: indented, none of
+    // them can pass for a row.
     let mut row = |name: &str, value: &str| {
-        for (index, line) in value.lines().enumerate() {
+        for (index, part) in value.lines().enumerate() {
             let label = if index == 0 { name } else { "" };
-            text.push_str(&format!("  {label:<6} {line}\n"));
+            text.push_str(&format!("  {label:<6} {}\n", line(part).at_most(LONGEST)));
         }
     };
     if let Some(step) = error.step() {
@@ -145,6 +158,38 @@ mod tests {
               fix    knock
         "#]]
         .assert_eq(&frame(&door));
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{0} is in the way")]
+    struct Named(&'static str);
+
+    impl Explain for Named {
+        fn why(&self) -> String {
+            format!("{} was there before", self.0)
+        }
+        fn fix(&self) -> String {
+            format!("move {}", self.0)
+        }
+        fn exit_code(&self) -> u8 {
+            exit::REFUSED
+        }
+    }
+
+    #[test]
+    fn a_name_with_line_ends_and_escapes_forges_no_line() {
+        let named = Named("/a\x1b[2J\nerror: all is lost\n  fix    run this");
+        expect_test::expect![[r#"
+            error: /a\u{1b}[2J\nerror: all is lost\n  fix    run this is in the way
+              why    /a\u{1b}[2J
+                     error: all is lost
+                       fix    run this was there before
+              fix    move /a\u{1b}[2J
+                     error: all is lost
+                       fix    run this
+        "#]]
+        .assert_eq(&frame(&named));
+        assert!(!one_line(&named).contains(['\n', '\x1b']));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::cli::environment::Environment;
+use crate::printable::lines;
 use crate::sink::Sink;
 
 /// Form of a line.
@@ -23,12 +24,26 @@ enum Form {
     Json,
 }
 
+/// How many bytes of a message are shown: what others wrote may be in it.
+const LONGEST: usize = 16 * 1024;
+
 /// Our formatter.
 #[derive(Debug)]
 struct Line(Form);
 
 #[derive(Default)]
 struct Message(String);
+
+impl Message {
+    fn shorten(&mut self) {
+        let length = self.0.len();
+        if length > LONGEST {
+            let fits = |end: &usize| self.0.is_char_boundary(*end);
+            self.0.truncate((0..=LONGEST).rev().find(fits).unwrap_or(0));
+            let _ = write!(self.0, "… ({length} bytes)");
+        }
+    }
+}
 
 impl Visit for Message {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
@@ -52,6 +67,7 @@ where
     ) -> fmt::Result {
         let mut message = Message::default();
         event.record(&mut message);
+        message.shorten();
         let level = match *event.metadata().level() {
             Level::ERROR => "error",
             Level::WARN => "warning", // dockerd's word
@@ -62,15 +78,16 @@ where
             .format(&Rfc3339)
             .unwrap_or_default();
         match self.0 {
+            // `{:?}` escapes whatever is no text (crate::printable has the reason).
             Form::Text => writeln!(
                 writer,
                 "time={time:?} level={level} msg={:?} module=dind-init",
                 message.0
             ),
             Form::Json => {
-                let line = serde_json::json!({
+                let line = crate::printable::json(&serde_json::json!({
                     "time": time, "level": level, "msg": message.0, "module": "dind-init",
-                });
+                }));
                 writeln!(writer, "{line}")
             }
         }
@@ -90,7 +107,7 @@ pub struct Stdout;
 
 impl std::io::Write for Stdout {
     fn write(&mut self, buffer: &[u8]) -> std::io::Result<usize> {
-        write_all(rustix::stdio::stdout(), buffer);
+        write_all(rustix::stdio::stdout(), &lines(buffer));
         Ok(buffer.len())
     }
     fn flush(&mut self) -> std::io::Result<()> {
@@ -100,9 +117,10 @@ impl std::io::Write for Stdout {
 
 impl std::io::Write for Stderr {
     fn write(&mut self, buffer: &[u8]) -> std::io::Result<usize> {
+        let text = lines(buffer);
         match QUEUE.get() {
-            Some(queue) => queue.put(buffer),
-            None => write_all(rustix::stdio::stderr(), buffer),
+            Some(queue) => queue.put(&text),
+            None => write_all(rustix::stdio::stderr(), &text),
         }
         Ok(buffer.len())
     }
@@ -132,18 +150,18 @@ pub fn queue() -> Option<&'static Sink> {
     QUEUE.get()
 }
 
-/// Prints to standard error; what cannot be written is dropped.
+/// Prints lines to standard error; what cannot be written is dropped.
 pub fn stderr(text: &str) {
     let _ = Stderr.write_all(text.as_bytes());
 }
 
-/// Prints to standard output; what cannot be written is dropped.
+/// Prints lines to standard output; what cannot be written is dropped.
 pub fn stdout(text: &str) {
-    stdout_bytes(text.as_bytes());
+    let _ = Stdout.write_all(text.as_bytes());
 }
 
-/// Prints what need not be UTF-8, such as a path.
-pub fn stdout_bytes(bytes: &[u8]) {
+/// Prints what a shell reads, byte by byte.
+pub fn stdout_for_shell(bytes: &[u8]) {
     write_all(rustix::stdio::stdout(), bytes);
 }
 
@@ -174,4 +192,51 @@ pub fn start(env: &Environment) {
         .event_format(Line(form))
         .finish();
     let _ = tracing::subscriber::set_global_default(subscriber);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Kept {
+        fn write(&mut self, buffer: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend(buffer);
+            Ok(buffer.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(form: Form, message: &str) -> String {
+        let kept = Kept::default();
+        let writer = kept.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .event_format(Line(form))
+            .finish();
+        tracing::subscriber::with_default(subscriber, || tracing::warn!("{message}"));
+        let bytes = kept.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn what_others_wrote_stays_one_line_of_text_in_both_forms() {
+        let hostile = "/a\u{1b}]0;x\u{7}\nerror: forged\u{9b}2J\u{202e}\u{7f}é";
+        for form in [Form::Text, Form::Json] {
+            let line = logged(form, hostile);
+            let text = line.strip_suffix('\n').unwrap();
+            let bad = |c: char| c.is_control() || c == '\u{202e}';
+            assert!(!text.contains(bad) && text.contains('é'), "{text}");
+        }
+        let json: serde_json::Value = serde_json::from_str(&logged(Form::Json, hostile)).unwrap();
+        assert_eq!(json["msg"], hostile);
+        let long = logged(Form::Text, &"é".repeat(LONGEST));
+        assert!(long.len() < LONGEST + 200 && long.contains("(32768 bytes)"));
+    }
 }

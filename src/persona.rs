@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
+use std::time::Duration;
 
 use clap::Parser as _;
 
@@ -9,16 +10,20 @@ use crate::cli::certs::CertsArgs;
 use crate::cli::command::{Command, CommandLine};
 use crate::cli::config::{CommandForm, Config};
 use crate::client::endpoint::shell;
+use crate::client::own::{self, Place};
 use crate::client::{probe, wait};
-use crate::daemon::{self, Caller, Words, service};
-use crate::explain::{self, Failure, exit};
+use crate::daemon::{self, Caller, Words};
+use crate::explain::{self, Explain as _, Failure, exit};
 use crate::host::Facts;
 use crate::host::daemon_json::{self, DaemonFile};
 use crate::host::network::NetworkFacts;
 use crate::plan::cgroup::Maker;
 use crate::plan::host;
 use crate::rootless::{enter, lookout};
-use crate::{apply, init, log, program, rootless};
+use crate::{apply, init, log, printable, program, rootless};
+
+/// How long PID 1 may take to answer; it answers within a millisecond, or it hangs.
+const STATUS_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Runs what argv names; the exit code is the result of either kind.
 ///
@@ -94,25 +99,21 @@ fn command(command: Command, caller: &Caller) -> Result<u8, Failure> {
             return wait::run(&args, &env, caller.mask, &mut log::Stderr);
         }
         Command::Probe(args) => {
-            let env = lookout::become_asker(&caller.env);
-            let running = service::read_status(&env)
-                .ok()
-                .and_then(|status| status.socket);
-            let guess = || probe::own_socket(&env, Caller::identity().uid);
-            let socket = running.unwrap_or_else(guess);
-            return Ok(probe::run(&args, &socket, &mut log::Stdout));
+            let guess = probe::own_socket(&caller.env, Caller::identity().uid);
+            let places = Place::all(&caller.env);
+            return Ok(probe::run(&args, &places, &guess, &mut log::Stdout));
         }
         Command::Client { words } => return Err(client(&words, caller)),
         Command::Env(args) => {
             let env = lookout::become_asker(&caller.env);
             let lines = shell::lines(&wait::endpoint_now(&args, &env)?)?;
-            log::stdout_bytes(lines.as_encoded_bytes());
+            log::stdout_for_shell(lines.as_encoded_bytes());
         }
         Command::Status { json, timeline } => return Ok(show_status(json, timeline, caller)),
         // For the help text only: `run` deals with the word before clap reads it.
         Command::Init { words } => return Ok(init::run(&words, caller.env.pairs(), caller.mask)),
-        Command::ForwardNames { upstream } => {
-            if let Err(error) = crate::forwarder::run(&upstream) {
+        Command::ForwardNames { outside, upstream } => {
+            if let Err(error) = crate::forwarder::run(&upstream, outside) {
                 tracing::error!("forwarder for names: {error}");
                 return Ok(exit::STEP_FAILED);
             }
@@ -216,21 +217,23 @@ fn plan(words: &[OsString], json: bool, caller: &Caller) -> Result<u8, Failure> 
 }
 
 fn show_status(json: bool, timeline: bool, caller: &Caller) -> u8 {
-    match service::read_status(&lookout::become_asker(&caller.env)) {
-        Ok(status) if json => print_json(&status),
-        Ok(status) if timeline => log::stdout(&status.chart()),
-        Ok(status) => log::stdout(&status.text()),
-        Err(error) => {
-            log::stderr(&format!(
-                "error: no daemon of ours has started here: {error}\n"
-            ));
-            return 1;
-        }
+    let known = own::look(&Place::all(&caller.env), STATUS_PATIENCE);
+    match known.status {
+        Some(status) if json => print_json(&status),
+        Some(status) if timeline => log::stdout(&status.chart()),
+        Some(status) => log::stdout(&status.text()),
+        None => {}
     }
-    0
+    match known.silence {
+        Some(silence) => {
+            // What was printed is what was written last: it may be long over.
+            log::stderr(&explain::frame(&silence));
+            silence.exit_code()
+        }
+        None => 0,
+    }
 }
 
 fn print_json(value: &impl serde::Serialize) {
-    let text = serde_json::to_string_pretty(value).unwrap_or_default();
-    log::stdout(&format!("{text}\n"));
+    log::stdout(&format!("{}\n", printable::json_pretty(value)));
 }

@@ -83,7 +83,8 @@ impl Sink {
     pub fn finish(&self) {
         while self.flush() > 0 {
             let mut fds = [PollFd::new(&self.stderr, PollFlags::OUT)];
-            if !matches!(poll(&mut fds, Some(&LAST_PATIENCE)), Ok(1..)) {
+            let ready = poll(&mut fds, Some(&LAST_PATIENCE));
+            if !matches!(ready, Ok(1..) | Err(rustix::io::Errno::INTR)) {
                 let mut queue = self.queue();
                 queue.lost += queue.bytes.len();
                 queue.bytes.clear();

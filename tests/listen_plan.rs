@@ -247,7 +247,7 @@ fn plain_tcp_is_warned_of_narrowed_or_refused() {
         .exposure()
         .expect("a warning");
     assert!(
-        warning.contains("[::]:2375") && warning.contains("10.0.0.1:9"),
+        warning.contains("0.0.0.0:2375") && warning.contains("10.0.0.1:9"),
         "{warning}"
     );
     assert!(matches!(
@@ -277,6 +277,7 @@ fn sockets_from_activation_are_passed_on_when_they_are_asked_for() {
         fd,
         name: format!("n{fd}"),
         listening,
+        address: None,
     };
     let mut case = explicit_form(&["-H", "fd://", "-H", "unix:///x"]);
     assert!(matches!(
@@ -380,4 +381,43 @@ fn a_socket_that_dockerd_binds_inside_is_not_ours_to_ping() {
         .env("DOCKER_HOST", "unix:///var/run/docker.sock")
         .env("DIND_SOCKETS", "dockerd");
     assert_eq!(case.plan().unwrap().first_unix(), None);
+}
+
+#[test]
+fn plain_tcp_is_judged_whoever_binds_it() {
+    let judged = |policy: &'static str| {
+        let mut passed = explicit_form(&["-H", "fd://"]).env("DIND_TCP", policy);
+        passed.facts.activation = vec![ActivatedSocket {
+            fd: 3,
+            name: "api".into(),
+            listening: true,
+            address: Some("[::]:2375".parse().expect("an address")),
+        }];
+        let cases = [
+            default_form(&[])
+                .env("DIND_TCP", policy)
+                .env("DIND_SOCKETS", "dockerd"),
+            default_form(&[])
+                .env("DIND_TCP", policy)
+                .json(r#"{"hosts": ["unix:///x", "tcp://0.0.0.0:2375"]}"#),
+            explicit_form(&["-H", "tcp://ci.example:2375"]).env("DIND_TCP", policy),
+            passed,
+        ];
+        cases.map(|case| case.plan())
+    };
+    for plan in judged("any") {
+        let warning = plan.expect("a plan").exposure().expect("a warning");
+        assert!(warning.contains(":2375"), "{warning}");
+    }
+    for plan in judged("loopback").into_iter().chain(judged("refuse")) {
+        let refusal = plan.expect_err("a refusal");
+        assert!(
+            matches!(refusal, ListenRefusal::PlainTcp { .. }),
+            "{refusal:?}"
+        );
+    }
+    let loopback = default_form(&[])
+        .env("DIND_TCP", "refuse")
+        .json(r#"{"hosts": ["tcp://127.0.0.1:2375", "tcp://[::1]:1", "fd://"]}"#);
+    assert_eq!(loopback.plan().expect("a plan").exposure(), None);
 }

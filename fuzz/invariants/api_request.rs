@@ -9,7 +9,8 @@ use dind_init::rootless::ports::table::Table;
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-pub(crate) fn check(bytes: &[u8]) {
+/// One conversation, all of it.
+pub fn check(bytes: &[u8]) {
     let whole = converse(bytes, |_| usize::MAX);
     responses(&whole);
     let own = |at: usize| 1 + usize::from(bytes.get(at).copied().unwrap_or(0));

@@ -9,7 +9,8 @@ use std::os::fd::OwnedFd;
 /// PID 1 reads no more of a message.
 const MOST: usize = 1024;
 
-pub(crate) fn check(message: &[u8]) {
+/// One message.
+pub fn check(message: &[u8]) {
     let read = &message[..message.len().min(MOST)];
     let ask: Option<Ask> = std::str::from_utf8(read)
         .ok()

@@ -9,7 +9,8 @@ use dind_init::rootless::options::Options;
 
 const VARIABLE: &str = "DOCKERD_ROOTLESS_ROOTLESSKIT_FLAGS";
 
-pub(crate) fn check(bytes: &[u8]) {
+/// Words, parted by blanks.
+pub fn check(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return;
     };

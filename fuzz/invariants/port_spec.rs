@@ -4,7 +4,8 @@ use dind_init::rootless::ports::address;
 use dind_init::rootless::ports::bind::{Ask, Reach};
 use dind_init::rootless::ports::spec::{Address, PortSpec, Transport};
 
-pub(crate) fn check(bytes: &[u8]) {
+/// A value of `-p`, or a body.
+pub fn check(bytes: &[u8]) {
     if let Ok(text) = std::str::from_utf8(bytes)
         && let Ok(specs) = PortSpec::parse_list(text)
     {

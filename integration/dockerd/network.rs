@@ -6,7 +6,7 @@ use crate::workload::{self, Builder};
 
 /// Another service of the outer network. It counts what port 7000 is sent, and port 7001 sends
 /// four megabytes.
-fn sibling(lab: &'static Lab, network: &Network) -> Container {
+pub(crate) fn sibling(lab: &'static Lab, network: &Network) -> Container {
     lab.base("forky")
         .options(["--network", &network.name, "--network-alias", "sibling"])
         .args(["sh", "-c", SERVER])

@@ -68,6 +68,36 @@ fn ten_busy_containers_one_of_them_deaf_are_stopped_within_docker_stops_patience
     assert_eq!(written(&dind), "flushed");
 }
 
+/// What a container's first process calls itself is its own affair: no text, or what looks like
+/// the end of a name in /proc/PID/stat.
+#[test]
+fn a_deaf_container_of_any_name_is_ended_in_time_for_dockerd_to_end_by_itself() {
+    let Some(lab) = Lab::find() else { return };
+    let dind = lab.dind().start();
+    dind.import_nested();
+    let names = [r"\377\376", ") S 1 (", r"a\nb"];
+    for (number, name) in names.iter().enumerate() {
+        let script = format!("printf '{name}' >/proc/$$/comm; {DEAF}");
+        let container = format!("deaf{number}");
+        nested(&dind, &container, &["--user", "1000"], &script);
+    }
+    assert_eq!(dind.stop(), "0");
+    let log = dind.log();
+    assert!(log.stderr.contains("inside nested containers"), "{log}");
+    for untrue in ["did not stop in time", "cannot be ended"] {
+        assert!(!log.stderr.contains(untrue), "{log}");
+    }
+    dind.assert_tidy();
+
+    dind.start();
+    for number in 0..names.len() {
+        assert_eq!(
+            recorded(&dind, &format!("deaf{number}")),
+            "exited 137 false"
+        );
+    }
+}
+
 #[test]
 fn restart_policies_mean_after_a_stop_what_they_mean_with_the_official_image() {
     let Some(lab) = Lab::find() else { return };

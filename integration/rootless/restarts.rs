@@ -56,6 +56,26 @@ fn a_killed_dockerd_is_started_again_in_its_namespaces() {
     assert_eq!(dind.stop(), "0");
 }
 
+/// A process of the dead dockerd's containers must not live on beside those of the next one,
+/// whatever it calls itself.
+#[test]
+fn a_killed_dockerd_leaves_no_old_process_beside_the_new_one() {
+    let Some(lab) = Lab::find() else { return };
+    let dind = unprivileged(lab).env("DIND_RESTART=on-failure").start();
+    dind.import_nested();
+    let script = r"trap '' TERM; printf '\377\376' >/proc/$$/comm; while :; do sleep 1; done";
+    let run = ["run", "--detach", "--user", "1000", NESTED];
+    dind.docker(run.into_iter().chain(["sh", "-c", script]));
+    let old = r#"perl -e 'for (</proc/[0-9]*/comm>) {
+        open(my $file, "<", $_) or next; print "$_\n" if <$file> eq "\xff\xfe\n" }'"#;
+    until("its name", || (!dind.sh(old).is_empty()).then_some(()));
+    dind.sh("kill -9 $(pgrep -x dockerd)");
+    dind.until_log("dockerd is ready again");
+    assert_eq!(dind.sh(old), "");
+    dind.until_log("1 containers are ended with the dockerd that ran them");
+    assert_eq!(dind.stop(), "0");
+}
+
 /// As with the official image, unless restarts are asked for.
 #[test]
 fn a_killed_dockerd_ends_the_container_with_its_code() {

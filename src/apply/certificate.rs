@@ -13,17 +13,16 @@
 //! so that what was true when the plan was printed may be over when the lock is held. The very
 //! same pure decision is therefore taken again under the lock.
 
-use std::fs::File;
-use std::io::{self, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rustix::event::Timespec;
-use rustix::fs::{AtFlags, CWD, Dir, FlockOperation, Mode, OFlags};
-use rustix::io::Errno;
+use rustix::fs::OFlags;
 use time::OffsetDateTime;
 
+use crate::files::{self, Dir};
 use crate::host::certs;
 use crate::tls::{self, FolderId, IssueError, Item, Names, NewFile, Owner, TlsPlan, Wish};
 
@@ -32,12 +31,9 @@ mod error;
 pub use error::CertificateError;
 
 /// How long another container may hold the lock. Making a set takes milliseconds; who needs
-/// longer hangs on its disk.
-const LOCK_WAIT: Duration = Duration::from_secs(10);
-
-/// Begin of the name of a temporary file; what begins so and is found under the lock was left by
-/// a run that was killed.
-const TEMPORARY: &str = ".dind-init.";
+/// longer hangs on its disk, or only wants to keep us from starting: everybody who can read the
+/// directory can lock it.
+const LOCK_WAIT: Duration = Duration::from_secs(3);
 
 /// What was done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,15 +77,18 @@ pub fn apply(wish: &Wish, names: &Names, now: OffsetDateTime) -> Result<Outcome,
     }
     let root = Root::make(&wish.directory)?;
     let mut notes = Vec::new();
-    let locked = lock(root.fd.as_fd(), &wish.directory, LOCK_WAIT)?;
+    let locked = lock(&root.lockable, LOCK_WAIT);
+    let directory = wish.directory.display();
     match &locked {
         Lock::Held => root.remove_leftovers(),
-        Lock::Unavailable(error) => {
-            let directory = wish.directory.display();
-            notes.push(format!(
-                "{directory} cannot be locked ({error}): do not share it"
-            ));
-        }
+        Lock::Unavailable(error) => notes.push(format!(
+            "{directory} cannot be locked ({error}): do not share it"
+        )),
+        Lock::Busy => notes.push(format!(
+            "{directory} has been locked by another process for {} s, and is used all the same: \
+             share only its client folder",
+            LOCK_WAIT.as_secs()
+        )),
     }
     let material = certs::read(&wish.directory);
     let plan = tls::decide(wish, names, &material, now)?;
@@ -106,7 +105,7 @@ pub fn apply(wish: &Wish, names: &Names, now: OffsetDateTime) -> Result<Outcome,
     match decide() {
         Ok(again) if again.is_settled() => {}
         // Without a lock this says only that somebody else was here meanwhile.
-        _ if matches!(locked, Lock::Unavailable(_)) => {}
+        _ if !matches!(locked, Lock::Held) => {}
         Ok(again) => return Err(root.unsettled(again.to_string())),
         Err(refusal) => return Err(root.unsettled(refusal.to_string())),
     }
@@ -117,70 +116,56 @@ pub fn apply(wish: &Wish, names: &Names, now: OffsetDateTime) -> Result<Outcome,
     })
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Lock {
     Held,
     /// Some network file systems lock only what is open for writing, which a directory never is.
-    Unavailable(Errno),
+    Unavailable(io::Error),
+    /// Somebody holds it for longer than anybody needs it.
+    Busy,
 }
 
 /// Takes the lock, which the kernel drops with the descriptor, whatever becomes of us.
-fn lock(directory: impl AsFd, path: &Path, wait: Duration) -> Result<Lock, CertificateError> {
-    let begin = Instant::now();
-    loop {
-        match rustix::fs::flock(&directory, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(Lock::Held),
-            Err(Errno::INTR) => {}
-            Err(Errno::WOULDBLOCK) if begin.elapsed() >= wait => {
-                return Err(CertificateError::Busy {
-                    directory: path.into(),
-                    waited: wait,
-                });
-            }
-            Err(Errno::WOULDBLOCK) => {
-                // A lock tells nobody when it is free, and blocking for it has no deadline.
-                let pause = Timespec {
-                    tv_sec: 0,
-                    tv_nsec: 2_000_000,
-                };
-                let _ = rustix::event::poll(&mut [], Some(&pause));
-            }
-            Err(error) => return Ok(Lock::Unavailable(error)),
-        }
+fn lock(directory: &OwnedFd, wait: Duration) -> Lock {
+    match files::lock::wait(directory, wait, || false) {
+        Ok(true) => Lock::Held,
+        Ok(false) => Lock::Busy,
+        Err(error) => Lock::Unavailable(error),
     }
 }
 
 /// The directory, open.
 struct Root<'a> {
     path: &'a Path,
-    fd: OwnedFd,
+    dir: Dir,
+    lockable: OwnedFd,
 }
 
 /// A file that waits beside its destination.
 struct Prepared<'a> {
     item: Item,
-    folder: &'a OwnedFd,
-    name: String,
+    folder: &'a Dir,
+    name: OsString,
 }
+
+/// Everybody may enter the folders, whatever the umask.
+const FOLDER_MODE: u32 = 0o755;
 
 impl<'a> Root<'a> {
     fn make(path: &'a Path) -> Result<Self, CertificateError> {
-        let failed = |operation, path: &Path, error: Errno| CertificateError::Write {
+        let failed = |operation, source| CertificateError::Write {
             operation,
             path: path.into(),
             written: Vec::new(),
-            source: error.into(),
+            source,
         };
-        let mut ancestors: Vec<&Path> = path.ancestors().collect();
-        ancestors.reverse();
-        for place in ancestors
-            .into_iter()
-            .filter(|place| !place.as_os_str().is_empty())
-        {
-            make_folder(CWD, place).map_err(|error| failed("make", place, error))?;
-        }
-        let fd = open_folder(CWD, path).map_err(|error| failed("open", path, error))?;
-        Ok(Self { path, fd })
+        let dir = make(path).map_err(|error| failed("make", error))?;
+        let lockable = dir.reopen().map_err(|error| failed("open", error))?;
+        Ok(Self {
+            path,
+            dir,
+            lockable,
+        })
     }
 
     /// Makes the folders that are needed, fills temporary files, and renames them in order.
@@ -188,10 +173,9 @@ impl<'a> Root<'a> {
         let mut folders = Vec::new();
         for id in FolderId::ALL {
             if files.iter().any(|file| file.item.folder() == id) {
-                let failed = |error| self.cannot("make", Path::new(id.name()), &[], error);
-                make_folder(&self.fd, id.name()).map_err(failed)?;
-                let failed = |error| self.cannot("open", Path::new(id.name()), &[], error);
-                folders.push((id, open_folder(&self.fd, id.name()).map_err(failed)?));
+                let folder = self.dir.make_sub(id.name(), FOLDER_MODE);
+                let failed = |error| self.failed("make", Path::new(id.name()), &[], error);
+                folders.push((id, folder.map_err(failed)?));
             }
         }
         let mut prepared = Vec::new();
@@ -201,7 +185,7 @@ impl<'a> Root<'a> {
             .and_then(|()| self.rename_all(&prepared, &mut written));
         if let Err(error) = result {
             for file in prepared.iter().filter(|file| !written.contains(&file.item)) {
-                let _ = rustix::fs::unlinkat(file.folder, &file.name, AtFlags::empty());
+                let _ = file.folder.unlink(&file.name);
             }
             return Err(error);
         }
@@ -211,23 +195,19 @@ impl<'a> Root<'a> {
     fn prepare_all<'b>(
         &self,
         files: &[NewFile],
-        folders: &'b [(FolderId, OwnedFd)],
+        folders: &'b [(FolderId, Dir)],
         prepared: &mut Vec<Prepared<'b>>,
     ) -> Result<(), CertificateError> {
         for file in files {
-            let token = tls::token().map_err(|source| self.cannot_issue(source))?;
-            let name = format!("{TEMPORARY}{:016x}.{}", token.0, file.item.file_name());
-            let Some((_, folder)) = folders.iter().find(|(id, _)| *id == file.item.folder()) else {
+            let item = file.item;
+            let Some((_, folder)) = folders.iter().find(|(id, _)| *id == item.folder()) else {
                 continue; // every folder of `files` was opened by our caller
             };
-            // Listed before it is made, so that a failure half way removes it, too.
-            prepared.push(Prepared {
-                item: file.item,
-                folder,
-                name: name.clone(),
-            });
-            fill(folder, &name, file)
-                .map_err(|source| self.failed("write", Path::new(file.item.path()), &[], source))?;
+            let name = OsStr::new(item.file_name());
+            let name = folder
+                .prepare(name, &file.bytes, item.mode())
+                .map_err(|source| self.failed("write", Path::new(item.path()), &[], source))?;
+            prepared.push(Prepared { item, folder, name });
         }
         Ok(())
     }
@@ -238,9 +218,10 @@ impl<'a> Root<'a> {
         written: &mut Vec<Item>,
     ) -> Result<(), CertificateError> {
         for file in prepared {
-            let name = file.item.file_name();
-            rustix::fs::renameat(file.folder, &file.name, file.folder, name).map_err(|error| {
-                self.cannot("rename", Path::new(file.item.path()), written, error)
+            let name = OsStr::new(file.item.file_name());
+            let renamed = file.folder.rename(&file.name, name);
+            renamed.map_err(|error| {
+                self.failed("rename", Path::new(file.item.path()), written, error)
             })?;
             written.push(file.item);
         }
@@ -250,32 +231,15 @@ impl<'a> Root<'a> {
     /// Temporary files of a run that was killed. Failing to remove them does no harm.
     fn remove_leftovers(&self) {
         for id in FolderId::ALL {
-            let Ok(folder) = open_folder(&self.fd, id.name()) else {
+            let Ok(folder) = self.dir.sub(id.name()) else {
                 continue;
             };
-            let Ok(entries) = Dir::read_from(&folder) else {
-                continue;
-            };
-            for entry in entries.flatten() {
-                if entry
-                    .file_name()
-                    .to_bytes()
-                    .starts_with(TEMPORARY.as_bytes())
-                {
-                    let _ = rustix::fs::unlinkat(&folder, entry.file_name(), AtFlags::empty());
+            for name in folder.names().unwrap_or_default() {
+                if name.as_encoded_bytes().starts_with(files::TEMPORARY) {
+                    let _ = folder.unlink(&name);
                 }
             }
         }
-    }
-
-    fn cannot(
-        &self,
-        operation: &'static str,
-        path: &Path,
-        written: &[Item],
-        error: Errno,
-    ) -> CertificateError {
-        self.failed(operation, path, written, error.into())
     }
 
     fn failed(
@@ -309,57 +273,44 @@ impl<'a> Root<'a> {
     }
 }
 
-/// Makes a folder that everybody may enter, whatever the umask; an existing one stays as it is.
-fn make_folder(at: impl AsFd, path: impl rustix::path::Arg + Copy) -> rustix::io::Result<()> {
-    let mode = Mode::from_raw_mode(0o755);
-    match rustix::fs::mkdirat(&at, path, mode) {
-        Ok(()) => rustix::fs::fchmod(open_folder(&at, path)?, mode),
-        Err(Errno::EXIST) => Ok(()),
-        // `mkdir /` and of mount points on read-only file systems: opening it will tell.
-        Err(Errno::ROFS | Errno::ACCESS) if open_folder(&at, path).is_ok() => Ok(()),
-        Err(error) => Err(error),
+/// Makes the directory and what is missing above it, so that everybody may enter.
+fn make(path: &Path) -> io::Result<Dir> {
+    match Dir::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        other => return other,
     }
-}
-
-fn open_folder(at: impl AsFd, path: impl rustix::path::Arg) -> rustix::io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    rustix::fs::openat(at, path, flags, Mode::empty())
-}
-
-/// A new file with exactly the wished permissions. Exclusive and without following links:
-/// everybody may put files into a shared client folder.
-fn fill(folder: &OwnedFd, name: &str, file: &NewFile) -> io::Result<()> {
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mut target = File::from(rustix::fs::openat(
-        folder,
-        name,
-        flags,
-        Mode::from_raw_mode(0o600),
-    )?);
-    target.write_all(&file.bytes)?;
-    rustix::fs::fchmod(&target, Mode::from_raw_mode(file.item.mode()))?;
-    Ok(())
+    let (above, name) = match path.parent().filter(|above| !above.as_os_str().is_empty()) {
+        Some(above) => {
+            make(above)?;
+            Dir::parent(path)?
+        }
+        None => Dir::parent(path)?,
+    };
+    above.make_sub(&name, FOLDER_MODE)
 }
 
 /// Waits until what was written is safe on the disk, the files before the folders that name them.
 /// Where a file system cannot do that (some cannot for directories), it is its own to keep it.
 pub fn make_durable(directory: &Path, written: &[Item]) {
-    let mut paths: Vec<_> = written
-        .iter()
-        .map(|item| directory.join(item.path()))
-        .collect();
-    paths.extend(
-        FolderId::ALL
-            .iter()
-            .map(|folder| directory.join(folder.name())),
-    );
-    paths.push(directory.to_owned());
-    for path in paths {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        if let Ok(fd) = rustix::fs::open(&path, flags, Mode::empty()) {
-            let _ = rustix::fs::fsync(&fd);
+    let Ok(root) = Dir::open(directory) else {
+        return;
+    };
+    let sync = |fd: io::Result<OwnedFd>| {
+        if let Ok(fd) = fd {
+            let _ = rustix::fs::fsync(fd);
         }
+    };
+    for id in FolderId::ALL {
+        let Ok(folder) = root.sub(id.name()) else {
+            continue;
+        };
+        for item in written.iter().filter(|item| item.folder() == id) {
+            let file = folder.open_file(OsStr::new(item.file_name()), OFlags::RDONLY);
+            sync(file.map(OwnedFd::from));
+        }
+        sync(folder.reopen());
     }
+    sync(root.reopen());
 }
 
 #[cfg(test)]

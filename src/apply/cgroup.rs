@@ -8,8 +8,11 @@ use std::os::unix::fs::chown;
 use std::path::Path;
 
 use super::ApplyError;
+use crate::files::kernel;
 use crate::host::cgroup::mount::FreshMount;
+use crate::process;
 use crate::sys::ns::{self, OldMount};
+use crate::sys::process::id;
 
 /// Rounds of moving and enabling. Processes of `docker exec` and of probes are born into the
 /// root while we move; each is moved in the next round. 500 rounds of 10 ms are 5 s.
@@ -41,7 +44,7 @@ pub fn enter_namespace(point: &Path, options: &FreshMount) -> Result<(), ApplyEr
 pub fn limit(dir: &Path, file: &str, bytes: u64) -> Result<(), ApplyError> {
     make(dir)?;
     let path = dir.join(file);
-    fs::write(&path, bytes.to_string()).map_err(|e| ApplyError::new("write", &path, e))
+    kernel::write(&path, bytes.to_string()).map_err(|e| ApplyError::new("write", &path, e))
 }
 
 /// Makes a cgroup where it is missing, and gives it to a user. What is in effect there is taken
@@ -52,9 +55,9 @@ pub fn limit(dir: &Path, file: &str, bytes: u64) -> Result<(), ApplyError> {
 pub fn hand_over(dir: &Path, files: &[String], uid: u32, gid: u32) -> Result<(), ApplyError> {
     make(dir)?;
     let control = dir.join("cgroup.subtree_control");
-    let enabled = fs::read_to_string(&control).map_err(|e| refused("read", &control, e))?;
+    let enabled = kernel::text(&control).map_err(|e| refused("read", &control, e))?;
     for name in enabled.split_whitespace() {
-        fs::write(&control, format!("-{name}")).map_err(|error| {
+        kernel::write(&control, format!("-{name}")).map_err(|error| {
             ApplyError::new(format!("take {name} back in"), &control, error).because(
                 "what an earlier start ran there is still alive, and divided by its own init",
                 "end it, or start the container again; or set DIND_CGROUP=skip",
@@ -124,7 +127,7 @@ fn move_processes(root: &Path, leaf: &Path) -> Result<Vec<u32>, ApplyError> {
             left.push(pid); // outside our pid namespace; writing "0" would move ourselves
             continue;
         }
-        match fs::write(&target, pid.to_string()) {
+        match kernel::write(&target, pid.to_string()) {
             // ESRCH: it ended meanwhile.
             Ok(()) => {}
             Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
@@ -139,7 +142,7 @@ fn move_processes(root: &Path, leaf: &Path) -> Result<Vec<u32>, ApplyError> {
 /// The errnos of a `cgroup.procs` by what they mean there.
 fn refused(operation: &str, procs: &Path, error: io::Error) -> ApplyError {
     let kind = procs.with_file_name("cgroup.type");
-    let kind = fs::read_to_string(kind).unwrap_or_default();
+    let kind = kernel::text(kind).unwrap_or_default();
     let number = error.raw_os_error();
     let refused = ApplyError::new(operation, procs, error);
     match number {
@@ -163,13 +166,13 @@ fn refused(operation: &str, procs: &Path, error: io::Error) -> ApplyError {
 }
 
 fn processes(root: &Path) -> io::Result<Vec<u32>> {
-    let text = fs::read_to_string(root.join("cgroup.procs"))?;
+    let text = kernel::text(root.join("cgroup.procs"))?;
     Ok(text.lines().filter_map(|line| line.parse().ok()).collect())
 }
 
 /// Whether a controller is handed down, or never will be. Only `EBUSY` is worth another round.
 fn enabled_or_hopeless(root: &Path, controller: &str) -> bool {
-    match fs::write(
+    match kernel::write(
         root.join("cgroup.subtree_control"),
         format!("+{controller}"),
     ) {
@@ -184,8 +187,8 @@ fn enabled_or_hopeless(root: &Path, controller: &str) -> bool {
 
 fn describe(pids: &[u32]) -> String {
     let name = |pid: &u32| {
-        let comm = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-        format!("{pid} ({})", comm.trim())
+        let name = i32::try_from(*pid).ok().and_then(id).map(process::name);
+        format!("{pid} ({})", name.as_deref().unwrap_or("outside"))
     };
     pids.iter().map(name).collect::<Vec<_>>().join(", ")
 }

@@ -1,12 +1,11 @@
 //! Limits of this process, which dockerd inherits, and settings of the node.
-#![expect(clippy::disallowed_methods, reason = "apply is the writer")]
 
-use std::fs;
 use std::path::Path;
 
 use rustix::process::{Rlimit, setrlimit};
 
 use super::ApplyError;
+use crate::files::kernel;
 use crate::host::limits::{Limit, sysctl_path};
 use crate::plan::step::Resource;
 
@@ -16,7 +15,7 @@ use crate::plan::step::Resource;
 /// What the kernel says.
 pub fn oom_score(value: i32) -> Result<(), ApplyError> {
     let path = Path::new("/proc/self/oom_score_adj");
-    fs::write(path, value.to_string()).map_err(|e| ApplyError::new("write", path, e))
+    kernel::write(path, value.to_string()).map_err(|e| ApplyError::new("write", path, e))
 }
 
 /// Sets a resource limit.
@@ -42,5 +41,6 @@ pub fn resource(resource: Resource, limit: Limit) -> Result<(), ApplyError> {
 /// What the kernel says.
 pub fn node_setting(name: &str, value: u64) -> Result<(), ApplyError> {
     let path = sysctl_path(name);
-    fs::write(&path, value.to_string()).map_err(|e| ApplyError::new("write", Path::new(&path), e))
+    kernel::write(&path, value.to_string())
+        .map_err(|e| ApplyError::new("write", Path::new(&path), e))
 }

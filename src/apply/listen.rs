@@ -1,14 +1,14 @@
 //! Binds the sockets of a [`ListenPlan`], and takes them away again.
-#![expect(clippy::disallowed_methods, reason = "apply is the writer")]
 
-use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::{ApplyError, file};
+use rustix::net::SocketType;
+
 use crate::explain::{Explain, exit};
+use crate::files::socket::OwnName;
+use crate::files::{self, Dir, Foreign};
 use crate::plan::listen::{ListenPlan, PlannedSocket, Replace};
 use crate::sys;
 
@@ -23,6 +23,9 @@ pub struct ListenFailed {
 
 impl Explain for ListenFailed {
     fn why(&self) -> String {
+        if let Some(foreign) = Foreign::in_error(&self.source) {
+            return format!("{foreign}: {}", foreign.why());
+        }
         let unix = self.address.starts_with("unix://");
         match (self.source.raw_os_error(), unix) {
             (Some(libc::EADDRINUSE), true) => "something came to be at that path meanwhile".into(),
@@ -51,6 +54,9 @@ impl Explain for ListenFailed {
         }
     }
     fn fix(&self) -> String {
+        if let Some(foreign) = Foreign::in_error(&self.source) {
+            return foreign.fix().into();
+        }
         let unix = self.address.starts_with("unix://");
         match (self.source.raw_os_error(), unix) {
             (Some(libc::EADDRINUSE), false) => {
@@ -77,20 +83,12 @@ impl Explain for ListenFailed {
     }
 }
 
-/// A path that we bound, and the proof that what is there is still ours.
-#[derive(Debug, Clone)]
-struct OwnPath {
-    path: PathBuf,
-    device: u64,
-    inode: u64,
-}
-
 /// The sockets that we hold.
 #[derive(Debug, Default)]
 pub struct HeldSockets {
     sockets: Vec<OwnedFd>,
     names: Vec<String>,
-    paths: Vec<OwnPath>,
+    paths: Vec<OwnName>,
 }
 
 impl HeldSockets {
@@ -106,6 +104,8 @@ impl HeldSockets {
                 return Err(error);
             }
         }
+        // What is kept is a copy above; whoever is started later must not inherit these.
+        plan.passed.iter().copied().for_each(sys::net::close_passed);
         Ok(held)
     }
 
@@ -121,17 +121,10 @@ impl HeldSockets {
                     address: format!("unix://{}", path.display()),
                     source,
                 };
-                clear(path, *replace).map_err(|e| failed(e.source))?;
-                let socket = sys::net::bind_unix(path).map_err(failed)?;
-                let meta = fs::symlink_metadata(path).map_err(failed)?;
-                let (device, inode) = (meta.dev(), meta.ino());
-                self.paths.push(OwnPath {
-                    path: path.clone(),
-                    device,
-                    inode,
-                });
-                std::os::unix::fs::chown(path, None, Some(*gid)).map_err(failed)?;
-                fs::set_permissions(path, fs::Permissions::from_mode(*mode)).map_err(failed)?;
+                clear(path, *replace).map_err(failed)?;
+                let bound = files::socket::bind(path, SocketType::STREAM, *mode, Some(*gid));
+                let (socket, own) = bound.map_err(failed)?;
+                self.paths.push(own);
                 sys::net::listen(&socket).map_err(failed)?;
                 self.push(socket, "docker.sock");
             }
@@ -189,27 +182,23 @@ impl HeldSockets {
     pub fn unlink(&mut self) {
         self.close();
         for own in self.paths.drain(..) {
-            let Ok(meta) = fs::symlink_metadata(&own.path) else {
-                continue;
-            };
-            if (meta.dev(), meta.ino()) == (own.device, own.inode)
-                && let Err(error) = file::remove(&own.path)
-            {
-                tracing::warn!("{}", crate::explain::one_line(&error));
+            if let Err(error) = own.remove() {
+                tracing::warn!("{} could not be removed: {error}", own.path().display());
             }
         }
     }
 }
 
-fn clear(path: &Path, replace: Replace) -> Result<(), ApplyError> {
+fn clear(path: &Path, replace: Replace) -> io::Result<()> {
     match replace {
         Replace::Nothing => match path.parent() {
-            Some(parent) => file::create_directory(parent, 0o755),
+            Some(parent) => files::create_directory(parent, 0o755),
             None => Ok(()),
         },
-        Replace::DeadSocket => file::remove(path),
+        Replace::DeadSocket => files::remove(path),
         Replace::EmptyDirectory => {
-            fs::remove_dir(path).map_err(|e| ApplyError::new("remove", path, e))
+            let (dir, name) = Dir::parent(path)?;
+            dir.remove_empty(&name)
         }
     }
 }

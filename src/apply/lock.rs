@@ -1,29 +1,23 @@
 //! The lock that keeps a second DinD away from a data root, and the marker beside it.
-#![expect(clippy::disallowed_methods, reason = "apply is the writer")]
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rustix::fs::{FlockOperation, flock};
-use rustix::thread::Timespec;
+use rustix::fs::OFlags;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::{ApplyError, file};
 use crate::explain::{Explain, Failure, exit};
+use crate::files::{Dir, Foreign, lock};
 use crate::host::storage::content::Marker;
 use crate::host::storage::owner::Owner;
 
 /// How long a predecessor may take to let go: in a rolling deploy it is stopping while we start.
 const PATIENCE: Duration = Duration::from_secs(10);
-const PAUSE: Timespec = Timespec {
-    tv_sec: 0,
-    tv_nsec: 20_000_000,
-};
 
 /// Held until the process ends; the kernel lets go then, however it ends.
 static HELD: OnceLock<(PathBuf, File)> = OnceLock::new();
@@ -65,54 +59,66 @@ pub fn hold(path: &Path, owner: &Owner) -> Result<(), Failure> {
     }
     let root = path.parent().unwrap_or_else(|| Path::new("/"));
     file::create_directory(root, 0o710)?; // dockerd's own mode (`setupDaemonRoot`)
-    let mut file = open(path).map_err(|e| ApplyError::new("open", path, e))?;
-    let mut until = None;
-    loop {
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => break,
-            Err(rustix::io::Errno::INTR) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                let owner = Owner::parse(&fs::read_to_string(path).unwrap_or_default());
-                let now = Instant::now();
-                let until = *until.get_or_insert_with(|| {
-                    let (root, wait) = (root.display(), PATIENCE.as_secs());
-                    tracing::warn!("{root} is in use by {owner}: waiting up to {wait} s for it");
-                    now + PATIENCE
-                });
-                if now >= until || crate::sys::signal::stop_is_pending() {
-                    let path = root.to_owned();
-                    return Err(InUse { path, owner }.into());
-                }
-                let _ = rustix::thread::nanosleep(&PAUSE);
-            }
-            Err(error) => {
-                let (path, error) = (path.display(), io::Error::from(error));
-                tracing::warn!("{path} cannot be locked, so a second DinD is not noticed: {error}");
-                return Ok(());
-            }
+    let (mut file, ours) = match open(path) {
+        Err(error) if Foreign::in_error(&error).is_some() => {
+            tracing::warn!("{error}: nothing is locked, so a second DinD is not noticed");
+            return Ok(());
+        }
+        other => other.map_err(|e| ApplyError::new("open", path, e))?,
+    };
+    let mut told = false;
+    let taken = lock::wait(&file, PATIENCE, || {
+        if !told {
+            told = true;
+            let (owner, wait) = (Owner::read_from(path), PATIENCE.as_secs());
+            let root = root.display();
+            tracing::warn!("{root} is in use by {owner}: waiting up to {wait} s for it");
+        }
+        crate::sys::signal::stop_is_pending()
+    });
+    match taken {
+        Ok(true) => {}
+        Ok(false) => {
+            let (path, owner) = (root.to_owned(), Owner::read_from(path));
+            return Err(InUse { path, owner }.into());
+        }
+        Err(error) => {
+            let path = path.display();
+            tracing::warn!("{path} cannot be locked, so a second DinD is not noticed: {error}");
+            return Ok(());
         }
     }
-    let owner = Owner {
-        since: now(),
-        ..owner.clone()
-    };
-    // The text only serves a message of the next one; the lock does not depend on it.
-    let written = file
-        .set_len(0)
-        .and_then(|()| file.write_all(owner.text().as_bytes()));
-    if let Err(error) = written {
-        tracing::debug!("write {}: {error}", path.display());
+    if ours {
+        let owner = Owner {
+            since: now(),
+            ..owner.clone()
+        };
+        // The text only serves a message of the next one; the lock does not depend on it.
+        let written = file
+            .set_len(0)
+            .and_then(|()| file.write_all(owner.text().as_bytes()));
+        if let Err(error) = written {
+            tracing::debug!("write {}: {error}", path.display());
+        }
     }
     let _ = HELD.set((path.to_owned(), file));
     Ok(())
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).mode(0o600);
-    options
-        .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
-        .open(path)
+/// Opens the lock file, and tells whether it is ours to write: a file of somebody else, or one
+/// with another name, is only locked.
+fn open(path: &Path) -> std::io::Result<(File, bool)> {
+    let (dir, name) = Dir::parent(path)?;
+    match dir.open_own(&name, 0o600) {
+        Ok(file) => Ok((file, true)),
+        Err(error) => match Foreign::in_error(&error) {
+            Some(Foreign::Owner { .. } | Foreign::Names { .. }) => {
+                tracing::warn!("{error}; it is locked all the same");
+                Ok((dir.open_file(&name, OFlags::RDONLY)?, false))
+            }
+            _ => Err(error),
+        },
+    }
 }
 
 fn now() -> String {
@@ -138,6 +144,7 @@ pub fn record(path: &Path, marker: &Marker) -> Result<(), ApplyError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files;
     use crate::host::storage::owner::{LockState, lock_file};
     use crate::sys::trial::{Trials, Tried, UnshareFlags};
 
@@ -165,8 +172,8 @@ mod tests {
             "{found}"
         );
         // Its process is ending, and the lock ends with it: this waits for nothing else.
-        let file = File::open(lock_file(&root)).unwrap();
-        flock(&file, FlockOperation::LockExclusive).unwrap();
+        let file = files::open(&lock_file(&root)).unwrap();
+        assert!(lock::wait(&file, PATIENCE, || false).unwrap());
     }
 
     #[test]
@@ -180,7 +187,7 @@ mod tests {
             first_seen: String::new(),
         };
         record(&path, &marker).unwrap();
-        let found: Marker = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        let found: Marker = serde_json::from_slice(&files::read(&path, 1000).unwrap()).unwrap();
         assert!(found.first_seen.contains('T') && found.driver == "overlay2");
     }
 }

@@ -19,6 +19,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::explain::{Explain, Failure, exit};
+use crate::files::Foreign;
 use crate::plan::step::{Action, OnFailure, Step};
 
 /// One operation that the kernel refused.
@@ -65,6 +66,9 @@ impl ApplyError {
 
 /// What an errno means for a set-up step; several have texts that mislead.
 fn background(error: &io::Error) -> (&'static str, &'static str) {
+    if let Some(foreign) = Foreign::in_error(error) {
+        return (foreign.why(), foreign.fix());
+    }
     match error.raw_os_error() {
         Some(libc::EPERM | libc::EACCES) => (
             "the container may not do this: a capability is missing, or a security module forbids it",
@@ -180,6 +184,8 @@ fn carry_out(action: &Action, certificates: Certificates<'_>) -> Result<(), Fail
     match action {
         Action::RemoveFile { path } => Ok(file::remove(path)?),
         Action::RemoveTree { path } => Ok(file::remove_tree(path)?),
+        Action::WithdrawReady { path } => Ok(file::withdraw(path)?),
+        Action::CreatePrivate { path, mode } => Ok(file::create_private(path, *mode)?),
         Action::CreateDirectory { path, mode } => Ok(file::create_directory(path, *mode)?),
         Action::Mount {
             fs_type,

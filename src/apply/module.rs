@@ -1,9 +1,9 @@
 //! Kernel modules and settings.
-#![expect(clippy::disallowed_methods, reason = "apply is the writer")]
 
 use std::path::Path;
 
 use super::ApplyError;
+use crate::files::kernel;
 
 /// Asks the kernel to load modules, without a module directory of our own: the kernel looks for a
 /// module when an interface of an unknown name is asked for (`dev_load`), and it is the host's
@@ -25,5 +25,5 @@ pub fn request(names: &[String]) -> Result<(), ApplyError> {
 /// # Errors
 /// What the kernel says.
 pub fn write_setting(path: &Path, value: &str) -> Result<(), ApplyError> {
-    std::fs::write(path, value).map_err(|e| ApplyError::new(format!("write {value} to"), path, e))
+    kernel::write(path, value).map_err(|e| ApplyError::new(format!("write {value} to"), path, e))
 }

@@ -1,10 +1,10 @@
 //! The termination message of a container: a file that a kubelet mounts, and whose text it shows as
 //! the reason of an end (`kubectl describe pod`).
 
+use std::io;
 use std::path::Path;
 
-use rustix::fs::{FileType, Mode, OFlags};
-use rustix::io::Errno;
+use crate::files;
 
 /// A kubelet takes so many bytes, and drops the rest.
 const MOST: usize = 4096;
@@ -16,28 +16,14 @@ const GAP: &str = "\n[…]\n";
 const TAIL: usize = 1024;
 
 /// Leaves a message, if the file is there. It is made by whoever wants it, and may be anything:
-/// no link is followed, nothing but a regular file is opened, and nobody waits. A failure costs the
+/// nothing but a regular file with this one name is written, and nobody waits. A failure costs the
 /// message only.
 pub fn leave(path: &Path, text: &str) {
-    match write(path, fit(text).as_bytes()) {
-        Ok(()) | Err(Errno::NOENT) => {}
+    match files::overwrite(path, fit(text).as_bytes()) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => tracing::debug!("{}: {error}", path.display()),
     }
-}
-
-fn write(path: &Path, mut bytes: &[u8]) -> Result<(), Errno> {
-    let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = rustix::fs::open(path, flags | OFlags::CLOEXEC, Mode::empty())?;
-    let kind = FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode);
-    if kind != FileType::RegularFile {
-        return Err(Errno::INVAL);
-    }
-    rustix::fs::ftruncate(&file, 0)?;
-    while !bytes.is_empty() {
-        let count = rustix::io::retry_on_intr(|| rustix::io::write(&file, bytes))?;
-        bytes = bytes.get(count..).unwrap_or_default();
-    }
-    Ok(())
 }
 
 /// The beginning and the end of a text that is too long.
@@ -56,6 +42,7 @@ fn fit(text: &str) -> String {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use rustix::fs::{FileType, Mode};
     use std::fs;
 
     #[test]
@@ -70,6 +57,9 @@ mod tests {
         std::os::unix::fs::symlink("file", path("link")).unwrap();
         leave(&path("link"), "other");
         assert_eq!(fs::read_to_string(path("file")).unwrap(), "text");
+        fs::hard_link(path("file"), path("second")).unwrap();
+        leave(&path("file"), "of two names");
+        assert_eq!(fs::read_to_string(path("second")).unwrap(), "text");
         let kind = FileType::Fifo;
         let mode = Mode::from(0o600);
         rustix::fs::mknodat(rustix::fs::CWD, path("pipe"), kind, mode, 0).unwrap();

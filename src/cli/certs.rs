@@ -13,7 +13,8 @@ use crate::apply::certificate::{self, Outcome};
 use crate::explain::{self, Explain, Failure};
 use crate::host;
 use crate::tls::{
-    self, Certificate, Content, Item, Material, Names, PrivateKey, San, TlsPlan, TlsRefusal, Wish,
+    self, Certificate, Content, Item, Material, Names, PrivateKey, San, TlsPlan, TlsRefusal,
+    Untrusted, Wish,
 };
 
 /// The words after `dind-init certs`.
@@ -55,7 +56,11 @@ const DEFAULT_DIRECTORY: &str = "/certs";
 pub fn run(args: &CertsArgs, names: &Names, now: OffsetDateTime) -> Result<(String, u8), Failure> {
     let directory = args.dir.clone().unwrap_or_else(|| DEFAULT_DIRECTORY.into());
     let sans = tls::parse_sans(args.san.as_deref().unwrap_or_default())?;
-    let wish = Wish { directory, sans };
+    let wish = Wish {
+        directory,
+        sans,
+        untrusted: Untrusted::Warn,
+    };
     match args.action {
         Action::Check => {
             let found = tls::decide(&wish, names, &host::certs::read(&wish.directory), now);
@@ -229,6 +234,10 @@ pub fn table(rows: &[Row]) -> String {
             },
         ]);
     }
+    // Names in certificates are their maker's.
+    for cell in lines.iter_mut().flatten() {
+        *cell = crate::printable::line(cell).to_string();
+    }
     let mut widths = [0; 9];
     for line in &lines {
         for (width, cell) in widths.iter_mut().zip(line) {
@@ -246,8 +255,7 @@ pub fn table(rows: &[Row]) -> String {
 }
 
 fn pretty(value: &impl Serialize) -> String {
-    // Nothing of ours has map keys that are not strings, the only thing JSON cannot hold.
-    serde_json::to_string_pretty(value).unwrap_or_default() + "\n"
+    crate::printable::json_pretty(value) + "\n"
 }
 
 #[cfg(test)]

@@ -90,6 +90,9 @@ pub enum Command {
     /// The forwarder for names, as PID 1 starts it
     #[command(hide = true)]
     ForwardNames {
+        /// An interface of the way out, over which nobody is answered
+        #[arg(long)]
+        outside: Vec<String>,
         /// Resolvers to ask
         upstream: Vec<std::net::IpAddr>,
     },

@@ -9,6 +9,7 @@ use super::lifetime::{self, Lifetime};
 use super::settings;
 use super::size;
 use crate::explain::{Explain, exit};
+use crate::tls::Untrusted;
 
 pub use super::wish::{
     CommandForm, FirewallWish, GroupName, Identity, IptablesWish, Preflight, SocketHolder,
@@ -58,6 +59,8 @@ pub struct Config {
     pub firewall: FirewallWish,
     /// DIND_STORAGE.
     pub storage: StoragePolicy,
+    /// DIND_TLS_UNTRUSTED.
+    pub tls_untrusted: Untrusted,
     /// The environment, for dockerd.
     pub env: Environment,
     /// Who we are.
@@ -200,6 +203,12 @@ impl Config {
                     ("auto", StoragePolicy::Auto),
                     ("strict", StoragePolicy::Strict),
                 ],
+            )?,
+            tls_untrusted: word(
+                &env,
+                "DIND_TLS_UNTRUSTED",
+                Untrusted::Warn,
+                &[("warn", Untrusted::Warn), ("refuse", Untrusted::Refuse)],
             )?,
             misspelt: misspelt.collect(),
             env,

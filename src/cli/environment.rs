@@ -53,6 +53,24 @@ impl Environment {
         self
     }
 
+    /// A copy without the sockets that were passed to this process (`sd_listen_fds(3)`): a child
+    /// has neither the pid nor the descriptors that they speak of.
+    #[must_use]
+    pub fn without_activation(self) -> Self {
+        self.without_any(&["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"])
+    }
+
+    /// A copy without anything that a service manager told this process, and nobody else.
+    #[must_use]
+    pub fn without_service_manager(self) -> Self {
+        self.without_activation()
+            .without_any(&["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"])
+    }
+
+    fn without_any(self, names: &[&str]) -> Self {
+        self.without(|name| names.iter().any(|unwanted| name == *unwanted))
+    }
+
     /// `NAME=value` words, as execve wants them.
     #[must_use]
     pub fn words(&self) -> Vec<OsString> {

@@ -240,6 +240,15 @@ pub const SETTINGS: &[Setting] = &[
         official: true,
     },
     Setting {
+        name: "DIND_TLS_UNTRUSTED",
+        values: "warn, refuse",
+        default: "warn",
+        doc: "What happens where somebody else may have made, or can use, the CA of the TLS \
+              clients: it belongs to another user, its key is readable for others, or its folder \
+              is open to them.",
+        official: false,
+    },
+    Setting {
         name: "DIND_STORAGE",
         values: "auto, strict",
         default: "auto",

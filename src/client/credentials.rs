@@ -4,8 +4,7 @@
 //! the certificate of an older start, is "not yet", never a failed handshake.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,9 +16,7 @@ use rustls::{ClientConfig, RootCertStore};
 
 use super::endpoint::{Identity, TlsFiles};
 use crate::explain::{Explain, exit};
-
-/// No certificate bundle or key is larger.
-const MAX_FILE: u64 = 1024 * 1024;
+use crate::files;
 
 /// What a TLS client needs, ready for use.
 #[derive(Debug, Clone)]
@@ -196,14 +193,10 @@ impl Credentials {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, CredentialsError> {
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(MAX_FILE).read_to_end(&mut bytes))
-        .map_err(|source| CredentialsError::Unreadable {
-            path: path.into(),
-            source,
-        })?;
-    Ok(bytes)
+    files::read(path, files::MOST).map_err(|source| CredentialsError::Unreadable {
+        path: path.into(),
+        source,
+    })
 }
 
 fn certificates(pem: &[u8], path: &Path) -> Result<Vec<CertificateDer<'static>>, CredentialsError> {

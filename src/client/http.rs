@@ -1,5 +1,7 @@
 //! The one HTTP exchange that we make, `GET /_ping`: request text and answer parser. Pure.
 
+use crate::printable::line;
+
 /// No head of an answer is longer.
 pub const MAX_HEAD: usize = 16 * 1024;
 /// So much of an error's body is read for its message.
@@ -116,16 +118,9 @@ pub fn message(body: &[u8]) -> String {
     printable(line.unwrap_or_default())
 }
 
-/// Somebody else's bytes as one short line without control characters.
-#[must_use]
-pub fn printable(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes)
-        .chars()
-        .take(MAX_SHOWN)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect::<String>()
-        .trim()
-        .to_owned()
+/// Somebody else's bytes as one short line.
+fn printable(bytes: &[u8]) -> String {
+    line(bytes.trim_ascii()).at_most(MAX_SHOWN).to_string()
 }
 
 #[cfg(test)]
@@ -183,7 +178,7 @@ mod tests {
         for (body, want) in [
             (
                 r#"{"message":"no such thing\u001b[31m"}"#,
-                "no such thing [31m",
+                r"no such thing\u{1b}[31m",
             ),
             (
                 "Client sent an HTTP request to an HTTPS server.\n",

@@ -1,5 +1,8 @@
 //! `dind-init probe`: is our own daemon alive, is it ready? For `HEALTHCHECK` and Kubernetes.
 //!
+//! Alive is a PID 1 whose own loop answers on its status socket; ready is an API that answers. A
+//! socket that takes connections says neither: the kernel takes them for a process that hangs.
+//!
 //! It asks the daemon of this very container. `DOCKER_HOST`, `DOCKER_TLS_VERIFY` and
 //! `DOCKER_CERT_PATH` are the client's (CI systems pass them to the service container, too) and
 //! are never looked at.
@@ -7,18 +10,20 @@
 use std::ffi::OsStr;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::connect;
 use super::duration;
 use super::endpoint::defaults::runtime_directory;
 use super::endpoint::host::STANDARD_SOCKET;
 use super::endpoint::{Address, Endpoint, Security};
+use super::own::{self, NoAnswer, Place};
 use super::patience::Patience;
 use super::ping::{self, PingError};
 use super::resolve::Resolver;
 use crate::cli::environment::Environment;
-use crate::explain::{self, Explain};
+use crate::explain::{self, Failure};
+use crate::printable;
+use crate::supervise::status::STATUS_SOCKET;
 
 /// What `probe` exits with when the answer is no.
 const NO: u8 = 1;
@@ -26,7 +31,7 @@ const NO: u8 = 1;
 /// Ask the daemon of this container whether it is ready (exit code 0) or not (1).
 #[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
 pub struct ProbeArgs {
-    /// Ask only whether it is alive: its socket takes connections
+    /// Ask only whether it is alive: the loop of PID 1 answers, whatever dockerd does
     #[arg(long)]
     pub live: bool,
     /// Ask whether it answers requests (this is the default)
@@ -57,68 +62,80 @@ pub fn own_socket(env: &Environment, uid: u32) -> PathBuf {
     }
 }
 
-/// Asks, prints one line (or JSON) and returns the exit code.
-pub fn run(args: &ProbeArgs, socket: &Path, stdout: &mut dyn Write) -> u8 {
-    let endpoint = Endpoint {
-        address: Address::Unix(socket.into()),
-        security: Security::Plain,
-    };
-    let mut patience = Patience::new(args.timeout);
-    let answer = if args.live {
-        live(&endpoint, socket, &mut patience)
+/// Asks, prints one line (or JSON) and returns the exit code. `guess` is where the API socket
+/// should be when nobody tells.
+pub fn run(args: &ProbeArgs, places: &[Place], guess: &Path, stdout: &mut dyn Write) -> u8 {
+    let (question, at, answer) = if args.live {
+        let answer = live(places, args.timeout);
+        let at = answer.as_ref().map(|(at, _)| at.clone()).ok();
+        (
+            "live",
+            at,
+            answer.map(|(_, what)| what).map_err(Failure::from),
+        )
     } else {
-        // The address is a path: no name is ever looked up.
-        ping::ping(&endpoint, &Resolver::default(), &mut patience).map(|head| head.engine())
+        let (endpoint, answer) = ready(places, guess, args.timeout);
+        ("ready", Some(endpoint.to_string()), answer)
     };
-    let question = if args.live { "live" } else { "ready" };
     let text = if args.json {
-        json(question, &endpoint, &answer)
+        json(question, at.as_deref(), &answer)
     } else {
-        line(question, &endpoint, &answer)
+        line(question, at.as_deref(), &answer)
     };
     // The exit code is the answer: nobody may be reading the text.
     let _ = writeln!(stdout, "{text}");
     if answer.is_ok() { 0 } else { NO }
 }
 
-/// Alive is who takes connections, or has so many waiting that the backlog is full.
-fn live(
-    endpoint: &Endpoint,
-    socket: &Path,
-    patience: &mut Patience<'_>,
-) -> Result<String, PingError> {
-    match connect::unix(socket, patience) {
-        Ok(_) => Ok("takes connections".into()),
-        Err(error) => match PingError::of_connect(endpoint, error) {
-            PingError::Busy { .. } => Ok("takes connections, and its backlog is full,".into()),
-            failure => Err(failure),
-        },
-    }
+/// Alive is a PID 1 whose loop answers.
+fn live(places: &[Place], timeout: Duration) -> Result<(String, String), NoAnswer> {
+    let (place, status) = own::ask(places, &mut Patience::new(timeout))?;
+    let at = place.dir.join(STATUS_SOCKET);
+    let what = format!("PID {} answers (state {})", status.pid, status.state);
+    Ok((format!("unix://{}", at.display()), what))
 }
 
-fn line(question: &str, endpoint: &Endpoint, answer: &Result<String, PingError>) -> String {
-    match answer {
-        Ok(what) => format!("{question}: {what} at {endpoint}"),
-        Err(error) => {
-            let cause = std::error::Error::source(error)
-                .map(|source| format!(": {source}"))
-                .unwrap_or_default();
-            format!("not {question}: {error}{cause} ({})", error.why())
-        }
-    }
+/// Ready is an API that answers. PID 1 is only asked where that is: that it hangs is for the other
+/// question, and most of the time is for dockerd's answer.
+fn ready(places: &[Place], guess: &Path, timeout: Duration) -> (Endpoint, Result<String, Failure>) {
+    let until = Instant::now() + timeout;
+    let known = own::look(places, timeout / 4);
+    let socket = known.status.and_then(|status| status.socket);
+    let endpoint = Endpoint {
+        address: Address::Unix(socket.unwrap_or_else(|| guess.to_owned())),
+        security: Security::Plain,
+    };
+    let left = until.saturating_duration_since(Instant::now());
+    // The address is a path: no name is ever looked up.
+    let ask = || ping::ping(&endpoint, &Resolver::default(), &mut Patience::new(left));
+    let answer = match (ask(), known.place) {
+        (Err(PingError::Denied { .. }), Some(place)) => place.as_owner(ask),
+        (answer, _) => answer,
+    };
+    let answer = answer.map(|head| head.engine()).map_err(Failure::from);
+    (endpoint, answer)
 }
 
-fn json(question: &str, endpoint: &Endpoint, answer: &Result<String, PingError>) -> String {
-    let mut value = serde_json::json!({
-        question: answer.is_ok(),
-        "at": endpoint.to_string(),
-    });
+fn line(question: &str, at: Option<&str>, answer: &Result<String, Failure>) -> String {
+    let text = match answer {
+        Ok(what) => format!("{question}: {what} at {}", at.unwrap_or("an unknown place")),
+        Err(error) => format!(
+            "not {question}: {} ({})",
+            explain::chain(error.as_ref()),
+            error.why()
+        ),
+    };
+    printable::line(&text).to_string()
+}
+
+fn json(question: &str, at: Option<&str>, answer: &Result<String, Failure>) -> String {
+    let mut value = serde_json::json!({ question: answer.is_ok(), "at": at });
     let (key, part) = match answer {
         Ok(what) => ("daemon", serde_json::json!(what)),
-        Err(error) => ("failure", explain::to_json(error)),
+        Err(error) => ("failure", explain::to_json(error.as_ref())),
     };
     if let Some(map) = value.as_object_mut() {
         map.insert(key.into(), part);
     }
-    value.to_string()
+    printable::json(&value)
 }

@@ -1,105 +1,37 @@
-//! Queries by TCP: a connection to the first server that takes one, and bytes both ways.
+//! Queries by TCP: the table of connections.
 
-use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::collections::BTreeSet;
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
 
-/// Connections at a time; more wait in the listener's queue.
+use super::REST;
+use super::gate::{CONNECTION, Gate, loser};
+use super::relay::{Fate, Relay};
+use crate::sys::datagram::interface_of;
+use crate::sys::net::reset_on_close;
+
+/// Connections at a time; beyond that the client that has the most loses the one that is nearest
+/// to its end.
 const MOST: usize = 64;
 
-/// A connection on which nothing moves for so long is closed.
-const IDLE: Duration = Duration::from_secs(20);
+/// Connections that a turn takes.
+const ACCEPTS: usize = 64;
 
-/// A loopback server answers a connect at once or not at all.
-const CONNECT: Duration = Duration::from_millis(500);
-
-/// Bytes on their way in one direction.
-#[derive(Debug, Default)]
-struct Flow {
-    bytes: Vec<u8>,
-    /// The sender has closed its side.
-    ended: bool,
-    /// The receiver was told.
-    told: bool,
-}
-
-impl Flow {
-    const ROOM: usize = 16 * 1024;
-
-    fn wants_more(&self) -> bool {
-        !self.ended && self.bytes.len() < Self::ROOM
-    }
-
-    /// Moves what can be moved; whether anything did.
-    fn copy(&mut self, from: &mut TcpStream, to: &mut TcpStream) -> io::Result<bool> {
-        let mut moved = false;
-        while self.wants_more() {
-            let mut buffer = [0; 4096];
-            match from.read(&mut buffer) {
-                Ok(0) => self.ended = true,
-                Ok(count) => {
-                    self.bytes
-                        .extend_from_slice(buffer.get(..count).unwrap_or_default());
-                    moved = true;
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        while !self.bytes.is_empty() {
-            match to.write(&self.bytes) {
-                Ok(count) => {
-                    self.bytes.drain(..count.min(self.bytes.len()));
-                    moved = true;
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        if self.ended && self.bytes.is_empty() && !self.told {
-            self.told = true;
-            let _ = to.shutdown(Shutdown::Write);
-        }
-        Ok(moved)
-    }
-}
-
-/// One connection.
-#[derive(Debug)]
-struct Relay {
-    client: TcpStream,
-    server: TcpStream,
-    query: Flow,
-    answer: Flow,
-    deadline: Instant,
-}
-
-impl Relay {
-    fn interest(own: &Flow, other: &Flow) -> PollFlags {
-        let read = if own.wants_more() {
-            PollFlags::IN
-        } else {
-            PollFlags::empty()
-        };
-        let write = if other.bytes.is_empty() {
-            PollFlags::empty()
-        } else {
-            PollFlags::OUT
-        };
-        read | write
-    }
-}
+/// For so long the listener is left alone when the kernel can give us nothing for a connection:
+/// it would go on telling that there is one.
+const SHORTAGE: Duration = Duration::from_millis(100);
 
 /// Every connection.
 #[derive(Debug)]
 pub(super) struct Relays {
     servers: Vec<SocketAddr>,
     open: Vec<Relay>,
+    /// The listener is not looked at before.
+    rest: Option<Instant>,
 }
 
 impl Relays {
@@ -107,70 +39,106 @@ impl Relays {
         Self {
             servers,
             open: Vec::new(),
+            rest: None,
         }
     }
 
-    pub(super) fn interests(&self) -> impl Iterator<Item = (BorrowedFd<'_>, PollFlags)> {
-        self.open.iter().flat_map(|relay| {
-            [
-                (
-                    relay.client.as_fd(),
-                    Relay::interest(&relay.query, &relay.answer),
-                ),
-                (
-                    relay.server.as_fd(),
-                    Relay::interest(&relay.answer, &relay.query),
-                ),
-            ]
+    /// What is waited for, with the place of its connection.
+    pub(super) fn interests(
+        &self,
+        gate: &mut Gate,
+        now: Instant,
+    ) -> impl Iterator<Item = (usize, BorrowedFd<'_>, PollFlags)> {
+        let open = self.open.iter().enumerate();
+        open.flat_map(move |(place, relay)| {
+            let both = relay.interests(gate, now).into_iter().flatten();
+            both.map(move |(socket, flags)| (place, socket, flags))
         })
     }
 
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        self.open.iter().map(|relay| relay.deadline).min()
+    /// Whether the listener is to be waited for.
+    pub(super) fn listens(&self) -> bool {
+        self.rest.is_none()
     }
 
-    pub(super) fn accept(&mut self, listener: &TcpListener, now: Instant) {
-        while self.open.len() < MOST
-            && let Ok((client, _)) = listener.accept()
-        {
-            let connect = |server| TcpStream::connect_timeout(server, CONNECT).ok();
-            let Some(server) = self.servers.iter().find_map(connect) else {
-                continue;
-            };
-            if client.set_nonblocking(true).is_ok() && server.set_nonblocking(true).is_ok() {
-                let (query, answer) = (Flow::default(), Flow::default());
-                self.open.push(Relay {
-                    client,
-                    server,
-                    query,
-                    answer,
-                    deadline: now + IDLE,
-                });
+    pub(super) fn deadline(&self, gate: &mut Gate, now: Instant) -> Option<Instant> {
+        let of = |relay: &Relay| {
+            relay
+                .resumes(gate, now)
+                .into_iter()
+                .chain([relay.deadline()])
+        };
+        self.open.iter().flat_map(of).chain(self.rest).min()
+    }
+
+    /// Takes new connections.
+    pub(super) fn accept(&mut self, listener: &TcpListener, gate: &mut Gate, now: Instant) {
+        let mut turned_away = false;
+        for _ in 0..ACCEPTS {
+            match listener.accept() {
+                Ok((client, from)) => {
+                    let address = from.ip();
+                    let admitted = gate.admits(interface_of(&client), address)
+                        && gate.pay(address, CONNECTION, now)
+                        && client.set_nonblocking(true).is_ok();
+                    if admitted {
+                        self.make_room(address);
+                        self.open.push(Relay::new(client, address, now));
+                    } else {
+                        reset_on_close(&client);
+                        turned_away = true;
+                    }
+                }
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => {
+                        self.rest = turned_away.then(|| now + REST);
+                        return;
+                    }
+                    // Somebody who has gone again.
+                    io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted => {}
+                    _ => {
+                        self.rest = Some(now + SHORTAGE);
+                        return;
+                    }
+                },
             }
         }
     }
 
-    pub(super) fn copy(&mut self, now: Instant) {
-        self.open.retain_mut(|relay| {
-            let Relay {
-                client,
-                server,
-                query,
-                answer,
-                deadline,
-            } = relay;
-            let (Ok(there), Ok(back)) = (query.copy(client, server), answer.copy(server, client))
-            else {
-                return false;
-            };
-            if there || back {
-                *deadline = now + IDLE;
+    fn make_room(&mut self, newcomer: IpAddr) {
+        if self.open.len() < MOST {
+            return;
+        }
+        let Some(loser) = loser(self.open.iter().map(Relay::address), newcomer) else {
+            return;
+        };
+        let theirs = self.open.iter().enumerate();
+        let theirs = theirs.filter(|(_, relay)| relay.address() == loser);
+        if let Some((place, _)) = theirs.min_by_key(|(_, relay)| relay.deadline()) {
+            self.open.remove(place).give_up();
+        }
+    }
+
+    /// Moves what came for some of the connections, by their places.
+    pub(super) fn advance(&mut self, ready: &BTreeSet<usize>, gate: &mut Gate, now: Instant) {
+        let mut ended = Vec::new();
+        for &place in ready {
+            if let Some(relay) = self.open.get_mut(place)
+                && relay.advance(&self.servers, gate, now) == Fate::Ends
+            {
+                ended.push(place);
             }
-            !(answer.told && (query.told || query.bytes.is_empty()))
-        });
+        }
+        // From the end, so that the places before stay true.
+        for place in ended.into_iter().rev() {
+            self.open.remove(place);
+        }
     }
 
     pub(super) fn expire(&mut self, now: Instant) {
-        self.open.retain(|relay| relay.deadline > now);
+        self.rest = self.rest.filter(|rest| *rest > now);
+        let servers = &self.servers;
+        self.open
+            .retain_mut(|relay| relay.expire(servers, now) == Fate::Stays);
     }
 }

@@ -6,12 +6,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::MountFlags;
 use serde::{Deserialize, Serialize};
 
 use super::mounts::DirectoryState;
+use crate::files::{self, kernel};
 use crate::sys::trial::{Ticket, Trials, Tried, UnshareFlags};
 
 /// Where its files are.
@@ -50,7 +50,7 @@ impl AppArmorFacts {
     /// Reads them.
     #[must_use]
     pub fn read() -> Self {
-        let text = |path: &str| std::fs::read_to_string(path).ok();
+        let text = |path: &str| kernel::text(path).ok();
         let enabled = text("/sys/module/apparmor/parameters/enabled");
         let label = [
             "/proc/self/attr/apparmor/current",
@@ -82,18 +82,17 @@ fn find_profile(securityfs: DirectoryState) -> Result<Profile, String> {
             .map_err(|errno| format!("mount(securityfs): {errno}"))?;
     }
     let list = format!("{SECURITYFS}/apparmor/profiles");
-    let list = std::fs::read_to_string(&list).map_err(|error| format!("read {list}: {error}"))?;
+    let list = kernel::text(&list).map_err(|error| format!("read {list}: {error}"))?;
     if lists(&list, PROFILE) {
         return Ok(Profile::Loaded);
     }
-    if !Path::new(PARSER).exists() {
+    if !files::is_file(Path::new(PARSER)) {
         return Err(format!("there is no {PARSER}"));
     }
     // The kernel looks at our rights before it looks at the data, and data that is no profile
     // changes nothing.
     let load = format!("{SECURITYFS}/apparmor/.load");
-    let file = rustix::fs::open(&load, OFlags::WRONLY, Mode::empty())
-        .map_err(|errno| format!("open {load}: {errno}"))?;
+    let file = kernel::open_for_writing(&load).map_err(|error| format!("open {load}: {error}"))?;
     match rustix::io::write(&file, b"no profile") {
         Err(errno @ (Errno::ACCESS | Errno::PERM)) => Err(format!("write {load}: {errno}")),
         Ok(_) | Err(_) => Ok(Profile::Loadable),

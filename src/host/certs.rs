@@ -3,17 +3,12 @@
 //! Nothing here fails: what cannot be read is a fact like any other. Missing, empty and unreadable
 //! are told apart, because only the first two may be filled.
 
-use std::fs::File;
-use std::io::Read;
+use std::io;
 use std::path::Path;
 
-use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags};
-use rustix::io::Errno;
-
+use crate::files::trust::Trust;
+use crate::files::{self, Dir};
 use crate::tls::{CaFiles, Content, Folder, FolderId, Item, LeafFiles, Material, StoredFile};
-
-/// More than any certificate chain needs; keeps a wrong mount from filling our memory.
-const LARGEST: u64 = 1 << 20;
 
 /// Reads everything below `directory`.
 #[must_use]
@@ -39,44 +34,38 @@ pub fn read(directory: &Path) -> Material {
             key: file(Item::ClientKey),
             certificate: file(Item::ClientCertificate),
         },
+        open: [FolderId::Ca, FolderId::Server]
+            .into_iter()
+            .filter(|id| is_open(&directory.join(id.name())))
+            .collect(),
     }
+}
+
+/// Whether others can exchange what is in a folder. On a volume that is read-only here, only who
+/// made the container or pod can.
+fn is_open(folder: &Path) -> bool {
+    Dir::open(folder).is_ok_and(|dir| !dir.is_closed() && !dir.is_read_only())
 }
 
 fn read_file(path: &Path) -> StoredFile {
-    // NONBLOCK: a pipe in the place of a file would hold up the start for ever.
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let opened = match rustix::fs::open(path, flags, Mode::empty()) {
-        Err(Errno::NOENT) => return StoredFile::default(),
+    let opened = match files::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return StoredFile::default(),
         other => other,
     };
-    let mode = rustix::fs::stat(path)
-        .ok()
-        .map(|stat| stat.st_mode & 0o7777);
-    let content = match opened
-        .map_err(text)
-        .and_then(|file| read_regular(File::from(file)))
-    {
-        Err(reason) => Content::Unreadable(reason),
+    let stat = opened.as_ref().ok();
+    let stat = stat.and_then(|file| rustix::fs::fstat(file).ok());
+    let content = match opened.and_then(|file| files::read_at_most(file, path, files::MOST)) {
+        Err(error) => Content::Unreadable(error.to_string()),
         Ok(bytes) if bytes.is_empty() => Content::Empty,
         Ok(bytes) => Content::Present(bytes),
     };
-    StoredFile { content, mode }
-}
-
-fn read_regular(file: File) -> Result<Vec<u8>, String> {
-    let stat = rustix::fs::fstat(&file).map_err(text)?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-        return Err("not a regular file".into());
+    StoredFile {
+        content,
+        mode: stat.map(|stat| stat.st_mode & 0o7777),
+        stranger: stat
+            .map(|stat| stat.st_uid)
+            .filter(|uid| !Trust::current().includes(*uid)),
     }
-    let mut bytes = Vec::new();
-    let size = file
-        .take(LARGEST + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| error.to_string())?;
-    if size as u64 > LARGEST {
-        return Err("larger than 1 MiB".into());
-    }
-    Ok(bytes)
 }
 
 /// The directory itself; one that is missing is as good as the place where it would be made.
@@ -97,23 +86,11 @@ fn probe_root(directory: &Path) -> Folder {
 }
 
 fn probe_folder(path: &Path) -> Folder {
-    match rustix::fs::stat(path) {
-        Err(Errno::NOENT) => return Folder::Absent,
-        Err(error) => return Folder::ReadOnly(text(error)),
-        Ok(stat) if FileType::from_raw_mode(stat.st_mode) != FileType::Directory => {
-            return Folder::ReadOnly(text(Errno::NOTDIR));
-        }
-        Ok(_) => {}
-    }
-    let access = Access::WRITE_OK | Access::EXEC_OK;
-    match rustix::fs::accessat(CWD, path, access, AtFlags::empty()) {
+    match Dir::open(path).and_then(|dir| dir.check_writable()) {
         Ok(()) => Folder::Writable,
-        Err(error) => Folder::ReadOnly(text(error)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Folder::Absent,
+        Err(error) => Folder::ReadOnly(error.to_string()),
     }
-}
-
-fn text(error: Errno) -> String {
-    std::io::Error::from(error).to_string()
 }
 
 #[cfg(test)]
@@ -143,8 +120,10 @@ mod tests {
             Content::Present(b"text".to_vec())
         );
         assert_eq!(material.server.certificate.mode, Some(0o640));
-        let unreadable = Content::Unreadable("not a regular file".into());
-        assert_eq!(material.server.key.content, unreadable);
+        assert!(matches!(
+            material.server.key.content,
+            Content::Unreadable(_)
+        ));
         assert_eq!(material.client.key, StoredFile::default());
         assert_eq!(material.ca.folder, Folder::Absent);
         assert_eq!(material.server.folder, Folder::Writable);
@@ -155,10 +134,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("ca");
         fs::create_dir(&path).unwrap();
-        let mode = Mode::from_raw_mode(0o600);
-        rustix::fs::mknodat(CWD, path.join("key.pem"), FileType::Fifo, mode, 0).unwrap();
-        let found = read(directory.path()).ca.key.content;
-        assert_eq!(found, Content::Unreadable("not a regular file".into()));
+        rustix::fs::mkfifoat(rustix::fs::CWD, path.join("key.pem"), 0o600.into()).unwrap();
+        let Content::Unreadable(reason) = read(directory.path()).ca.key.content else {
+            panic!("a pipe was read")
+        };
+        assert!(reason.contains("a named pipe"), "{reason}");
     }
 
     #[test]

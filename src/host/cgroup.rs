@@ -15,10 +15,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::mountinfo::{self, Mount};
+use crate::files::{self, kernel};
 use crate::sys::ns::{self, OldMount};
 use crate::sys::trial::{Ticket, Trials, Tried, UnshareFlags};
 use legacy::Hierarchy;
 use mount::{FreshMount, TreeMount};
+use place::Membership;
 
 /// Where every engine and runtime looks.
 pub const ROOT: &str = "/sys/fs/cgroup";
@@ -109,7 +111,7 @@ impl CgroupFacts {
     /// Reads the tree.
     #[must_use]
     pub fn read(mounts: &[Mount]) -> Self {
-        let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        let own = kernel::read("/proc/self/cgroup").unwrap_or_default();
         let legacy = legacy::read(&own, mounts);
         let mode = mode(mounts);
         let own_path = own_path(&own);
@@ -117,7 +119,7 @@ impl CgroupFacts {
             .filter(|mount| mount.fs_type == "cgroup2")
             .map(TreeMount::of);
         let root = mount.as_ref().map(|_| Group::read(Path::new(ROOT)));
-        let seat = seat(own_path.as_deref(), mount.as_ref(), root.as_ref());
+        let seat = seat(own_path, mount.as_ref(), root.as_ref());
         let group = match &seat {
             Seat::Machine | Seat::Hidden => None,
             Seat::Root | Seat::Leaf => root,
@@ -125,7 +127,7 @@ impl CgroupFacts {
         };
         Self {
             mode,
-            own_path,
+            own_path: own_path.map(|path| path.to_string_lossy().into_owned()),
             seat,
             mount,
             shared_below: mount::shared_below(mounts),
@@ -161,9 +163,9 @@ impl CgroupFacts {
             move || {
                 ns::own_cgroup_root(&options.at(Path::new(ROOT), OldMount::Covered))
                     .map_err(|error| error.to_string())?;
-                let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+                let own = kernel::read("/proc/self/cgroup").unwrap_or_default();
                 let group = Group::read(Path::new(ROOT));
-                if own_path(&own).as_deref() != Some("/")
+                if own_path(&own) != Some(Path::new("/"))
                     || !group.processes.contains(&std::process::id())
                 {
                     return Err("the fresh mount does not show our cgroup".into());
@@ -181,13 +183,13 @@ impl Group {
     /// Reads a cgroup's files; those that are missing are empty.
     #[must_use]
     pub fn read(dir: &Path) -> Self {
-        let text = |name: &str| std::fs::read_to_string(dir.join(name)).ok();
+        let text = |name: &str| kernel::text(dir.join(name)).ok();
         let words = |name: &str| -> Vec<String> {
             let text = text(name).unwrap_or_default();
             text.split_whitespace().map(str::to_owned).collect()
         };
         let limit = |name: &str| text(name)?.trim().parse().ok();
-        let writable = |path: &Path| rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok();
+        let writable = |path: &Path| kernel::is_writable(path);
         Self {
             kind: text("cgroup.type").map(|text| text.trim().to_owned()),
             controllers: words("cgroup.controllers"),
@@ -217,8 +219,9 @@ impl Group {
 
 /// `sd_booted(3)`, and systemd is there: /run may be the host's.
 fn managed_by_systemd() -> bool {
-    let first = std::fs::read_to_string("/proc/1/comm").unwrap_or_default();
-    ["systemd", "init"].contains(&first.trim()) && Path::new("/run/systemd/system").exists()
+    let first = kernel::read("/proc/1/comm").unwrap_or_default();
+    [b"systemd".as_slice(), b"init"].contains(&first.trim_ascii())
+        && files::is_directory(Path::new("/run/systemd/system"))
 }
 
 fn mode(mounts: &[Mount]) -> CgroupMode {
@@ -237,26 +240,23 @@ fn mode(mounts: &[Mount]) -> CgroupMode {
 
 /// The path of the version 2 line (`0::/path`) of a /proc/PID/cgroup.
 #[must_use]
-pub fn own_path(text: &str) -> Option<String> {
-    text.lines()
-        .find_map(|line| line.strip_prefix("0::"))
-        .map(str::to_owned)
+pub fn own_path(text: &[u8]) -> Option<&Path> {
+    let mut lines = Membership::all(text);
+    let line = lines.find(|line| line.controllers.is_empty())?;
+    Some(line.path)
 }
 
 /// Where a cgroup is in a mounted tree: both are named relative to the same namespace. `None`
 /// when it is not in there, or cannot be told.
 #[must_use]
-pub fn within(own: &str, mount_root: &Path) -> Option<PathBuf> {
+pub fn within(own: &Path, mount_root: &Path) -> Option<PathBuf> {
     if own.starts_with("/..") || mount_root.starts_with("/..") {
         return None; // outside our namespace: the names between the two are not told
     }
-    Path::new(own)
-        .strip_prefix(mount_root)
-        .ok()
-        .map(Path::to_owned)
+    own.strip_prefix(mount_root).ok().map(Path::to_owned)
 }
 
-fn seat(own: Option<&str>, mount: Option<&TreeMount>, root: Option<&Group>) -> Seat {
+fn seat(own: Option<&Path>, mount: Option<&TreeMount>, root: Option<&Group>) -> Seat {
     let (Some(own), Some(mount), Some(root)) = (own, mount, root) else {
         return Seat::Hidden;
     };
@@ -273,6 +273,8 @@ fn seat(own: Option<&str>, mount: Option<&TreeMount>, root: Option<&Group>) -> S
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
 
     fn mounts(text: &str) -> Vec<Mount> {
         mountinfo::parse(text.as_bytes())
@@ -295,8 +297,11 @@ mod tests {
 
     #[test]
     fn the_own_path_is_that_of_version_2() {
-        assert_eq!(own_path("5:cpu:/x\n0::/a:b\n").as_deref(), Some("/a:b"));
-        assert_eq!(own_path("5:cpu:/x\n"), None);
+        assert_eq!(
+            own_path(b"5:cpu:/x\n0::/a:b\xff\n"),
+            Some(Path::new(OsStr::from_bytes(b"/a:b\xff")))
+        );
+        assert_eq!(own_path(b"5:cpu:/x\n"), None);
     }
 
     /// Each line was seen on a real machine.
@@ -327,7 +332,7 @@ mod tests {
                 kind: kind.map(str::to_owned),
                 ..Group::read(Path::new("/nowhere"))
             };
-            let found = super::seat(Some(own), Some(&mount), Some(&group));
+            let found = super::seat(Some(Path::new(own)), Some(&mount), Some(&group));
             assert_eq!(found, seat, "{own} in {root}");
         }
     }

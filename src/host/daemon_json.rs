@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::files::{self, MOST};
+
 /// Where rootful dockerd looks.
 pub const DEFAULT_PATH: &str = "/etc/docker/daemon.json";
 
@@ -34,8 +36,8 @@ impl DaemonFile {
     /// Reads a file.
     #[must_use]
     pub fn read(path: &Path) -> Self {
-        let content = match std::fs::read(path) {
-            Ok(bytes) => parse(&bytes),
+        let content = match files::read(path, MOST) {
+            Ok(bytes) => Content::parse(&bytes),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Content::Absent,
             Err(error) => Content::Invalid(error.to_string()),
         };
@@ -70,15 +72,19 @@ impl DaemonFile {
     }
 }
 
-fn parse(bytes: &[u8]) -> Content {
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes); // dockerd skips the mark, too
-    if bytes.iter().all(u8::is_ascii_whitespace) {
-        return Content::Keys(Map::new());
-    }
-    match serde_json::from_slice(bytes) {
-        Ok(Value::Object(keys)) => Content::Keys(keys),
-        Ok(_) => Content::Invalid("it is not a JSON object".into()),
-        Err(error) => Content::Invalid(error.to_string()),
+impl Content {
+    /// Reads the text of the file.
+    #[must_use]
+    pub fn parse(bytes: &[u8]) -> Self {
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes); // dockerd skips the mark, too
+        if bytes.iter().all(u8::is_ascii_whitespace) {
+            return Self::Keys(Map::new());
+        }
+        match serde_json::from_slice(bytes) {
+            Ok(Value::Object(keys)) => Self::Keys(keys),
+            Ok(_) => Self::Invalid("it is not a JSON object".into()),
+            Err(error) => Self::Invalid(error.to_string()),
+        }
     }
 }
 
@@ -88,15 +94,15 @@ mod tests {
 
     #[test]
     fn content_is_told_apart() {
-        assert_eq!(parse(b" \n"), Content::Keys(Map::new()));
-        assert!(matches!(parse(b"[]"), Content::Invalid(_)));
-        let Content::Invalid(text) = parse(b"{\n \"a\": 1,\n}") else {
+        assert_eq!(Content::parse(b" \n"), Content::Keys(Map::new()));
+        assert!(matches!(Content::parse(b"[]"), Content::Invalid(_)));
+        let Content::Invalid(text) = Content::parse(b"{\n \"a\": 1,\n}") else {
             panic!("trailing comma")
         };
         assert!(text.contains("line 3"), "{text}");
         let file = DaemonFile {
             path: "x".into(),
-            content: parse(b"\xef\xbb\xbf{\"group\":\"7\"}"),
+            content: Content::parse(b"\xef\xbb\xbf{\"group\":\"7\"}"),
         };
         assert_eq!(file.text("group"), Some("7"));
         assert_eq!(file.keys().collect::<Vec<_>>(), ["group"]);

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::files;
+
 /// A device file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Device {
@@ -33,6 +35,6 @@ pub fn missing() -> Vec<Device> {
     ];
     wanted
         .into_iter()
-        .filter(|device| !Path::new(&device.path).exists())
+        .filter(|device| !files::exists(Path::new(&device.path)))
         .collect()
 }

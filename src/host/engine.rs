@@ -5,13 +5,13 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::files;
 use crate::sys::program;
 use crate::sys::trial::{Trials, UnshareFlags};
 
@@ -147,9 +147,8 @@ fn from_build_info(text: &str) -> EngineFacts {
 
 /// The text of a package manager's list; one that is too long is not read.
 fn short_text(path: &str) -> String {
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(8 << 20).read_to_end(&mut bytes));
-    read.map(|_| String::from_utf8_lossy(&bytes).into_owned())
+    let read = files::read(Path::new(path), 8 << 20);
+    read.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
         .unwrap_or_default()
 }
 
@@ -172,7 +171,7 @@ fn packaged_version(list: &str) -> Option<String> {
 /// The Go build information of an executable: Go's `debug/buildinfo`, for the 64-bit
 /// little-endian machines that we run on and the form that Go has written since 1.18.
 fn build_info(program: &Path) -> Option<String> {
-    let file = File::open(program).ok()?;
+    let file = files::open(program).ok()?;
     let section = build_info_section(&file)?;
     let (head, mut rest) = section.split_at_checked(32)?;
     let inline = head.get(15)? & 2 != 0;

@@ -1,9 +1,9 @@
 //! Limits of this process and of the node.
 
-use std::path::Path;
-
 use rustix::process::{Resource, getrlimit};
 use serde::{Deserialize, Serialize};
+
+use crate::files::kernel;
 
 /// A resource limit; none is "unlimited".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +49,7 @@ impl LimitFacts {
                 hard: limit.maximum,
             }
         };
-        let oom = std::fs::read_to_string("/proc/self/oom_score_adj").ok();
+        let oom = kernel::text("/proc/self/oom_score_adj").ok();
         Self {
             open_files: limit(Resource::Nofile),
             processes: limit(Resource::Nproc),
@@ -65,11 +65,11 @@ impl LimitFacts {
 impl NodeSetting {
     fn read(name: &str) -> Option<Self> {
         let path = sysctl_path(name);
-        let text = std::fs::read_to_string(&path).ok()?;
+        let text = kernel::text(&path).ok()?;
         Some(Self {
             name: name.to_owned(),
             value: text.trim().parse().ok()?,
-            writable: rustix::fs::access(Path::new(&path), rustix::fs::Access::WRITE_OK).is_ok(),
+            writable: kernel::is_writable(&path),
         })
     }
 }

@@ -3,9 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::IpAddr;
-use std::os::unix::fs::FileTypeExt;
-use std::os::unix::net::UnixStream;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use rustix::net::{AddressFamily, SocketType};
@@ -13,6 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::mountinfo;
 use crate::cli::config::Config;
+use crate::files::socket::Served;
+use crate::files::{self, Kind, kernel};
 use crate::plan::address::Address;
 use crate::plan::listen::inner;
 
@@ -54,6 +54,9 @@ pub struct ActivatedSocket {
     pub name: String,
     /// Whether it is a listening socket.
     pub listening: bool,
+    /// Where it listens, if that is an internet address.
+    #[serde(default)]
+    pub address: Option<SocketAddr>,
 }
 
 /// Facts for the `ListenPlan`.
@@ -81,7 +84,7 @@ impl ListenFacts {
     /// Reads what is needed for these addresses.
     #[must_use]
     pub fn read(config: &Config, addresses: &[Address]) -> Self {
-        let text = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        let text = |path: &str| files::text(Path::new(path)).unwrap_or_default();
         let mut paths: Vec<PathBuf> = addresses
             .iter()
             .filter_map(|address| match address {
@@ -95,9 +98,9 @@ impl ListenFacts {
         }
         let closed = |path: &&PathBuf| user && !can_make(path);
         // Only needed when something is in the way, and the file can be long.
-        let in_the_way = paths.iter().any(|path| path.symlink_metadata().is_ok());
+        let in_the_way = paths.iter().any(|path| files::stat(path).is_ok());
         let mounts = if in_the_way {
-            mountinfo::parse(&std::fs::read("/proc/self/mountinfo").unwrap_or_default())
+            mountinfo::parse(&kernel::read("/proc/self/mountinfo").unwrap_or_default())
         } else {
             Vec::new()
         };
@@ -108,7 +111,7 @@ impl ListenFacts {
                 .collect(),
             links: paths
                 .iter()
-                .filter_map(|path| Some((path.clone(), path.read_link().ok()?)))
+                .filter_map(|path| Some((path.clone(), files::link_target(path).ok()?)))
                 .collect(),
             closed: paths.iter().filter(closed).cloned().collect(),
             hosts: parse_hosts(&text("/etc/hosts")),
@@ -148,46 +151,37 @@ impl ListenFacts {
 }
 
 fn path_state(path: &Path, mounts: &[mountinfo::Mount]) -> PathState {
-    let meta = match path.symlink_metadata() {
-        Ok(meta) => meta,
+    let kind = match files::stat(path) {
+        Ok(kind) => kind,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return PathState::Absent,
         Err(error) => return PathState::Other(format!("not readable ({error})")),
     };
     // The mount table has resolved paths: /var/run/docker.sock is mounted on /run/docker.sock.
-    let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let real = files::real(path).unwrap_or_else(|_| path.to_owned());
     let mounted = mountinfo::at(mounts, &real).is_some();
-    let kind = meta.file_type();
-    if kind.is_socket() {
-        return match UnixStream::connect(path) {
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                PathState::DeadSocket { mounted }
-            }
-            // Full backlog, wrong type, no permission: somebody is there.
-            Ok(_) | Err(_) => PathState::LiveSocket { mounted },
-        };
-    }
-    if kind.is_dir() {
-        return match std::fs::read_dir(path).map(|mut entries| entries.next().is_none()) {
+    match kind {
+        Kind::Socket => match files::socket::served(path) {
+            Served::No => PathState::DeadSocket { mounted },
+            Served::Yes => PathState::LiveSocket { mounted },
+        },
+        Kind::Directory => match files::is_empty(path) {
             Ok(true) => PathState::EmptyDirectory { mounted },
             Ok(false) | Err(_) => PathState::Directory,
-        };
+        },
+        Kind::File => PathState::Other("a file, not a socket".into()),
+        Kind::Link if leads_nowhere(path) => PathState::DeadLink,
+        Kind::Link | Kind::Pipe | Kind::Device => PathState::Other(kind.to_string()),
     }
-    if kind.is_symlink() && !path.exists() {
-        return PathState::DeadLink;
-    }
-    let name = if kind.is_symlink() {
-        "a symbolic link"
-    } else {
-        "a file, not a socket"
-    };
-    PathState::Other(name.to_owned())
 }
 
-/// Whether we may make a file there: in its directory, or in the first one above it that exists.
+/// Whether there is nothing behind a link; one that may not be followed may lead anywhere.
+fn leads_nowhere(link: &Path) -> bool {
+    files::target(link).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+}
+
+/// Whether we may make a file there.
 fn can_make(path: &Path) -> bool {
-    use rustix::fs::Access;
-    let above = path.ancestors().skip(1).find(|dir| dir.exists());
-    above.is_some_and(|dir| rustix::fs::access(dir, Access::WRITE_OK | Access::EXEC_OK).is_ok())
+    path.parent().is_some_and(files::can_be_written)
 }
 
 /// A trial: Go listens on `[::]` for `0.0.0.0` whenever such a socket can be bound.
@@ -216,6 +210,7 @@ fn activation(config: &Config) -> Vec<ActivatedSocket> {
                 fd,
                 name: (*name.unwrap_or(&"unknown")).to_owned(),
                 listening: crate::sys::net::is_listening(fd),
+                address: crate::sys::net::internet_address(fd),
             }
         })
         .collect()
@@ -239,14 +234,16 @@ pub fn parse_hosts(text: &str) -> Vec<(String, IpAddr)> {
     text.lines().flat_map(line).collect()
 }
 
-/// Names and ids of a group file (`group(5)`). Read by hand: a static binary has no NSS.
+/// Names and ids of a group file (`group(5)`). Read by hand: a static binary has no NSS. The first
+/// line of a name counts, as for the C library and for dockerd.
 #[must_use]
 pub fn parse_groups(text: &str) -> BTreeMap<String, u32> {
     let line = |line: &str| {
         let mut fields = line.split(':');
         Some((fields.next()?.to_owned(), fields.nth(1)?.parse().ok()?))
     };
-    text.lines().filter_map(line).collect()
+    // Of a map, the last one would count.
+    text.lines().rev().filter_map(line).collect()
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! [`Facts`] is data: `dind-init facts` prints it, a bug report carries it, and a fixture replays
 //! it in a test of the plan.
 
+pub mod activity;
 pub mod apparmor;
 pub mod certs;
 pub mod cgroup;
@@ -17,6 +18,7 @@ pub mod mounts;
 pub mod net4;
 pub mod netfilter;
 pub mod network;
+pub mod private;
 pub mod process;
 pub mod sandbox;
 pub mod stale;
@@ -28,6 +30,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::cli::config::Config;
+use crate::files::{self, kernel};
 use crate::plan;
 use crate::sys::trial::{Results, Ticket, Trials};
 use apparmor::{AppArmorFacts, Profile};
@@ -39,6 +42,7 @@ use mountinfo::Mount;
 use mounts::MountFacts;
 use netfilter::NetfilterFacts;
 use network::NetworkFacts;
+use private::PrivatePlace;
 use process::ProcessFacts;
 use sandbox::Sandbox;
 use stale::StaleFile;
@@ -66,6 +70,9 @@ pub struct Facts {
     pub network: NetworkFacts,
     /// The way out.
     pub uplink: UplinkFacts,
+    /// Places for the program's own directory.
+    #[serde(default)]
+    pub private: Vec<PrivatePlace>,
     /// Left-overs of a run that was killed.
     pub stale: Vec<StaleFile>,
     /// Programs found in PATH.
@@ -92,7 +99,7 @@ impl Facts {
     /// Reads the machine, and tries what dockerd will do.
     #[must_use]
     pub fn probe(config: &Config, file: &DaemonFile) -> Self {
-        let mounts = mountinfo::parse(&std::fs::read("/proc/self/mountinfo").unwrap_or_default());
+        let mounts = mountinfo::parse(&kernel::read("/proc/self/mountinfo").unwrap_or_default());
         let root = config.identity.uid == 0;
         // The trials run while we read. The container comes first: its cgroup does not hold them yet.
         let mut trials = Trials::new();
@@ -139,7 +146,7 @@ impl Facts {
     /// Looks at the container, whether or not dockerd will run in it.
     #[must_use]
     pub fn of_container(config: &Config) -> Self {
-        let mounts = mountinfo::parse(&std::fs::read("/proc/self/mountinfo").unwrap_or_default());
+        let mounts = mountinfo::parse(&kernel::read("/proc/self/mountinfo").unwrap_or_default());
         let mut trials = Trials::new();
         let mut container = Container::read(&mounts);
         container.start_trials(&mut trials);
@@ -168,6 +175,7 @@ impl Facts {
             limits: LimitFacts::read(),
             network: NetworkFacts::read(),
             uplink: UplinkFacts::read(),
+            private: private::read(config),
             stale: stale::find(&stale::Places::of(config)),
             programs: Programs::find(config),
             engine: EngineFacts::default(),
@@ -225,14 +233,7 @@ impl Programs {
         let path = config.env.get("PATH");
         let find = |name: &str| crate::sys::spawn::find_program(name.as_ref(), path);
         // The same file under another name is this binary; /proc/self/exe survives renames.
-        let ours = |path: &PathBuf| {
-            let id = |path: &Path| {
-                rustix::fs::stat(path)
-                    .ok()
-                    .map(|stat| (stat.st_dev, stat.st_ino))
-            };
-            id(path).is_some() && id(path) == id(Path::new("/proc/self/exe"))
-        };
+        let ours = |path: &PathBuf| files::is_same(path, Path::new("/proc/self/exe"));
         let foreign = ["dind", "docker-init"].iter().filter_map(|name| find(name));
         // dockerd-rootless.sh has a variable for it.
         let named = config

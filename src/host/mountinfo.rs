@@ -41,8 +41,10 @@ fn parse_line(line: &[u8]) -> Option<Mount> {
     let text = |field: &[u8]| String::from_utf8_lossy(field).into_owned();
     let id = std::str::from_utf8(fields.next()?).ok()?.parse().ok()?;
     let (_parent, _device) = (fields.next()?, fields.next()?);
-    let root = path(fields.next()?);
-    let point = path(fields.next()?);
+    // A namespace has a name for its root, `net:[…]`; but there is always one, and an absolute
+    // point: what is joined to them must not lead elsewhere.
+    let root = path(fields.next().filter(|root| !root.is_empty())?);
+    let point = path(fields.next().filter(|point| point.starts_with(b"/"))?);
     let options = text(fields.next()?);
     let mut shared = false;
     loop {
@@ -147,6 +149,18 @@ broken line
             "ext4"
         );
         assert_eq!(at(&mounts, Path::new("/var")), None);
+    }
+
+    #[test]
+    fn a_place_that_is_none_is_passed_over() {
+        for line in [
+            "1 0 0:1  /a rw - x y z",
+            "1 0 0:1 / a rw - x y z",
+            "1 0 0:1 /  rw - x y z",
+        ] {
+            assert_eq!(parse(line.as_bytes()), [], "{line}");
+        }
+        assert_eq!(parse(b"1 0 0:4 net:[7] /a rw - nsfs nsfs rw").len(), 1);
     }
 
     proptest! {

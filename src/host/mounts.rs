@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use rustix::fs::{Access, access};
 use serde::{Deserialize, Serialize};
 
 use super::apparmor::{AppArmorFacts, SECURITYFS};
 use super::devices::{self, Device};
 use super::mountinfo::{self, Mount};
+use crate::files::{self, kernel};
 
 /// Mount points and device files that matter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,7 +55,7 @@ impl MountFacts {
             securityfs: directory(mounts, Path::new(SECURITYFS)),
             securityfs_shared: shared(SECURITYFS),
             apparmor: AppArmorFacts::read(),
-            net_sysctls_writable: access("/proc/sys/net/ipv4/ip_forward", Access::WRITE_OK).is_ok(),
+            net_sysctls_writable: kernel::is_writable("/proc/sys/net/ipv4/ip_forward"),
             missing_devices: devices::missing(),
         }
     }
@@ -65,7 +65,7 @@ fn directory(mounts: &[Mount], path: &Path) -> DirectoryState {
     if mountinfo::at(mounts, path).is_some() {
         return DirectoryState::MountPoint;
     }
-    match std::fs::read_dir(path).map(|mut entries| entries.next().is_none()) {
+    match files::is_empty(path) {
         Ok(true) => DirectoryState::Empty,
         Ok(false) => DirectoryState::Used,
         Err(_) => DirectoryState::Absent,

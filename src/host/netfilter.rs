@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::config::Config;
+use crate::files::kernel;
 use crate::sys::program;
 use crate::sys::spawn::find_program;
 use crate::sys::trial::{Results, Ticket, Trials, Tried, UnshareFlags};
@@ -126,7 +127,7 @@ impl Probing {
         if question != Question::Nothing && existing::may_ask_nft() {
             existing.nft_rules = existing::nft_rules().ok();
         }
-        let read = |path: &str| std::fs::read_to_string(path).ok();
+        let read = |path: &str| kernel::text(path).ok();
         let on = |text: String| text.trim() == "1";
         let facts = NetfilterFacts {
             tools: tools::find(path, default),
@@ -259,8 +260,7 @@ impl Probing {
                     let rules = output.text.lines().filter(|line| line.starts_with("-A"));
                     Some(rules.count())
                 };
-                let listed =
-                    std::fs::read_to_string("/proc/net/ip_tables_names").unwrap_or_default();
+                let listed = kernel::text("/proc/net/ip_tables_names").unwrap_or_default();
                 let listed = |table: &&str| listed.lines().any(|line| line == *table);
                 tables
                     .into_iter()

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::listen::parse_hosts;
+use crate::files;
 use crate::tls::Names;
 
 /// Names and addresses.
@@ -20,7 +21,7 @@ impl NetworkFacts {
     /// Reads names and addresses.
     #[must_use]
     pub fn read() -> Self {
-        let text = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        let text = |path: &str| files::text(std::path::Path::new(path)).unwrap_or_default();
         let node = rustix::system::uname()
             .nodename()
             .to_string_lossy()

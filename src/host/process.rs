@@ -3,6 +3,8 @@
 use caps::{CapSet, Capability};
 use serde::{Deserialize, Serialize};
 
+use crate::files::kernel;
+
 /// Rights of this process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessFacts {
@@ -69,9 +71,7 @@ impl ProcessFacts {
             bounding: names(CapSet::Bounding),
             no_new_privs: rustix::thread::no_new_privs().unwrap_or(false),
             full_id_map: has_full_id_map(),
-            seccomp: Seccomp::parse(
-                &std::fs::read_to_string("/proc/self/status").unwrap_or_default(),
-            ),
+            seccomp: Seccomp::parse(&kernel::text("/proc/self/status").unwrap_or_default()),
         }
     }
 
@@ -84,7 +84,7 @@ impl ProcessFacts {
 
 /// Whether the user namespace maps every id, as the initial one does.
 pub(super) fn has_full_id_map() -> bool {
-    full_id_map(&std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default())
+    full_id_map(&kernel::text("/proc/self/uid_map").unwrap_or_default())
 }
 
 fn full_id_map(text: &str) -> bool {

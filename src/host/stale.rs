@@ -1,13 +1,18 @@
 //! Left-overs of a daemon that was killed: pid files, sockets, task directories. Each is only
 //! called stale with proof that its owner is dead (S15, S16, Z1, Z9).
 
-use std::io;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::cli::config::Config;
+use crate::files::socket::Served;
+use crate::files::trust::Trust;
+use crate::files::{self, Dir, Kind};
+use crate::process;
+
+/// A pid and a newline.
+const MOST: u64 = 64;
 
 /// Something that a dead daemon left.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -58,7 +63,7 @@ pub fn find(places: &Places) -> Vec<StaleFile> {
     let mut found = Vec::new();
     let mut pid_files = Vec::new();
     pid_files_below(&places.run, &mut pid_files, 0);
-    pid_files.extend(places.pidfile.clone().filter(|path| path.is_file()));
+    pid_files.extend(places.pidfile.clone());
     pid_files.push(places.exec_root.join("containerd/containerd.pid"));
     for path in pid_files {
         if let Some(proof) = dead_pid_file(&places.proc, &path) {
@@ -117,69 +122,78 @@ fn state_directories(places: &Places) -> Vec<PathBuf> {
     dirs
 }
 
+/// Nothing for what is no directory, a link that somebody else may have made, or a directory of
+/// somebody else's: no daemon of ours left anything there, and it may be full of anything.
 fn entries(dir: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-    entries.map(|entry| entry.path()).collect()
+    let ours = Dir::open(dir).and_then(|dir| dir.stat());
+    match ours {
+        Ok(stat) if Trust::current().includes(stat.st_uid) => {
+            files::entries(dir).unwrap_or_default()
+        }
+        Ok(_) | Err(_) => Vec::new(),
+    }
 }
 
 /// Every `docker*.pid`, whatever its case, below a directory; links are not followed, nor other
 /// daemons' deep trees: the exec root's own mounts lie deeper than this.
 fn pid_files_below(dir: &Path, found: &mut Vec<PathBuf>, depth: usize) {
-    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-        let Ok(kind) = entry.file_type() else {
+    for path in entries(dir) {
+        let Ok(kind) = files::stat(&path) else {
             continue;
         };
-        let name = entry.file_name().to_string_lossy().to_ascii_lowercase();
-        if kind.is_file() && name.starts_with("docker") && name.ends_with(".pid") {
-            found.push(entry.path());
-        } else if kind.is_dir() && depth < 4 && name != "netns" && name != "rootfs" {
-            pid_files_below(&entry.path(), found, depth + 1);
+        let name = path.file_name().unwrap_or_default();
+        let name = name.to_string_lossy().to_ascii_lowercase();
+        if kind == Kind::File && name.starts_with("docker") && name.ends_with(".pid") {
+            found.push(path);
+        } else if kind == Kind::Directory && depth < 4 && name != "netns" && name != "rootfs" {
+            pid_files_below(&path, found, depth + 1);
         }
     }
 }
 
 /// Why the daemon of a pid file is dead; nothing if it lives, or if there is no such file.
 fn dead_pid_file(proc: &Path, path: &Path) -> Option<String> {
-    let text = std::fs::read_to_string(path).ok()?;
-    let Ok(pid) = text.trim().parse::<u32>() else {
+    let text = files::read(path, MOST).ok()?;
+    let Some(pid) = process::parse_id(String::from_utf8_lossy(&text).trim()) else {
         return Some("it holds no process id".into());
     };
-    match command(proc, pid) {
-        None => Some(format!("process {pid} does not exist")),
-        Some(name) if name == "dockerd" || name.starts_with("containerd") => None,
-        Some(name) => Some(format!("process {pid} is {name}, not a daemon of Docker's")),
+    let number = pid.as_raw_nonzero();
+    match process::leader(proc, pid) {
+        Ok(None) => Some(format!("process {number} does not exist")),
+        Ok(Some(name)) if name.is("dockerd") || name.starts_with("containerd") => None,
+        Ok(Some(name)) => Some(format!(
+            "process {number} is {name}, not a daemon of Docker's"
+        )),
+        // That it cannot be looked at proves nothing.
+        Err(unread) => {
+            tracing::warn!("{} is left: {unread}", path.display());
+            None
+        }
     }
-}
-
-/// The name of a process; nothing for a thread id, which /proc answers for as well.
-fn command(proc: &Path, pid: u32) -> Option<String> {
-    let status = std::fs::read_to_string(proc.join(pid.to_string()).join("status")).ok()?;
-    let field = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name));
-        line.map(|value| value.trim_start_matches(':').trim().to_owned())
-    };
-    let leader = field("Tgid").is_none_or(|tgid| tgid == pid.to_string());
-    let zombie = field("State").is_some_and(|state| state.starts_with('Z'));
-    field("Name").filter(|_| leader && !zombie)
 }
 
 fn dead_socket(path: &Path) -> Option<String> {
-    match UnixStream::connect(path) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            Some("nobody listens on it".into())
-        }
-        Ok(_) | Err(_) => None,
-    }
+    let socket = files::stat(path).is_ok_and(|kind| kind == Kind::Socket);
+    (socket && files::socket::served(path) == Served::No).then(|| "nobody listens on it".into())
 }
 
 /// Proof that no containerd and no shim runs in this pid namespace.
 fn no_containerd(proc: &Path) -> Option<String> {
-    let pids = entries(proc);
-    let mut pids = pids
-        .iter()
-        .filter_map(|path| path.file_name()?.to_str()?.parse().ok());
-    let alive = pids.any(|pid| command(proc, pid).is_some_and(|n| n.starts_with("containerd")));
-    (!alive).then(|| "no containerd and no shim is running".into())
+    let pids = process::ids(proc).and_then(|pids| {
+        let names = pids.into_iter().map(|pid| process::leader(proc, pid));
+        names.collect::<Result<Vec<_>, _>>()
+    });
+    match pids {
+        Ok(names) => {
+            let mut names = names.iter().flatten();
+            let alive = names.any(|name| name.starts_with("containerd"));
+            (!alive).then(|| "no containerd and no shim is running".into())
+        }
+        Err(unread) => {
+            tracing::warn!("task directories are left: whether a containerd runs: {unread}");
+            None
+        }
+    }
 }
 
 #[cfg(test)]
@@ -251,7 +265,7 @@ mod tests {
         assert_eq!(found(&places), [task, state]);
         write(
             &dir.path().join("proc/12/status"),
-            "Name:\tcontainerd-shim\nTgid:\t12\n",
+            "Name:\tcontainerd-shim\nState:\tS (sleeping)\nTgid:\t12\n",
         );
         assert_eq!(found(&places), Vec::<String>::new());
     }

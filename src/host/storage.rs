@@ -8,7 +8,6 @@ pub mod overlay;
 pub mod owner;
 
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::daemon_json::DaemonFile;
 use super::mountinfo::{self, Mount};
 use crate::cli::config::Config;
+use crate::files::{self, Dir, Kind};
 use crate::rootless::places;
 use crate::sys::spawn::find_program;
 use crate::sys::trial::{Results, Ticket, Trials, Tried};
@@ -123,7 +123,7 @@ fn default_root(config: &Config) -> PathBuf {
 /// Follows links of the part of a path that exists, as dockerd does.
 fn resolve(path: &Path) -> PathBuf {
     let existing = nearest(path);
-    match (existing.canonicalize(), path.strip_prefix(existing)) {
+    match (files::real(existing), path.strip_prefix(existing)) {
         // Joining nothing would add a slash.
         (Ok(real), Ok(rest)) if rest.as_os_str().is_empty() => real,
         (Ok(real), Ok(rest)) => real.join(rest),
@@ -135,7 +135,7 @@ fn resolve(path: &Path) -> PathBuf {
 fn nearest(path: &Path) -> &Path {
     let mut above = path.ancestors();
     above
-        .find(|dir| dir.is_dir())
+        .find(|dir| files::is_directory(dir))
         .unwrap_or_else(|| Path::new("/"))
 }
 
@@ -198,7 +198,7 @@ impl Probing {
         Self {
             facts: StorageFacts {
                 data_root: roots.data.clone(),
-                data_root_uid: roots.data.metadata().ok().map(|meta| meta.uid()),
+                data_root_uid: owner(&roots.data),
                 root: RootFacts::read(&graph, mounts),
                 snapshots: snapshots.map(|root| RootFacts::read(&root, mounts)),
                 content: Content::read(&roots, config, file),
@@ -242,6 +242,12 @@ impl Probing {
     }
 }
 
+/// Whose a directory is, if it can be opened.
+fn owner(dir: &Path) -> Option<u32> {
+    let stat = Dir::open(dir).and_then(|dir| dir.stat());
+    stat.ok().map(|stat| stat.st_uid)
+}
+
 fn start_fuse(
     name: &'static str,
     dir: &Path,
@@ -268,15 +274,17 @@ fn wants_fuse(config: &Config, file: &DaemonFile) -> bool {
 
 /// The second path, or the part of it that exists, if that is on another file system.
 fn on_another_device(first: &Path, second: &Path) -> Option<PathBuf> {
-    let device = |path: &Path| nearest(path).metadata().ok().map(|meta| meta.dev());
+    let device = |path: &Path| {
+        let dir = Dir::open(nearest(path)).ok()?;
+        dir.stat().ok().map(|stat| stat.st_dev)
+    };
     (device(first) != device(second)).then(|| second.to_owned())
 }
 
 /// Whether the device is there. It is not opened: that would load the module of it.
 fn dev_fuse() -> io::Result<()> {
-    let stat = rustix::fs::stat("/dev/fuse")?;
-    match rustix::fs::FileType::from_raw_mode(stat.st_mode) {
-        rustix::fs::FileType::CharacterDevice => Ok(()),
+    match files::target(Path::new("/dev/fuse"))? {
+        Kind::Device => Ok(()),
         _ => Err(io::Error::from_raw_os_error(libc::ENODEV)),
     }
 }
@@ -292,7 +300,7 @@ impl RootFacts {
         };
         Self {
             path: path.to_owned(),
-            exists: path.is_dir(),
+            exists: files::is_directory(path),
             mount_point: mount.map_or_else(|| "/".into(), |mount| mount.point.clone()),
             fs_type: mount.map_or_else(|| "unknown".into(), |mount| mount.fs_type.clone()),
             free_bytes: fs

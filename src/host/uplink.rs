@@ -7,6 +7,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::net4::Net4;
+use crate::files::{self, kernel};
 use crate::sys::tap;
 
 /// Facts about the way out.
@@ -57,7 +58,7 @@ impl UplinkFacts {
     /// Reads /proc/net, /sys/class/net and /etc/resolv.conf.
     #[must_use]
     pub fn read() -> Self {
-        let text = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        let text = |path: &str| kernel::text(path).unwrap_or_default();
         let Ipv4Routes {
             default_links: mut names,
             routes,
@@ -68,11 +69,11 @@ impl UplinkFacts {
         names.extend(six);
         names.sort_unstable();
         names.dedup();
-        let resolv_conf = text("/etc/resolv.conf");
+        let resolv_conf = files::text(Path::new("/etc/resolv.conf")).unwrap_or_default();
         let resolvers = resolvers(&resolv_conf);
         let link = |name: String| {
             let path = Path::new("/sys/class/net").join(&name).join("mtu");
-            let mtu = std::fs::read_to_string(path).ok()?.trim().parse().ok()?;
+            let mtu = kernel::text(path).ok()?.trim().parse().ok()?;
             Some(Link { name, mtu })
         };
         Self {

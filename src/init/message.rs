@@ -44,12 +44,13 @@ impl Log {
             return;
         }
         let line = line(level, rustix::process::getpid(), &text());
+        let line = crate::printable::lines(line.as_bytes());
         // As tini has it, and as people's `2>/dev/null` expects it.
         let stream = match level {
             Level::Fatal | Level::Warn => stderr(),
             Level::Info | Level::Debug | Level::Trace => stdout(),
         };
-        write(stream, line.as_bytes(), self.patience);
+        write(stream, &line, self.patience);
     }
 }
 
@@ -104,7 +105,7 @@ mod tests {
 
     #[test]
     fn lines_look_like_tinis() {
-        let own = Pid::from_raw(7).unwrap();
+        let own = crate::sys::process::id(7).unwrap();
         assert_eq!(line(Level::Warn, own, "a"), "[WARN  tini (7)] a\n");
         assert_eq!(line(Level::Fatal, own, "a\n"), "[FATAL tini (7)] a\n");
         assert_eq!(line(Level::Info, own, "a\nb"), "[INFO  tini (7)] a\nb\n");

@@ -22,7 +22,7 @@ use self::message::{Level, Log, Patience};
 use self::options::{Options, Reaped, Receiver, Request, Subreaper, UsageError};
 use self::pace::{NAP, Pace, Rest};
 use crate::explain::{self, Explain, exit};
-use crate::sys::process::{self, Target};
+use crate::sys::process::{self, Child};
 use crate::sys::signal::{self, OriginalMask, Received};
 use crate::sys::spawn::{self, ProcessGroup, Spawn, SpawnError};
 
@@ -157,10 +157,6 @@ fn supervise(child: Pid, options: &Options) -> u8 {
         patience: Patience::Drop,
     };
     let own = getpid().as_raw_nonzero().get();
-    let receiver = match options.receiver {
-        Receiver::Child => Target::Process(child),
-        Receiver::Group => Target::Group(child),
-    };
     let mut pace = Pace::default();
     loop {
         let round = reap(child, options.reaped, log);
@@ -179,7 +175,7 @@ fn supervise(child: Pid, options: &Options) -> u8 {
             Rest::Sleep => signal::wait().map(Some),
         };
         match received {
-            Ok(Some(received)) => pass_on(received, own, receiver, log),
+            Ok(Some(received)) => pass_on(received, own, Child(child), options.receiver, log),
             Ok(None) => {}
             Err(error) => {
                 // Only a seccomp filter can forbid the call. The child can still be waited for.
@@ -236,7 +232,7 @@ fn reap(child: Pid, reaped: Reaped, log: Log) -> Round {
 }
 
 /// Passes a signal to the child, unless it is about ourselves.
-fn pass_on(received: Received, own: i32, receiver: Target, log: Log) {
+fn pass_on(received: Received, own: i32, child: Child, receiver: Receiver, log: Log) {
     let Received { number, sender } = received;
     if number == libc::SIGCHLD {
         log.say(Level::Debug, || "Received SIGCHLD".into());
@@ -250,7 +246,11 @@ fn pass_on(received: Received, own: i32, receiver: Target, log: Log) {
     log.say(Level::Debug, || {
         format!("Passing signal: '{}'", names::name(number))
     });
-    if let Err(error) = process::send(receiver, number) {
+    let sent = match receiver {
+        Receiver::Child => child.signal(number),
+        Receiver::Group => child.signal_group(number),
+    };
+    if let Err(error) = sent {
         log.say(Level::Warn, || match error.raw_os_error() {
             Some(libc::ESRCH) => "Child was dead when forwarding signal".into(),
             // EPERM: the program runs as another user, and we may not signal it.

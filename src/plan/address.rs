@@ -40,6 +40,15 @@ pub enum TcpHost {
 }
 
 impl TcpHost {
+    /// The host of an address that a socket is bound to.
+    #[must_use]
+    pub fn of(ip: IpAddr) -> Self {
+        match ip.to_canonical() {
+            ip if ip.is_unspecified() => Self::Wildcard,
+            ip => Self::Ip(ip),
+        }
+    }
+
     /// Whether only this machine (this network namespace) can connect.
     #[must_use]
     pub fn is_loopback(&self) -> bool {

@@ -138,19 +138,7 @@ fn tls_flags(config: &Config, file: &DaemonFile) -> Vec<OsString> {
 /// directory that comes first in its PATH (S34).
 #[must_use]
 pub fn environment(config: &Config, first: Option<&Path>, notify: &Path) -> Environment {
-    // What an outer service manager told *us* must not reach dockerd as if it were for it.
-    let ours = [
-        "NOTIFY_SOCKET",
-        "WATCHDOG_USEC",
-        "WATCHDOG_PID",
-        "LISTEN_FDS",
-        "LISTEN_PID",
-        "LISTEN_FDNAMES",
-    ];
-    let mut env = config
-        .env
-        .clone()
-        .without(|name| ours.iter().any(|other| name == *other));
+    let mut env = config.env.clone().without_service_manager();
     if config.identity.uid == 0 {
         env = env.with("container", "docker"); // S51
     }

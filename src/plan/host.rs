@@ -21,21 +21,26 @@ use crate::cli::environment::Environment;
 use crate::host::Facts;
 use crate::host::daemon_json::DaemonFile;
 use crate::host::netfilter::tools::LEGACY_FARM;
+use crate::host::private;
 use crate::host::sandbox::Sandbox;
-use crate::rootless::places;
+use crate::printable::line;
 use crate::rootless::plan::{RootlessPlan, without_effect};
 
-/// Where our own files live when we are root.
-pub const RUNTIME_DIR: &str = "/run/dind-init";
-
-/// Where our own files live.
-#[must_use]
-pub fn runtime_dir(config: &Config) -> PathBuf {
-    if config.identity.uid == 0 {
-        RUNTIME_DIR.into()
-    } else {
-        places::own(&config.runtime_dir())
-    }
+/// Where the program's own files are: the first place that nobody else can change or replace.
+/// Facts of an earlier version have no places; the usual one is meant then.
+fn private_dir(config: &Config, facts: &Facts) -> Result<PathBuf, HostRefusal> {
+    let places = &facts.private;
+    let usual = || private::candidates(config).into_iter().next();
+    let chosen = match &places[..] {
+        [] => usual(),
+        places => places
+            .iter()
+            .find(|place| place.private)
+            .map(|place| place.path.clone()),
+    };
+    chosen.ok_or_else(|| HostRefusal::NoPrivateDirectory {
+        tried: places.iter().map(|place| place.path.clone()).collect(),
+    })
 }
 
 /// A program with everything that it is started with.
@@ -58,6 +63,8 @@ pub struct HostPlan {
     pub steps: Vec<Step>,
     /// What the user should know.
     pub warnings: Vec<String>,
+    /// The program's own directory, which nobody else can change or replace.
+    pub private_dir: PathBuf,
     /// What is started at the end.
     pub daemon: DaemonCommand,
     /// Flags for dockerd that the machine asks for.
@@ -109,8 +116,10 @@ pub fn plan(
     let mut warnings = Vec::new();
     let storage = facts.storage.as_ref();
     let storage = storage.map(|found| storage::plan(config, file, found, &facts.engine));
+    let private_dir = private_dir(config, facts)?;
     let netfilter = facts.netfilter.as_ref();
-    let netfilter = netfilter.map(|found| netfilter::plan(config, file, found, &facts.engine));
+    let netfilter =
+        netfilter.map(|found| netfilter::plan(config, file, found, &facts.engine, &private_dir));
     let mut refusals = host_refusal::find(config, file, facts, rootless.as_ref());
     let refused = storage.as_ref().and_then(|plan| plan.refusal.clone());
     refusals.extend(refused.map(HostRefusal::Storage));
@@ -138,7 +147,6 @@ pub fn plan(
         ));
     }
 
-    let runtime_dir = runtime_dir(config);
     let mut steps = Vec::new();
     if let Some(storage) = &storage {
         steps.extend(storage.steps.iter().cloned());
@@ -146,15 +154,17 @@ pub fn plan(
     }
     steps.extend(stale(facts));
     let path = config.lifetime.ready_file.clone();
-    steps.push(Step::must(
-        Action::RemoveFile { path },
+    // May: a directory in its place must not keep the daemon from starting.
+    steps.push(Step::may(
+        Action::WithdrawReady { path },
         "nothing is ready yet",
     ));
-    let runtime = Action::CreateDirectory {
-        path: runtime_dir.clone(),
-        mode: if rootless.is_some() { 0o700 } else { 0o755 },
+    let own = Action::CreatePrivate {
+        path: private_dir.clone(),
+        // Others may reach the status socket in it, and nothing else.
+        mode: if rootless.is_some() { 0o700 } else { 0o711 },
     };
-    steps.push(Step::must(runtime, "our sockets and state"));
+    steps.push(Step::must(own, "sockets and state of dind-init"));
     steps.extend(certificates.map(|plan| {
         Step::must(
             Action::Certificates { plan },
@@ -203,7 +213,7 @@ pub fn plan(
         SocketHolder::Us => flags.extend(asked),
         SocketHolder::Dockerd => warnings.extend(asked.iter().map(AddedFlag::left_out)),
     }
-    let notify_socket = runtime_dir.join("notify.sock");
+    let notify_socket = private_dir.join("notify.sock");
     let mut env = dockerd::environment(config, path, &notify_socket);
     let driver = storage
         .as_ref()
@@ -219,6 +229,7 @@ pub fn plan(
         warnings,
         keep: set_up.keep,
         oom_scores,
+        private_dir,
         summary: summary(config, listen, &set_up.cgroup, facts),
         daemon: DaemonCommand {
             program,
@@ -312,7 +323,7 @@ impl fmt::Display for HostPlan {
         writeln!(
             f,
             "host plan ({}): {} steps",
-            self.summary,
+            line(&self.summary),
             self.steps.len() + 1
         )?;
         for (index, step) in self.steps.iter().enumerate() {
@@ -324,20 +335,28 @@ impl fmt::Display for HostPlan {
             let action = step.action.to_string();
             // Details of an action go below it, so that the reasons stay in one column.
             let (first, details) = action.split_once('\n').unwrap_or((&action, ""));
-            writeln!(f, "{:>2} {first:<50} {}{tolerated}", index + 1, step.why)?;
-            details.lines().try_for_each(|line| writeln!(f, "{line}"))?;
+            let first = line(first).to_string();
+            let why = line(&step.why);
+            writeln!(f, "{:>2} {first:<50} {why}{tolerated}", index + 1)?;
+            details
+                .lines()
+                .try_for_each(|detail| writeln!(f, "          {}", line(detail.trim_start())))?;
         }
         if let Some(rootless) = &self.rootless {
             write!(f, "{rootless}")?;
         }
-        if let Some(Forwarder { address, upstream }) = &self.forwarder {
+        if let Some(Forwarder {
+            address, upstream, ..
+        }) = &self.forwarder
+        {
             writeln!(
                 f,
                 "   start  forwarder for names on {address}, which asks {upstream:?}"
             )?;
         }
         for flag in &self.flags {
-            writeln!(f, "   flag   --{}={}: {}", flag.name, flag.value, flag.why)?;
+            let (value, why) = (line(&flag.value), line(&flag.why));
+            writeln!(f, "   flag   --{}={value}: {why}", flag.name)?;
         }
         let argv: Vec<_> = self
             .daemon
@@ -347,11 +366,16 @@ impl fmt::Display for HostPlan {
             .collect();
         self.choices()
             .iter()
-            .try_for_each(|choice| writeln!(f, "   choice {choice}"))?;
-        writeln!(f, "{:>2} exec   {}", self.steps.len() + 1, argv.join(" "))?;
+            .try_for_each(|choice| writeln!(f, "   choice {}", line(choice)))?;
+        writeln!(
+            f,
+            "{:>2} exec   {}",
+            self.steps.len() + 1,
+            line(&argv.join(" "))
+        )?;
         self.warnings
             .iter()
-            .try_for_each(|warning| writeln!(f, "   warn   {warning}"))
+            .try_for_each(|warning| writeln!(f, "   warn   {}", line(warning)))
     }
 }
 

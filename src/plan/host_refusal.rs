@@ -42,6 +42,12 @@ pub enum HostRefusal {
     /// Images cannot be stored.
     #[error(transparent)]
     Storage(StorageRefusal),
+    /// Others can change every place for the program's own directory.
+    #[error("no directory that only this user can write: tried {}", list(tried))]
+    NoPrivateDirectory {
+        /// The places.
+        tried: Vec<PathBuf>,
+    },
     /// The packet filter cannot be programmed.
     #[error(transparent)]
     Netfilter(NetfilterRefusal),
@@ -58,6 +64,14 @@ pub enum HostRefusal {
     },
 }
 
+fn list(paths: &[PathBuf]) -> String {
+    let paths: Vec<_> = paths
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    paths.join(", ")
+}
+
 impl Explain for HostRefusal {
     fn why(&self) -> String {
         match self {
@@ -69,6 +83,11 @@ impl Explain for HostRefusal {
             }
             Self::NoDockerd => "dind-init starts the dockerd of the image that it is in".into(),
             Self::DaemonFile { .. } => "dockerd would end with the same complaint".into(),
+            Self::NoPrivateDirectory { .. } => {
+                "what root executes and believes must not be where others can replace it: these \
+                 directories, or those above them, are read-only or can be written by others"
+                    .into()
+            }
             Self::Storage(refusal) => refusal.why(),
             Self::Netfilter(refusal) => refusal.why(),
             Self::Gvisor(refusal) => format!(
@@ -94,6 +113,11 @@ impl Explain for HostRefusal {
             }
             Self::DaemonFile { path, .. } => {
                 format!("mend {} (dockerd --validate checks it)", path.display())
+            }
+            Self::NoPrivateDirectory { .. } => {
+                "share a directory below /run instead of /run itself, or mount a tmpfs on one of \
+                 them (docker run --tmpfs /run/dind-init)"
+                    .into()
             }
             Self::Storage(refusal) => refusal.fix(),
             Self::Netfilter(refusal) => refusal.fix(),

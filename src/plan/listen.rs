@@ -13,11 +13,13 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::address::{Address, BadAddress, DEFAULT_UNIX, LOOPBACK, TcpHost, wildcard};
+use super::exposure::{Binder, Gate};
 use super::listen_refusal::ListenRefusal;
 use super::tls_mode::{TcpSecurity, security};
-use crate::cli::config::{CommandForm, Config, GroupName, SocketHolder, TcpPolicy, TlsWish};
+use crate::cli::config::{CommandForm, Config, GroupName, SocketHolder, TlsWish};
 use crate::host::daemon_json::DaemonFile;
 use crate::host::listen::{ListenFacts, PathState};
+use crate::printable::{self, line};
 use inner::Place;
 
 /// What happens to something that is in the way of a socket's path.
@@ -81,6 +83,11 @@ pub struct ListenPlan {
     /// Paths of unix sockets that are left to a rootless dockerd, and exist in its namespaces only.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub inside: Vec<PathBuf>,
+    /// Descriptors of sockets that were passed to us, kept or not: nobody else inherits them.
+    #[serde(skip)]
+    pub passed: Vec<u32>,
+    /// Addresses beyond loopback that ask for no client certificate, whoever binds them.
+    pub exposed: Vec<String>,
     /// What the user should know.
     pub notes: Vec<String>,
 }
@@ -181,31 +188,29 @@ pub fn plan(
     facts: &ListenFacts,
 ) -> Result<ListenPlan, ListenRefusal> {
     let addresses = addresses(config, file)?;
-    let mut plan = ListenPlan::default();
-    if addresses.is_empty() {
-        let hosts = file
-            .get("hosts")
-            .and_then(serde_json::Value::as_array)
-            .into_iter()
-            .flatten();
-        plan.left_to_dockerd = hosts
-            .filter_map(|host| Some(host.as_str()?.to_owned()))
-            .collect();
-        let path = file.path.display();
-        plan.notes.push(format!(
-            "{path} has a key \"hosts\": dockerd listens there and nowhere else"
-        ));
-        return Ok(plan);
-    }
-    let security = security(config, file);
-    if config.holder == SocketHolder::Dockerd {
-        plan.left_to_dockerd = addresses.iter().map(ToString::to_string).collect();
-        let closed = |address: &Address| match address {
-            Address::Unix(path) => facts.closed.get(path).cloned(),
-            Address::Tcp { .. } | Address::Activated(_) => None,
+    let passed = facts.activation.iter().filter(|socket| socket.listening);
+    let mut plan = ListenPlan {
+        passed: passed.map(|socket| socket.fd).collect(),
+        ..ListenPlan::default()
+    };
+    let closed = |address: &Address| match address {
+        Address::Unix(path) => facts.closed.get(path).cloned(),
+        Address::Tcp { .. } | Address::Activated(_) => None,
+    };
+    let mut gate = Gate::new(config.tcp, security(config, file));
+    if addresses.is_empty() || config.holder == SocketHolder::Dockerd {
+        let left = if addresses.is_empty() {
+            let path = file.path.display();
+            plan.notes.push(format!(
+                "{path} has a key \"hosts\": dockerd listens there and nowhere else"
+            ));
+            hosts_of(file)
+        } else {
+            plan.inside = addresses.iter().filter_map(closed).collect();
+            addresses.iter().map(ToString::to_string).collect()
         };
-        plan.inside = addresses.iter().filter_map(closed).collect();
-        return Ok(plan);
+        plan.leave(left, &mut gate, facts)?;
+        return Ok(plan.judged(gate));
     }
     let mut gid = socket_gid(config, file, facts)?;
     if config.identity.uid != 0 && gid != config.identity.gid {
@@ -215,11 +220,22 @@ pub fn plan(
     for address in addresses {
         match address {
             Address::Unix(path) => unix(&mut plan, config, facts, gid, path)?,
-            Address::Tcp { host, port } => tcp(&mut plan, config, facts, security, host, port)?,
-            Address::Activated(wanted) => activated(&mut plan, facts, wanted)?,
+            Address::Tcp { host, port } => {
+                tcp(&mut plan, config, file, facts, &mut gate, (host, port))?
+            }
+            Address::Activated(wanted) => activated(&mut plan, facts, &mut gate, wanted)?,
         }
     }
-    Ok(plan)
+    Ok(plan.judged(gate))
+}
+
+/// The addresses in dockerd's file.
+fn hosts_of(file: &DaemonFile) -> Vec<String> {
+    let hosts = file.get("hosts").and_then(serde_json::Value::as_array);
+    let hosts = hosts.into_iter().flatten();
+    hosts
+        .filter_map(|host| Some(host.as_str()?.to_owned()))
+        .collect()
 }
 
 fn unix(
@@ -258,26 +274,13 @@ fn unix(
 fn tcp(
     plan: &mut ListenPlan,
     config: &Config,
+    file: &DaemonFile,
     facts: &ListenFacts,
-    security: TcpSecurity,
-    host: TcpHost,
-    port: u16,
+    gate: &mut Gate,
+    (host, port): (TcpHost, u16),
 ) -> Result<(), ListenRefusal> {
-    let exposed = security != TcpSecurity::Verified && !host.is_loopback();
-    let host = match (exposed, config.tcp) {
-        (false, _) | (true, TcpPolicy::Any) => host,
-        (true, TcpPolicy::Loopback) if host == TcpHost::Wildcard => {
-            plan.notes.push(format!(
-                "DIND_TCP=loopback: port {port} is served on loopback only"
-            ));
-            TcpHost::Name("localhost".into())
-        }
-        (true, TcpPolicy::Loopback | TcpPolicy::Refuse) => {
-            return Err(ListenRefusal::PlainTcp {
-                address: Address::Tcp { host, port },
-            });
-        }
-    };
+    let security = security(config, file);
+    let host = gate.admit(host, port, Binder::Us)?;
     let (ips, dual_stack) = match &host {
         TcpHost::Wildcard if facts.ipv6 => (vec![IpAddr::from([0u16; 8])], true),
         TcpHost::Wildcard => (vec![IpAddr::from([0u8; 4])], false),
@@ -307,6 +310,7 @@ fn tcp(
 fn activated(
     plan: &mut ListenPlan,
     facts: &ListenFacts,
+    gate: &mut Gate,
     wanted: Option<u32>,
 ) -> Result<(), ListenRefusal> {
     let mut found = false;
@@ -318,6 +322,10 @@ fn activated(
             return Err(ListenRefusal::NotListening { fd: socket.fd });
         }
         found = true;
+        if let Some(address) = socket.address {
+            let host = TcpHost::of(address.ip());
+            gate.admit(host, address.port(), Binder::Others)?;
+        }
         let inherited = PlannedSocket::Inherited {
             fd: socket.fd,
             name: socket.name.clone(),
@@ -382,24 +390,49 @@ fn socket_gid(
 }
 
 impl ListenPlan {
+    /// Leaves addresses to dockerd, if they may be served.
+    fn leave(
+        &mut self,
+        hosts: Vec<String>,
+        gate: &mut Gate,
+        facts: &ListenFacts,
+    ) -> Result<(), ListenRefusal> {
+        for host in &hosts {
+            // What cannot be read is refused by dockerd with its own words.
+            let Ok(address) = Address::parse(host, &Address::Unix(DEFAULT_UNIX.into())) else {
+                continue;
+            };
+            if let Address::Activated(wanted) = address {
+                let ours = |fd| wanted.is_none_or(|wanted| wanted == fd);
+                for socket in facts.activation.iter().filter(|socket| ours(socket.fd)) {
+                    if let Some(address) = socket.address {
+                        let host = TcpHost::of(address.ip());
+                        gate.admit(host, address.port(), Binder::Others)?;
+                    }
+                }
+            }
+            gate.admit_others(&address)?;
+        }
+        self.left_to_dockerd = hosts;
+        Ok(())
+    }
+
+    /// The plan with what was noticed about its addresses.
+    fn judged(mut self, gate: Gate) -> Self {
+        self.notes.extend(gate.notes);
+        self.exposed = gate.exposed;
+        self
+    }
+
     /// The warning for every address on which everybody who reaches it is root here. dockerd
     /// prints its own for `tcp://`, and none for sockets that it is handed.
     #[must_use]
     pub fn exposure(&self) -> Option<String> {
-        let exposed = |socket: &PlannedSocket| match socket {
-            PlannedSocket::Tcp {
-                address, security, ..
-            } if *security != TcpSecurity::Verified && !address.ip().is_loopback() => {
-                Some(format!("tcp://{address}"))
-            }
-            _ => None,
-        };
-        let addresses: Vec<String> = self.sockets.iter().filter_map(exposed).collect();
-        (!addresses.is_empty()).then(|| {
+        (!self.exposed.is_empty()).then(|| {
             format!(
                 "API on {} without client certificates: whoever reaches it is root here; set \
                  DOCKER_TLS_CERTDIR for TLS, or DIND_TCP=loopback",
-                addresses.join(" and ")
+                self.exposed.join(" and ")
             )
         })
     }
@@ -433,7 +466,7 @@ impl fmt::Display for ListenPlan {
                     gid,
                     replace,
                 } => {
-                    let path = path.display();
+                    let path = printable::path(path);
                     let instead = match replace {
                         Replace::Nothing => "",
                         Replace::DeadSocket => ", in place of a dead socket",
@@ -454,16 +487,16 @@ impl fmt::Display for ListenPlan {
                     writeln!(f, "   bind   tcp://{address} ({security}{both})")?;
                 }
                 PlannedSocket::Inherited { fd, name } => {
-                    writeln!(f, "   keep   fd://{fd} ({name})")?;
+                    writeln!(f, "   keep   fd://{fd} ({})", line(name))?;
                 }
             }
         }
         let left = &self.left_to_dockerd;
         left.iter()
-            .try_for_each(|host| writeln!(f, "   leave  {host} to dockerd"))?;
+            .try_for_each(|host| writeln!(f, "   leave  {} to dockerd", line(host)))?;
         let notes = self.notes.iter().cloned().chain(self.exposure());
         notes
             .into_iter()
-            .try_for_each(|note| writeln!(f, "   warn   {note}"))
+            .try_for_each(|note| writeln!(f, "   warn   {}", line(&note)))
     }
 }

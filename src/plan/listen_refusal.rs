@@ -83,6 +83,8 @@ pub enum ListenRefusal {
     PlainTcp {
         /// The address.
         address: Address,
+        /// Whether dind-init would bind it, so that DIND_TCP=loopback could narrow it.
+        ours: bool,
     },
 }
 
@@ -162,8 +164,14 @@ impl Explain for ListenRefusal {
             Self::UnknownGroup { .. } => {
                 "give the group by number (DIND_SOCKET_GID=2375), or add it to the image".into()
             }
-            Self::PlainTcp { .. } => {
+            Self::PlainTcp { ours: true, .. } => {
                 "set DOCKER_TLS_CERTDIR=/certs for TLS, serve on 127.0.0.1, or DIND_TCP=any".into()
+            }
+            Self::PlainTcp { ours: false, .. } => {
+                "write 127.0.0.1 where the address comes from (the arguments, \"hosts\" of \
+                 daemon.json, the unit that passes the socket), use TLS with client certificates, \
+                 or set DIND_TCP=any: dind-init does not bind it, and cannot narrow it"
+                    .into()
             }
         }
     }

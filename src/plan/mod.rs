@@ -5,6 +5,7 @@ pub mod address;
 pub mod cgroup;
 pub mod client;
 pub mod dockerd;
+mod exposure;
 pub mod host;
 pub mod host_refusal;
 pub mod limits;

@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::dockerd::{AddedFlag, user_set};
-use super::host::RUNTIME_DIR;
 use super::step::{Action, Step};
 use crate::cli::config::{Config, FirewallWish, IptablesWish};
 use crate::host::daemon_json::DaemonFile;
@@ -144,22 +143,23 @@ pub fn modules_to_request(facts: &NetfilterFacts) -> Vec<&'static str> {
         .unwrap_or_default()
 }
 
-/// Decides.
+/// Decides. Links to programs are made in `private_dir`.
 #[must_use]
 pub fn plan(
     config: &Config,
     file: &DaemonFile,
     facts: &NetfilterFacts,
     engine: &EngineFacts,
+    private_dir: &Path,
 ) -> NetfilterPlan {
     let mut plan = match question(config, file) {
         Question::Nothing if switched_off(config, file, "iptables") => {
             return NetfilterPlan::new(None, "iptables=false says so, nothing was tried");
         }
-        Question::Nothing => forced(config, facts),
+        Question::Nothing => forced(config, facts, private_dir),
         _ if !modules_to_request(facts).is_empty() => look_again(facts),
         Question::Nftables => nftables(config, file, facts, engine),
-        Question::Iptables { .. } => iptables(facts),
+        Question::Iptables { .. } => iptables(facts, private_dir),
     };
     ipv6(config, file, facts, &mut plan);
     raw(config, facts, engine, &mut plan);
@@ -185,7 +185,7 @@ fn look_again(facts: &NetfilterFacts) -> NetfilterPlan {
 }
 
 /// S32: DOCKER_IPTABLES_LEGACY is set.
-fn forced(config: &Config, facts: &NetfilterFacts) -> NetfilterPlan {
+fn forced(config: &Config, facts: &NetfilterFacts, private_dir: &Path) -> NetfilterPlan {
     let (backend, modules) = match config.iptables {
         IptablesWish::Legacy => (Backend::Legacy, &["ip_tables", "ip6_tables"][..]),
         IptablesWish::Default | IptablesWish::Auto => (Backend::Nft, &["nf_tables"][..]),
@@ -196,7 +196,7 @@ fn forced(config: &Config, facts: &NetfilterFacts) -> NetfilterPlan {
     };
     let mut plan = NetfilterPlan::new(Some(backend), why);
     match (facts.tools(backend), backend) {
-        (Some(tools), _) => reach(&mut plan, tools),
+        (Some(tools), _) => reach(&mut plan, tools, private_dir),
         // To the letter: the directory comes first, whether it is there or not.
         (None, Backend::Legacy) => {
             plan.path = Some(LEGACY_FARM.into());
@@ -214,7 +214,7 @@ fn forced(config: &Config, facts: &NetfilterFacts) -> NetfilterPlan {
     plan
 }
 
-fn iptables(facts: &NetfilterFacts) -> NetfilterPlan {
+fn iptables(facts: &NetfilterFacts, private_dir: &Path) -> NetfilterPlan {
     if facts.tools.is_empty() {
         return NetfilterPlan::refused(NetfilterRefusal::NoTools {
             program: "iptables",
@@ -261,7 +261,7 @@ fn iptables(facts: &NetfilterFacts) -> NetfilterPlan {
                 failed.name()
             ));
         }
-        reach(&mut plan, tools);
+        reach(&mut plan, tools, private_dir);
         return plan;
     }
     NetfilterPlan::refused(NetfilterRefusal::NothingWorks {
@@ -291,12 +291,12 @@ fn preference(facts: &NetfilterFacts) -> (Backend, Option<&'static str>) {
 }
 
 /// Makes dockerd find these tools when it looks for `iptables`.
-fn reach(plan: &mut NetfilterPlan, tools: &Tools) {
+fn reach(plan: &mut NetfilterPlan, tools: &Tools, private_dir: &Path) {
     match &tools.reach {
         Reach::Path => {}
         Reach::Directory(dir) => plan.path = Some(dir.clone()),
         Reach::Links => {
-            let dir = Path::new(RUNTIME_DIR).join(tools.backend.name());
+            let dir = private_dir.join(tools.backend.name());
             let action = Action::LinkTools {
                 dir: dir.clone(),
                 links: links(tools),

@@ -36,6 +36,8 @@ pub struct Forwarder {
     pub address: Ipv4Addr,
     /// The resolvers that only we can reach.
     pub upstream: Vec<IpAddr>,
+    /// The interfaces of the way out: nobody is answered there.
+    pub outside: Vec<String>,
 }
 
 /// Decides, except where dockerd was to get exactly the official arguments. `version` is dockerd's major version where it is known.
@@ -104,6 +106,7 @@ pub fn plan(
         plan.forwarder = Some(Forwarder {
             address,
             upstream: facts.resolvers.clone(),
+            outside: facts.links.iter().map(|link| link.name.clone()).collect(),
         });
     } else if forwards {
         plan.warnings.push(format!(

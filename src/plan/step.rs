@@ -35,6 +35,18 @@ pub enum Action {
         /// Which.
         path: PathBuf,
     },
+    /// Remove the ready file, whoever made what is in its place.
+    WithdrawReady {
+        /// Which.
+        path: PathBuf,
+    },
+    /// Make a directory that nobody else can change, or refuse the one that is there.
+    CreatePrivate {
+        /// Which.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
     /// Make a directory, with its parents.
     CreateDirectory {
         /// Which.
@@ -207,9 +219,11 @@ impl Step {
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::RemoveFile { path } => write!(f, "remove {}", path.display()),
+            Self::RemoveFile { path } | Self::WithdrawReady { path } => {
+                write!(f, "remove {}", path.display())
+            }
             Self::RemoveTree { path } => write!(f, "remove {} and its content", path.display()),
-            Self::CreateDirectory { path, mode } => {
+            Self::CreateDirectory { path, mode } | Self::CreatePrivate { path, mode } => {
                 write!(f, "mkdir  {} (mode {mode:04o})", path.display())
             }
             Self::Mount {
@@ -267,7 +281,7 @@ impl fmt::Display for Action {
             Self::Certificates { plan } => {
                 f.write_str("certs  TLS material")?;
                 plan.iter()
-                    .try_for_each(|line| write!(f, "\n          {line}"))
+                    .try_for_each(|line| write!(f, "\n          {}", crate::printable::line(line)))
             }
             Self::LinkTools { dir, .. } => write!(f, "link   programs in {}", dir.display()),
             Self::LoadModules { names } => write!(f, "module {}", names.join(" ")),

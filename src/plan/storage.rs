@@ -158,6 +158,7 @@ pub fn plan(
         plan = plan.refused(StorageRefusal::NoQuota { size, place });
     }
     plan.warnings.extend(hidden::warnings(&plan, facts, engine));
+    plan.warnings.extend(facts.content.unclear.iter().cloned());
     plan.steps = steps(&plan, facts);
     plan
 }

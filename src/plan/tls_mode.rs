@@ -59,6 +59,7 @@ pub fn certificates(config: &Config, file: &DaemonFile) -> Result<Option<Wish>, 
             Ok(Some(Wish {
                 directory: dir.clone(),
                 sans: parse_sans(san)?,
+                untrusted: config.tls_untrusted,
             }))
         }
         TlsWish::Directory { .. } | TlsWish::Off | TlsWish::Unset => Ok(None),

@@ -1,11 +1,6 @@
 //! C: root of the new user namespace. Prepares the namespaces in the order that the parent's half
 //! of the hand-shake expects, starts the command, and follows it.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "effects of the launch live in rootless/"
-)]
 
-use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -23,7 +18,8 @@ use super::published::Published;
 use super::state::StateDir;
 use super::{mounts, names, part};
 use crate::explain::{Explain as _, exit};
-use crate::sys::{signal, tap, userns};
+use crate::files::{self, kernel};
+use crate::sys::{signal, tap, userns, watchdog};
 
 /// Everything that happens in the child; returns its exit code.
 pub(super) fn run(
@@ -37,6 +33,7 @@ pub(super) fn run(
     if let Some(log) = crate::log::queue() {
         log.forget(); // it is the parent's to write
     }
+    watchdog::watch_again();
     match start(plan, state, job, channel, binds, parent) {
         Ok((mut standing, signals)) => {
             crate::sys::memory::forget_code();
@@ -85,7 +82,7 @@ fn start<'a>(
     // The parent starts the network driver meanwhile.
     prepare_mounts(plan, state, job.dockerd)?;
     for (path, gid) in &plan.socket_groups {
-        if let Err(error) = std::os::unix::fs::chown(path, None, Some(*gid)) {
+        if let Err(error) = files::socket::give_to_group(path, *gid) {
             tracing::warn!("{} keeps its group: {error}", path.display());
         }
     }
@@ -196,7 +193,7 @@ fn network(net: &NetPlan) -> Result<(), LaunchError> {
         ("ipv6/conf/all/forwarding", "1"),
         ("ipv4/ip_unprivileged_port_start", "0"),
     ] {
-        if let Err(error) = fs::write(Path::new("/proc/sys/net").join(name), value) {
+        if let Err(error) = kernel::write(Path::new("/proc/sys/net").join(name), value) {
             // Where the outer /proc/sys is read-only, dockerd tries and tells as well.
             tracing::debug!("net/{name}: {error}");
         }
@@ -206,8 +203,8 @@ fn network(net: &NetPlan) -> Result<(), LaunchError> {
 
 fn prepare_mounts(plan: &RootlessPlan, state: &StateDir, dockerd: bool) -> Result<(), LaunchError> {
     let etc = Path::new("/etc");
-    let outer_resolv = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-    let outer_hosts = fs::read_to_string("/etc/hosts").unwrap_or_default();
+    let outer_resolv = files::text(Path::new("/etc/resolv.conf")).unwrap_or_default();
+    let outer_hosts = files::text(Path::new("/etc/hosts")).unwrap_or_default();
     for dir in &plan.options.copy_up {
         mounts::copy_up(dir)?;
     }

@@ -1,18 +1,10 @@
 //! The way into rootless mode: who we will be, and where things are. Started as root with
 //! `DIND_ROOTLESS=1` the process becomes the image's user first, and keeps only the right to
 //! write id maps.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "effects of the launch live in rootless/"
-)]
 
 use std::ffi::OsString;
-use std::fs;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown, symlink};
+use std::io;
 use std::path::{Path, PathBuf};
-
-use rustix::fs::{Dir, Gid, Mode, OFlags, Uid};
 
 use super::error::LaunchError;
 use super::part::{self, Part};
@@ -21,6 +13,7 @@ use crate::cli::config::{CommandForm, Config, Identity};
 use crate::cli::environment::Environment;
 use crate::daemon::{Caller, Run};
 use crate::explain::{Failure, exit};
+use crate::files::{self, Dir, Kind};
 use crate::host::daemon_json::DaemonFile;
 use crate::host::listen::parse_groups;
 use crate::host::storage::Roots;
@@ -88,7 +81,7 @@ pub(super) fn future_user(env: &Environment) -> Result<Option<User>, LaunchError
     if !rustix::process::geteuid().is_root() || !wanted(env) {
         return Ok(None);
     }
-    let text = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let text = |path: &str| files::text(Path::new(path)).unwrap_or_default();
     let passwd = text("/etc/passwd");
     let asked = env.non_empty("DIND_ROOTLESS_USER");
     let asked = asked.map(|user| user.to_string_lossy().into_owned());
@@ -148,15 +141,13 @@ impl User {
             None => places::config(&env).join("daemon.json"),
         };
         let root = Roots::of(&config, &DaemonFile::read(&file)).data;
-        let open = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         // What cannot be opened is refused with its reason later.
-        let Ok(dir) = rustix::fs::open(&root, open, Mode::empty()) else {
+        let Ok(dir) = Dir::open(&root) else {
             return Ok(());
         };
-        let roots = rustix::fs::fstat(&dir).is_ok_and(|stat| stat.st_uid == 0);
+        let roots = dir.stat().is_ok_and(|stat| stat.st_uid == 0);
         if roots && is_empty(&dir) {
-            let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
-            match rustix::fs::fchown(&dir, Some(uid), Some(gid)) {
+            match dir.give(self.uid, self.gid) {
                 Ok(()) => tracing::info!("{} is given to {}", root.display(), self.name),
                 Err(error) => tracing::debug!("chown {}: {error}", root.display()),
             }
@@ -172,25 +163,28 @@ impl User {
 
     /// Its supplementary groups.
     pub(super) fn groups(&self) -> Vec<u32> {
-        let group = fs::read_to_string("/etc/group").unwrap_or_default();
+        let group = files::text(Path::new("/etc/group")).unwrap_or_default();
         groups(&group, &self.name)
     }
 }
 
 /// Whether a directory has nothing in it but what a file system has by itself.
-fn is_empty(dir: &OwnedFd) -> bool {
-    let own = |name: &[u8]| [&b"."[..], b"..", b"lost+found"].contains(&name);
-    Dir::read_from(dir).is_ok_and(|mut entries| {
-        entries.all(|entry| entry.is_ok_and(|entry| own(entry.file_name().to_bytes())))
-    })
+fn is_empty(dir: &Dir) -> bool {
+    let names = dir.names();
+    names.is_ok_and(|names| names.iter().all(|name| name == "lost+found"))
 }
 
 /// A user of the image.
-pub(super) struct User {
-    pub(super) name: String,
-    pub(super) uid: u32,
-    pub(super) gid: u32,
-    pub(super) home: PathBuf,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// The name.
+    pub name: String,
+    /// The id.
+    pub uid: u32,
+    /// The group.
+    pub gid: u32,
+    /// HOME.
+    pub home: PathBuf,
 }
 
 /// By name or number; else `rootless`, else 1000.
@@ -258,10 +252,19 @@ fn groups(text: &str, user: &str) -> Vec<u32> {
 /// we may not: it is a comfort for `docker exec`.
 fn standard_socket(runtime: &Path) {
     let path = Path::new(DEFAULT_UNIX);
-    if path.is_symlink() && !path.exists() {
-        let _ = fs::remove_file(path);
-    }
-    if let Err(error) = symlink(runtime.join("docker.sock"), path) {
+    let lead = || {
+        let (dir, name) = Dir::parent(path)?;
+        match (dir.kind(&name), files::target(path)) {
+            (Ok(Kind::Link), Err(error)) if error.kind() == io::ErrorKind::NotFound => {
+                files::remove(path)?;
+            }
+            (Err(error), _) if error.kind() == io::ErrorKind::NotFound => {}
+            (Err(error), _) => return Err(error),
+            (Ok(_), _) => return Ok(()),
+        }
+        dir.link(&name, &runtime.join("docker.sock"))
+    };
+    if let Err(error) = lead() {
         tracing::debug!("{}: {error}", path.display());
     }
 }
@@ -270,16 +273,20 @@ fn standard_socket(runtime: &Path) {
 /// be able to, or another place is taken.
 fn runtime_dir(env: &Environment, user: &User) {
     let path = user.runtime_dir(env);
-    if path.exists() {
+    if files::stat(&path).is_ok() {
         return;
     }
-    let parents = path.parent().map_or(Ok(()), fs::create_dir_all);
-    let made = parents.and_then(|()| fs::DirBuilder::new().mode(0o700).create(&path));
-    if made.is_ok()
-        && let Err(error) = chown(&path, Some(user.uid), Some(user.gid))
-    {
-        tracing::debug!("chown {}: {error}", path.display());
-        let _ = fs::remove_dir(&path);
+    let parents = path.parent();
+    let parents = parents.map_or(Ok(()), |path| files::create_directory(path, 0o755));
+    let made = parents.and_then(|()| Dir::parent(&path));
+    let made = made.and_then(|(above, name)| {
+        let dir = above.make_sub(&name, 0o700)?;
+        dir.give(user.uid, user.gid).inspect_err(|_| {
+            let _ = above.remove_empty(&name);
+        })
+    });
+    if let Err(error) = made {
+        tracing::debug!("{}: {error}", path.display());
     }
 }
 
@@ -289,18 +296,8 @@ fn runtime_dir(env: &Environment, user: &User) {
 fn tun_device(gid: u32) {
     let path = Path::new("/dev/net/tun");
     let made = || {
-        if !path.exists() {
-            fs::create_dir_all("/dev/net")?;
-            let device = rustix::fs::makedev(10, 200);
-            let kind = rustix::fs::FileType::CharacterDevice;
-            rustix::fs::mknodat(rustix::fs::CWD, path, kind, Mode::from(0o600), device)?;
-        }
-        let mode = fs::metadata(path)?.permissions().mode();
-        if mode & 0o006 != 0o006 {
-            chown(path, None, Some(gid))?;
-            fs::set_permissions(path, fs::Permissions::from_mode(mode | 0o060))?;
-        }
-        Ok::<_, std::io::Error>(())
+        files::make_device(path, 0o600, rustix::fs::makedev(10, 200))?;
+        files::open_device_to_group(path, gid)
     };
     if let Err(error) = made() {
         tracing::debug!("{}: {error}", path.display());
@@ -313,22 +310,14 @@ fn tun_device(gid: u32) {
 /// [`NotWritable`].
 pub fn places(env: Environment) -> Result<Places, NotWritable> {
     let uid = rustix::process::geteuid().as_raw();
-    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let home = places::passwd(&passwd, uid).map(|(_, _, home)| home);
-    places::decide(env, uid, home, writable)
+    let places = places::decide(env, uid, home(uid), files::can_be_written)?;
+    Ok(places.kept_where(files::can_be_private))
 }
 
-/// Whether a directory can be written, or the first one above it that exists.
-fn writable(path: &Path) -> bool {
-    let existing = path.ancestors().find(|path| path.exists());
-    existing.is_some_and(|path| {
-        path.is_dir()
-            && rustix::fs::access(
-                path,
-                rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK,
-            )
-            .is_ok()
-    })
+/// The home of a user.
+fn home(uid: u32) -> Option<PathBuf> {
+    let passwd = files::text(Path::new("/etc/passwd")).unwrap_or_default();
+    places::passwd(&passwd, uid).map(|(_, _, home)| home)
 }
 
 #[cfg(test)]

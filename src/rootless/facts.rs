@@ -14,6 +14,7 @@ use super::ports::rules::Filter;
 use super::subids::{self, OddRow, Rows};
 use super::trial::{self, NamespaceTrial};
 use crate::cli::environment::Environment;
+use crate::files::{self, kernel};
 use crate::sys::spawn::find_program;
 use crate::sys::trial::{Trials, Tried, UnshareFlags};
 
@@ -90,13 +91,18 @@ impl RootlessFacts {
         );
         let path = env.get("PATH");
         let find = |name: &str| {
-            find_program(name.as_ref(), path)
-                .filter(|path| rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok())
+            find_program(name.as_ref(), path).filter(|path| files::is_executable(path))
         };
-        let text = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        let bytes = |path: &str| kernel::read(path).unwrap_or_default();
+        // A name in it may be any bytes, our own in /proc/self/status as well.
+        let text = |path: &str| String::from_utf8_lossy(&bytes(path)).into_owned();
         let uid = rustix::process::geteuid().as_raw();
         let gid = rustix::process::getegid().as_raw();
-        let user = places::passwd(&text("/etc/passwd"), uid).map(|(name, ..)| name);
+        let user = places::passwd(
+            &files::text(Path::new("/etc/passwd")).unwrap_or_default(),
+            uid,
+        )
+        .map(|(name, ..)| name);
         let may = |capability| caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false);
         let source = options.subid_source;
         let sub =
@@ -105,7 +111,7 @@ impl RootlessFacts {
         let status = text("/proc/self/status");
         let bounding = caps::read(None, CapSet::Bounding).unwrap_or_default();
         let sysctl = |name: &&str| {
-            let value = std::fs::read_to_string(Path::new("/proc/sys").join(name)).ok()?;
+            let value = kernel::text(Path::new("/proc/sys").join(name)).ok()?;
             Some((name.replace('/', "."), value.trim().to_owned()))
         };
         Self {
@@ -168,7 +174,7 @@ fn sub_ids(
     uid: u32,
     env: &Environment,
 ) -> Rows {
-    let of_file = match std::fs::read_to_string(file) {
+    let of_file = match files::text(Path::new(file)) {
         Ok(text) => subids::parse_file(file, &text, user, uid),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Rows::default(),
         // What cannot be read is not empty.
@@ -201,6 +207,7 @@ fn sub_ids(
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "as execve(2) finds it")]
 fn map_helper(name: &str, path: Option<PathBuf>) -> MapHelper {
     let stat = path.as_deref().and_then(|path| rustix::fs::stat(path).ok());
     let mut value = [0u8; 64];

@@ -9,7 +9,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, WaitOptions, WaitStatus};
 
 use crate::supervise::machine::Outcome;
-use crate::sys::process::{Target, send};
+use crate::sys::process::Child;
+use crate::sys::watchdog::{self, Doing};
 
 /// What is looked after meanwhile.
 pub(super) trait Beside {
@@ -72,7 +73,9 @@ fn once(process: Option<Pid>, signals: &SignalFd, beside: &mut impl Beside) -> R
     // What was said while nobody read.
     let log = crate::log::queue().filter(|queue| queue.waiting() > 0);
     fds.extend(log.map(|queue| PollFd::new(queue, PollFlags::OUT)));
+    watchdog::rest();
     let _ = poll(&mut fds, left.as_ref());
+    watchdog::turn(Doing::Namespaces);
     drop(fds);
     if let Some(queue) = log {
         queue.flush();
@@ -85,7 +88,7 @@ fn once(process: Option<Pid>, signals: &SignalFd, beside: &mut impl Beside) -> R
         }
         match process {
             // It may just have ended.
-            Some(process) => drop(send(Target::Process(process), number)),
+            Some(process) => drop(Child(process).signal(number)),
             None => round.asked |= [libc::SIGTERM, libc::SIGINT].contains(&number),
         }
     }

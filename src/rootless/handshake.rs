@@ -3,30 +3,40 @@
 use std::os::fd::AsFd;
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Pid, Signal, WaitOptions};
+use rustix::process::{Pid, WaitOptions};
 
 use super::channel::Channel;
 use super::error::LaunchError;
 use super::parent::Report;
 use super::ports::bind::BindService;
+use crate::sys::process::Child;
 
 /// A child that is killed unless it is released.
-pub(super) struct Guard(pub(super) Option<Pid>);
+pub(super) struct Guard {
+    child: Pid,
+    released: bool,
+}
 
 impl Guard {
+    pub(super) fn new(child: Pid) -> Self {
+        Self {
+            child,
+            released: false,
+        }
+    }
     pub(super) fn pid(&self) -> Pid {
-        self.0.unwrap_or(Pid::INIT)
+        self.child
     }
     pub(super) fn release(mut self) -> Pid {
-        self.0.take().unwrap_or(Pid::INIT)
+        self.released = true;
+        self.child
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        if let Some(pid) = self.0.take() {
-            let _ = rustix::process::kill_process(pid, Signal::KILL);
-            let _ = rustix::process::waitpid(Some(pid), WaitOptions::empty());
+        if !self.released {
+            super::end(Child(self.child), "the child in the namespaces");
         }
     }
 }

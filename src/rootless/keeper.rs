@@ -1,9 +1,5 @@
 //! Keeps the network driver alive. The tap device is persistent: addresses and routes stay when
 //! the driver dies, and a new one takes it over.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "effects of the launch live in rootless/"
-)]
 
 use std::ffi::OsString;
 use std::fs;
@@ -13,14 +9,17 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
+use rustix::process::{Pid, WaitOptions, WaitStatus};
 
 use super::driver::{self, DriverCommand, Hardening, Ready};
 use super::error::LaunchError;
 use super::netplan::NetPlan;
 use super::options::Options;
 use super::wait_any;
+use crate::files;
+use crate::process;
 use crate::sys::helper::{self, Helper, Privileges};
+use crate::sys::process::Child;
 
 /// How long a driver may take until it is ready.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -152,8 +151,7 @@ impl Keeper {
                 Ok(())
             }
             Err(why) => {
-                let _ = rustix::process::kill_process(running.pid, Signal::KILL);
-                let _ = rustix::process::waitpid(Some(running.pid), WaitOptions::empty());
+                super::end(Child(running.pid), name);
                 let Some(why) = why else {
                     return Err(NotStarted::Stopped);
                 };
@@ -178,7 +176,7 @@ impl Keeper {
         let argv: Vec<OsString> = command.argv.iter().map(OsString::from).collect();
         let pipes = match command.ready {
             Ready::Daemon(ref file) => {
-                let _ = fs::remove_file(file);
+                let _ = files::remove(file);
                 None
             }
             Ready::Byte => {
@@ -265,7 +263,8 @@ impl Keeper {
     pub(super) fn stop(&mut self) {
         self.again = None;
         if let Some(running) = self.running.take() {
-            let _ = rustix::process::kill_process(running.pid, Signal::KILL);
+            // It is reaped with everybody else.
+            let _ = Child(running.pid).signal(libc::SIGKILL);
         }
     }
 }
@@ -315,6 +314,8 @@ fn wait_unless(sign: BorrowedFd<'_>, stop: BorrowedFd<'_>) -> Result<(), Unready
 }
 
 fn read_pid(file: &std::path::Path) -> Option<Pid> {
-    let text = fs::read_to_string(file).ok()?;
-    Pid::from_raw(text.trim().parse().ok()?)
+    let text = files::text(file).ok()?;
+    // A file tells what anybody wrote to it. What is no child of ours is not signalled either.
+    let pid = process::parse_id(text.trim())?;
+    Child(pid).signal(0).ok().map(|()| pid)
 }

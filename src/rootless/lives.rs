@@ -9,7 +9,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use nix::sys::signalfd::SignalFd;
-use rustix::process::{Pid, Signal, WaitStatus};
+use rustix::process::{Pid, WaitStatus};
+
+use rustix::net::SocketType;
 
 use super::channel::Channel;
 use super::error::LaunchError;
@@ -17,7 +19,9 @@ use super::follow::{self, Beside};
 use super::parent::{Job, Order, Report};
 use super::published::Published;
 use super::state::StateDir;
+use crate::files;
 use crate::sys::net;
+use crate::sys::process::Child;
 use crate::sys::spawn::{self, Bound, Spawn};
 
 /// What the child does beside following the command.
@@ -77,10 +81,8 @@ impl Standing<'_> {
     /// Tells the parent that the command runs.
     pub(super) fn announce(&mut self) -> io::Result<()> {
         // From outside, a process id of another process table means nothing.
-        let seen = match self.command.filter(|_| !self.own_process_table) {
-            Some(command) => command.as_raw_nonzero().get().unsigned_abs(),
-            None => 0,
-        };
+        let seen = self.command.filter(|_| !self.own_process_table);
+        let seen = seen.map(Pid::as_raw_nonzero);
         self.channel.send(&Report::Running(seen))
     }
 
@@ -89,9 +91,10 @@ impl Standing<'_> {
         loop {
             match self.channel.look::<Order>() {
                 Ok(Some((Order::Kill, _))) => {
-                    // Not reaped yet, or it would not be in `command`: the id is still its own.
-                    if let Some(command) = self.command {
-                        let _ = rustix::process::kill_process(command, Signal::KILL);
+                    if let Some(command) = self.command
+                        && let Err(error) = Child(command).signal(libc::SIGKILL)
+                    {
+                        tracing::error!("the command cannot be killed: {error}");
                     }
                 }
                 Ok(Some((Order::Again(names), sockets))) if self.command.is_none() => {
@@ -164,14 +167,14 @@ impl NotifyRelay {
     pub(super) fn bind(state: &StateDir, outer: UnixDatagram) -> Result<Self, LaunchError> {
         let path = state.join("notify.sock");
         let failed = |error| LaunchError::new(format!("could not bind {}", path.display()), &error);
-        let inner = UnixDatagram::bind(&path).map_err(failed)?;
+        let bound = files::socket::bind(&path, SocketType::DGRAM, 0o600, None);
+        let inner = UnixDatagram::from(bound.map_err(failed)?.0);
         inner.set_nonblocking(true).map_err(failed)?;
         net::pass_credentials(&inner).map_err(failed)?;
         Ok(Self { inner, outer })
     }
 
     fn hand_on(&self, command: Option<Pid>) {
-        let command = command.map(|pid| pid.as_raw_nonzero().get().unsigned_abs());
         let mut buffer = [0; 4096];
         while let Ok(datagram) = net::receive_with_sender(&self.inner, &mut buffer) {
             if datagram.sender.is_some() && datagram.sender == command {

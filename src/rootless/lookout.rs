@@ -1,34 +1,20 @@
-//! Where a daemon of this container's may be, and as whom to look: for whoever is sent in beside
-//! it (`docker exec`, a kubelet's probe), as root or as anybody else.
+//! Whom a daemon of this container's runs as, and how root becomes that user: for whoever is sent in
+//! beside it (`docker exec`, a kubelet's probe). Where the daemon is, and how it is asked, is
+//! [`crate::client::own`]'s.
 
-use std::fs;
-use std::path::PathBuf;
+use std::path::Path;
 
 use super::enter::{self, User};
 use super::places;
 use crate::cli::environment::Environment;
-use crate::plan::host::RUNTIME_DIR;
+use crate::files::{self, kernel};
+use crate::host::private;
+use crate::supervise::status::STATUS_FILE;
 use crate::sys::userns;
 
-/// Where the runtime directory of a running daemon may be: ours, and, for root, that of the user
-/// whom the daemon runs as.
-#[must_use]
-pub fn runtime_dirs(env: &Environment) -> Vec<PathBuf> {
-    let mut dirs: Vec<PathBuf> = enter::places(env.clone())
-        .map(|places| places.runtime)
-        .into_iter()
-        .collect();
-    if let Some(user) = daemons_user(env) {
-        dirs.push(user.runtime_dir(env));
-        dirs.push(format!("/run/user/{}", user.uid).into());
-        dirs.push(user.home.join(".docker/run"));
-    }
-    dirs
-}
-
-/// For commands that ask the daemon: becomes its user where we are a root who may not enter that
-/// user's directories (a container without `CAP_DAC_OVERRIDE`), and who may become anybody. The
-/// environment is the user's then.
+/// For commands that talk to the API as any client does, or become one: becomes the daemon's user
+/// where we are a root who may not enter that user's directories (a container without
+/// `CAP_DAC_OVERRIDE`), and who may become anybody. The environment is the user's then.
 #[must_use]
 pub fn become_asker(env: &Environment) -> Environment {
     let may_enter = caps::has_cap(
@@ -36,11 +22,13 @@ pub fn become_asker(env: &Environment) -> Environment {
         caps::CapSet::Effective,
         caps::Capability::CAP_DAC_OVERRIDE,
     );
-    let rootful = PathBuf::from(RUNTIME_DIR).join("status.json").exists();
-    if std::process::id() == 1 || rootful || may_enter.unwrap_or(true) {
+    let of_root = |dir: &&str| files::exists(&Path::new(dir).join(STATUS_FILE));
+    let rootful = private::OF_ROOT.iter().any(of_root);
+    let root = rustix::process::geteuid().is_root();
+    if !root || std::process::id() == 1 || rootful || may_enter.unwrap_or(true) {
         return env.clone();
     }
-    let Some(user) = daemons_user(env) else {
+    let Some(user) = user_of_init().or_else(|| user_of_settings(env)) else {
         return env.clone();
     };
     let groups = user.groups();
@@ -63,15 +51,20 @@ pub fn become_asker(env: &Environment) -> Environment {
     }
 }
 
-/// The user of a rootless daemon, when we are root: process 1 tells it, or, where that is a
-/// stranger (a shared process table), the variable that the container was started with.
-fn daemons_user(env: &Environment) -> Option<User> {
-    if !rustix::process::geteuid().is_root() {
-        return None;
-    }
-    let status = fs::read_to_string("/proc/1/status").unwrap_or_default();
-    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    first_process(&status, &passwd).or_else(|| enter::future_user(env).ok().flatten())
+/// The user of a rootless daemon that is process 1. Its directory in /proc may be root's: the
+/// kernel gives it to root when the process is not dumpable.
+#[must_use]
+pub fn user_of_init() -> Option<User> {
+    let status = kernel::text("/proc/1/status").unwrap_or_default();
+    let passwd = files::text(Path::new("/etc/passwd")).unwrap_or_default();
+    first_process(&status, &passwd)
+}
+
+/// The user of a rootless daemon, when we are root, as the variables tell with which the container
+/// was started: process 1 is a stranger in a shared process table.
+#[must_use]
+pub fn user_of_settings(env: &Environment) -> Option<User> {
+    enter::future_user(env).ok().flatten()
 }
 
 /// Who process 1 is, when that is not root.
@@ -94,6 +87,7 @@ fn first_process(status: &str, passwd: &str) -> Option<User> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::PathBuf;
 
     #[test]
     fn process_1_tells_whom_the_daemon_runs_as() {

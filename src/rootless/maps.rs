@@ -1,8 +1,4 @@
 //! Writes the id maps of the child.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "effects of the launch live in rootless/"
-)]
 
 use std::ffi::OsString;
 use std::fs;
@@ -15,6 +11,7 @@ use rustix::process::{Pid, WaitOptions};
 use super::complaint;
 use super::error::LaunchError;
 use super::idmap::{Line, MapPlan, Writer};
+use crate::files::kernel;
 use crate::sys::helper::{self, Helper, Privileges};
 use crate::sys::spawn;
 
@@ -31,7 +28,7 @@ pub(super) fn write(
     let pid = child.as_raw_nonzero().get();
     let file = |name: &str, text: &str| {
         let path = PathBuf::from(format!("/proc/{pid}/{name}"));
-        fs::write(&path, text).map_err(|error| {
+        kernel::write(&path, text).map_err(|error| {
             LaunchError::new(
                 format!("could not write {:?} to {}", text.trim(), path.display()),
                 &error,

@@ -58,16 +58,19 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, SealFlags, memfd_create};
-use rustix::process::{PidfdFlags, Signal, WaitOptions};
 
 use self::error::LaunchError;
 use crate::sys::helper::{self, Helper, Privileges};
+use crate::sys::process::{Child, NotReaped};
 
 /// What is kept of what a program says.
 const MOST_OUTPUT: u64 = 64 * 1024;
 
 /// A program that answers a question and does not end by itself is killed: SSSD may hang.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a child that was killed may take to be gone.
+const KILL_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A place for what a program says, read when it is worth telling: nobody has to drain it. It
 /// cannot grow: a driver may live, and complain, for years.
@@ -103,20 +106,28 @@ fn ask(program: &Path, argv: &[OsString], env: &[OsString]) -> Option<String> {
         privileges: Privileges::NoNew,
     })
     .ok()?;
-    if let Ok(pidfd) = rustix::process::pidfd_open(pid, PidfdFlags::empty())
-        && !wait(&pidfd, Instant::now() + PATIENCE)
-    {
-        let name = program.display();
-        tracing::warn!("{name} did not end within {PATIENCE:?} and was killed");
-        let _ = rustix::process::kill_process(pid, Signal::KILL);
-    }
-    let (_, status) = rustix::process::waitpid(Some(pid), WaitOptions::empty()).ok()??;
+    let child = Child(pid);
+    let status = match child.wait(Instant::now() + PATIENCE) {
+        Ok(status) => status,
+        Err(NotReaped::Alive(_)) => {
+            let name = program.display().to_string();
+            tracing::warn!("{name} did not end within {PATIENCE:?} and is killed");
+            end(child, &name);
+            return None;
+        }
+        Err(NotReaped::Refused(..)) => return None,
+    };
     (status.exit_status() == Some(0)).then(|| said(&mut output))
 }
 
-/// Waits until a descriptor can be read; false when that does not happen in time.
-fn wait(fd: impl AsFd, until: Instant) -> bool {
-    wait_any([fd.as_fd()], until) == [true]
+/// Kills a child and reaps it; says so when it is not gone in time.
+fn end(child: Child, name: &str) {
+    match child.end(KILL_PATIENCE) {
+        // Whoever reaps everything was faster.
+        Ok(_) => {}
+        Err(NotReaped::Refused(_, error)) if error.raw_os_error() == Some(libc::ESRCH) => {}
+        Err(error) => tracing::error!("{name} is left behind: {error}"),
+    }
 }
 
 /// Waits until one of the descriptors can be read: which of them can. None when that does not

@@ -21,6 +21,7 @@ use rustix::mount::{
 
 use super::error::LaunchError;
 use super::options::Propagation;
+use crate::files;
 
 fn failed(what: impl Into<String>) -> impl FnOnce(io::Error) -> LaunchError {
     let what = what.into();
@@ -68,7 +69,7 @@ fn attach(tree: &OwnedFd, path: &Path) -> rustix::io::Result<()> {
 /// The step and what the kernel said.
 pub(super) fn copy_up(dir: &Path) -> Result<(), LaunchError> {
     let say = |step: &str| failed(format!("could not copy {} up: {step}", dir.display()));
-    let mode = fs::metadata(dir).map_err(say("stat"))?.permissions().mode() & 0o7777;
+    let mode = fs::metadata(dir).map_err(say("stat"))?.permissions().mode() & 0o7755; // it is ours alone now
     let old = detached(dir).map_err(|e| say("open_tree")(e.into()))?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
     let data = std::ffi::CString::new(format!("mode={mode:o}")).unwrap_or_default();
@@ -163,7 +164,7 @@ pub(super) fn standard_socket(api: &Path) {
 
 /// Makes a link to a directory a mount of that directory, for those who do not follow links.
 pub(super) fn real_directory(path: &Path) {
-    let Ok(target) = path.canonicalize() else {
+    let Ok(target) = files::real(path) else {
         return;
     };
     if !path.is_symlink() || !target.is_dir() {

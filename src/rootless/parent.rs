@@ -2,11 +2,12 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::num::NonZeroI32;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::time::Instant;
 
-use rustix::process::{DumpableBehavior, Pid, Signal, WaitStatus};
+use rustix::process::{DumpableBehavior, Pid, WaitStatus};
 use serde::{Deserialize, Serialize};
 
 use super::channel::Channel;
@@ -22,6 +23,7 @@ use super::{maps, options};
 use crate::apply::listen::HeldSockets;
 use crate::cli::environment::Environment;
 use crate::supervise::machine::Outcome;
+use crate::sys::process::Child;
 use crate::sys::signal::{self, OriginalMask};
 use crate::sys::spawn::ProcessGroup;
 use crate::sys::userns::{self, Namespaces, Side};
@@ -45,7 +47,7 @@ pub(super) enum Report {
     /// The device is there: the driver can take it.
     Network,
     /// The command runs.
-    Running(u32),
+    Running(Option<NonZeroI32>),
     /// The command, which is dockerd, ended; the namespaces are still there.
     Ended(Outcome),
     /// It is over, or the command could not be started again.
@@ -56,7 +58,7 @@ pub(super) enum Report {
 #[derive(Debug)]
 pub enum News {
     /// The command runs again; its process id, as seen from here.
-    Running(u32),
+    Running(Option<NonZeroI32>),
     /// The command ended.
     Ended(Outcome),
     /// It could not be started again.
@@ -94,8 +96,8 @@ pub struct Job<'a> {
 pub struct Parent {
     /// The child: signals for the command go to it, and its exit code is the command's.
     pub child: Pid,
-    /// The command, as seen from here; 0 where it has its own process table.
-    pub command: u32,
+    /// The command, as seen from here; none where it has its own process table.
+    pub command: Option<NonZeroI32>,
     state: StateDir,
     keeper: Option<Keeper>,
     service: Option<BindService>,
@@ -131,7 +133,7 @@ pub fn launch(
             let binds = Some(client);
             userns::leave(child::run(plan, &state, &mut job, &theirs, binds, parent))
         }
-        Side::Parent(child) => Guard(Some(child)),
+        Side::Parent(child) => Guard::new(child),
     };
     drop((theirs, client));
     let pid = child.pid();
@@ -295,7 +297,8 @@ impl Parent {
             .as_ref()
             .map(|channel| channel.send(&Order::Kill));
         if !matches!(sent, Some(Ok(()))) {
-            let _ = rustix::process::kill_process(self.child, Signal::KILL);
+            // One that is gone is reaped.
+            let _ = Child(self.child).signal(libc::SIGKILL);
         }
     }
 

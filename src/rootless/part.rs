@@ -1,11 +1,7 @@
 //! The part of our cgroup that dockerd's half gets: made by the parent while it may, entered by
 //! the child, who makes it the root of a cgroup namespace of its own.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "effects of the launch live in rootless/"
-)]
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write as _;
 
 use rustix::process::Pid;
@@ -14,6 +10,7 @@ use super::error::LaunchError;
 use crate::apply::{self, ApplyError, cgroup};
 use crate::cli::config::Switch;
 use crate::explain::{Explain as _, Failure};
+use crate::files::kernel;
 use crate::host::cgroup::delegation::DelegationFacts;
 use crate::plan::cgroup::handover::{self, Decision, HandOver};
 
@@ -52,7 +49,7 @@ impl Part {
         };
         apply::steps(&plan.steps, &mut || Ok(()))?;
         let path = plan.part.join("cgroup.procs");
-        let door = OpenOptions::new().write(true).open(&path);
+        let door = kernel::open_for_writing(&path);
         let door = door.map_err(|error| ApplyError::new("open", &path, error))?;
         Ok(Self {
             door: Some(Door(door)),

@@ -68,11 +68,7 @@ pub fn run(words: &[OsString], caller: &Caller) -> Result<u8, Failure> {
             .with_code(exit::REFUSED)
             .into());
     }
-    let mut job_env = env.clone().without(|name| {
-        ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"]
-            .iter()
-            .any(|activation| name == *activation)
-    });
+    let mut job_env = env.clone().without_activation();
     let plan = decide(options, &env)?;
     for warning in &plan.warnings {
         tracing::warn!("{warning}");
@@ -137,6 +133,7 @@ fn decide(options: Options, env: &Environment) -> Result<plan::RootlessPlan, Fai
         env: env.clone(),
         data: PathBuf::from("/"),
         config: PathBuf::from("/"),
+        keep: runtime.clone(),
         runtime: runtime.clone(),
         notes: Vec::new(),
     };
@@ -166,9 +163,12 @@ fn decide(options: Options, env: &Environment) -> Result<plan::RootlessPlan, Fai
 /// Sockets that were passed to us are the command's.
 fn activation(env: &Environment) -> Result<ListenPlan, Failure> {
     let config = Config::new(CommandForm::Explicit, &[], env.clone(), Caller::identity())?;
-    let passed = ListenFacts::read(&config, &[]).activation.into_iter();
+    let passed = ListenFacts::read(&config, &[]).activation;
+    let sockets = passed.iter().filter(|socket| socket.listening);
     Ok(ListenPlan {
+        passed: sockets.map(|socket| socket.fd).collect(),
         sockets: passed
+            .into_iter()
             .map(|socket| PlannedSocket::Inherited {
                 fd: socket.fd,
                 name: socket.name,

@@ -12,6 +12,9 @@ pub struct Places {
     pub env: Environment,
     /// `$XDG_RUNTIME_DIR`.
     pub runtime: PathBuf,
+    /// The same, or a directory below HOME where others can write to that one: for what nobody
+    /// else may replace.
+    pub keep: PathBuf,
     /// dockerd's data root.
     pub data: PathBuf,
     /// dockerd's configuration.
@@ -101,6 +104,7 @@ pub fn decide(
     }
     Ok(Places {
         env,
+        keep: runtime.clone(),
         runtime,
         data,
         config,
@@ -116,6 +120,27 @@ pub fn config(env: &Environment) -> PathBuf {
     path("XDG_CONFIG_HOME")
         .unwrap_or_else(|| home().join(".config"))
         .join("docker")
+}
+
+impl Places {
+    /// Moves what nobody else may replace to a place where nobody else can. `private` tells whether
+    /// a directory is, or would be, one that only this user can change.
+    #[must_use]
+    pub fn kept_where(mut self, private: impl Fn(&Path) -> bool) -> Self {
+        let home = self.env.non_empty("HOME").map(PathBuf::from);
+        let below = home.map(|home| home.join(".docker/run"));
+        if !private(&own(&self.runtime))
+            && let Some(below) = below.filter(|below| private(&own(below)))
+        {
+            self.notes.push(format!(
+                "{} can be written by others: the state of the namespaces is in {}",
+                self.runtime.display(),
+                below.display()
+            ));
+            self.keep = below;
+        }
+        self
+    }
 }
 
 /// Where a rootless dockerd keeps everything, unless it is told otherwise
@@ -201,6 +226,22 @@ mod tests {
         );
         assert!(refused.why().contains("/home/rootless/.local/share/docker"));
         assert!(places(&[], &["/home", "/run"]).is_err());
+    }
+
+    #[test]
+    fn what_nobody_may_replace_is_not_in_a_shared_runtime_directory() {
+        let kept = |open: &str| {
+            let places = places(&[], &[]).unwrap();
+            places.kept_where(|path| open.is_empty() || !path.starts_with(open))
+        };
+        assert_eq!(kept("").keep, PathBuf::from("/run/user/1000"));
+        assert!(kept("").notes.is_empty());
+        let shared = kept("/run");
+        assert_eq!(shared.keep, PathBuf::from("/home/rootless/.docker/run"));
+        assert_eq!(shared.runtime, PathBuf::from("/run/user/1000"));
+        assert!(shared.notes[0].contains("can be written by others"));
+        // Where there is no better place, the state directory refuses the one that there is.
+        assert_eq!(kept("/").keep, PathBuf::from("/run/user/1000"));
     }
 
     #[test]

@@ -20,6 +20,7 @@ use crate::cli::environment::Environment;
 use crate::host::uplink::UplinkFacts;
 use crate::plan::cgroup::handover::{self, Decision, HandOver};
 use crate::plan::network::addresses::Inner;
+use crate::printable::line;
 
 /// Everything that the launcher needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,7 +96,7 @@ pub fn plan(
     }
     let state = options.state_dir.clone();
     Ok(RootlessPlan {
-        state: state.unwrap_or_else(|| places::default_state(&places.runtime)),
+        state: state.unwrap_or_else(|| places::default_state(&places.keep)),
         ids: (facts.ids.uid, facts.ids.gid),
         host: facts.host.clone(),
         cgroup: None,
@@ -190,7 +191,8 @@ impl fmt::Display for RootlessPlan {
         };
         writeln!(f, "   ports  {ports}{source}")?;
         for step in self.hand_over().iter().flat_map(|part| &part.steps) {
-            writeln!(f, "   first  {}: {}", step.action, step.why)?;
+            let (action, why) = (step.action.to_string(), line(&step.why));
+            writeln!(f, "   first  {}: {why}", line(&action))?;
         }
         writeln!(f, "   state  {}", self.state.display())
     }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, WaitOptions};
+use rustix::process::Pid;
 
 use super::error::LaunchError;
 use super::plan::RootlessPlan;
@@ -19,6 +19,7 @@ use super::rules;
 use super::state::StateDir;
 use crate::cli::environment::Environment;
 use crate::explain::{self, Explain as _};
+use crate::sys::process::Child;
 use crate::sys::service;
 
 /// A process that does not live so long counts as failed.
@@ -209,8 +210,7 @@ impl Published {
     fn stop(&mut self) {
         self.again = None;
         if let Some((pid, _)) = self.process.take() {
-            let _ = rustix::process::kill_process(pid, Signal::KILL);
-            let _ = rustix::process::waitpid(Some(pid), WaitOptions::empty());
+            super::end(Child(pid), "the port driver");
         }
     }
 }

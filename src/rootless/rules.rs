@@ -1,8 +1,4 @@
 //! Applies what keeps the source addresses of published ports ([`super::ports::rules`]).
-#![expect(
-    clippy::disallowed_methods,
-    reason = "effects of the launch live in rootless/"
-)]
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -10,6 +6,7 @@ use std::path::Path;
 use super::ports::SourceAddresses;
 use super::ports::rules::{Filter, Rule, rules};
 use crate::cli::environment::Environment;
+use crate::files::kernel;
 use crate::sys::spawn::find_program;
 
 /// Applies the rules in this fresh network namespace. What fails costs the addresses and one
@@ -19,7 +16,7 @@ pub(super) fn apply(filter: Filter, env: &Environment) -> SourceAddresses {
         let (done, text) = match &rule {
             Rule::Run(words) | Rule::RunV6(words) => (run(words, env), words.join(" ")),
             Rule::Sysctl { path, value } => {
-                (std::fs::write(path, value).is_ok(), (*path).to_owned())
+                (kernel::write(path, value).is_ok(), (*path).to_owned())
             }
         };
         if done || matches!(rule, Rule::RunV6(_)) {

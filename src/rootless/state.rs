@@ -1,19 +1,13 @@
 //! The state directory: what dockerd and users' scripts find about the namespaces.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "effects of the launch live in rootless/"
-)]
 
-use std::fs;
+use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-
-use rustix::fs::FlockOperation;
 
 use super::error::LaunchError;
 use crate::explain::exit;
+use crate::files::lock::Share;
+use crate::files::{self, Dir};
 
 /// What a run leaves in the directory, ours or rootlesskit's. Nothing else is ever removed.
 const LEFT: [&str; 10] = [
@@ -33,7 +27,8 @@ const LEFT: [&str; 10] = [
 #[derive(Debug)]
 pub struct StateDir {
     path: PathBuf,
-    _lock: OwnedFd,
+    dir: Dir,
+    _lock: File,
 }
 
 impl StateDir {
@@ -55,23 +50,14 @@ impl StateDir {
                     .with_code(exit::REFUSED)
             }
         };
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)
-            .map_err(failed("make the state directory"))?;
-        own(path).map_err(failed("use the state directory"))?;
-        let lock = fs::OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(path.join("lock"))
+        files::create_private(path, 0o700).map_err(failed("make the state directory"))?;
+        let dir = Dir::open(path).map_err(failed("use the state directory"))?;
+        let lock = dir
+            .open_own("lock", 0o600)
             .map_err(failed("open the lock in"))?;
-        let lock = OwnedFd::from(lock);
-        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::AGAIN) => {
+        match files::lock::take(&lock, Share::Nobody) {
+            Ok(true) => {}
+            Ok(false) => {
                 return Err(LaunchError::plain(what("take over the state directory"))
                     .because(
                         "another RootlessKit is running with the same state directory",
@@ -79,10 +65,11 @@ impl StateDir {
                     )
                     .with_code(exit::REFUSED));
             }
-            Err(error) => return Err(failed("lock")(error.into())),
+            Err(error) => return Err(failed("lock")(error)),
         }
         let state = Self {
             path: path.to_owned(),
+            dir,
             _lock: lock,
         };
         state.clear();
@@ -106,48 +93,39 @@ impl StateDir {
     /// # Errors
     /// What the kernel says.
     pub fn write(&self, name: &str, content: &str) -> io::Result<()> {
-        let path = self.path.join(name);
-        fs::write(&path, content)?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o444))
+        self.dir.replace(name.as_ref(), content.as_bytes(), 0o444)
     }
 
     /// Removes what a run leaves.
     pub fn clear(&self) {
         for name in LEFT {
             let path = self.path.join(name);
-            if let Err(error) = fs::remove_file(&path)
-                && error.kind() != io::ErrorKind::NotFound
-            {
+            if let Err(error) = files::remove(&path) {
                 tracing::warn!("{} could not be removed: {error}", path.display());
             }
         }
     }
 }
 
-/// Whether a directory is ours and nobody else can put files in it: somebody could have made it in
-/// /tmp before us, with a link in place of a file that we write.
-fn own(path: &Path) -> io::Result<()> {
-    let meta = fs::metadata(path)?;
-    let foreign = meta.uid() != rustix::process::geteuid().as_raw();
-    if !meta.is_dir() || foreign || meta.mode() & 0o022 != 0 {
-        let text = "it belongs to another user, or others may write to it";
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
-    }
-    Ok(())
-}
-
 /// Removes a directory that was made for one run.
 pub fn remove(path: &Path) {
     // Tolerated: what somebody put there is not ours to remove.
     for name in LEFT {
-        let _ = fs::remove_file(path.join(name));
+        let _ = files::remove(&path.join(name));
     }
-    let _ = fs::remove_file(path.join("lock"));
-    let _ = fs::remove_dir(path);
+    let _ = files::remove(&path.join("lock"));
+    let removed = Dir::parent(path).and_then(|(above, name)| above.remove_empty(&name));
+    if let Err(error) = removed {
+        tracing::debug!("{} stays: {error}", path.display());
+    }
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test makes its own files")]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
     use crate::explain::Explain as _;
 

@@ -1,19 +1,25 @@
 //! Carries the machine's actions out.
 
 use super::death::last_words;
-use super::ending::{self, Table};
+use super::ending::Killing;
 use super::greeting::greeting;
 use super::machine::{Action, Event, Millis, Outcome, State, Wait};
 use super::ping::Ping;
+use super::table::Table;
 use super::{Passing, Supervisor, launch, oom_counter, restart};
 use crate::apply::{file, termination};
 use crate::explain::{Explain as _, one_line};
-use crate::sys::process::{Target, send};
+use crate::files;
+use crate::printable::line;
+use crate::sys::process::Child;
+use crate::sys::watchdog::{self, Doing};
 
 /// How often a drain says how it stands.
 const DRAIN_LINES: Millis = 10_000;
 /// How long a containerd whose dockerd died may take to be gone.
 const CONTAINERD_PATIENCE: Millis = 5000;
+/// How long what was killed may take to be gone until it is told of.
+const KILL_PATIENCE: Millis = 1500;
 /// What we promise to whoever started us while a wait has no end.
 const ANOTHER_WHILE: std::time::Duration = std::time::Duration::from_secs(30);
 
@@ -35,17 +41,18 @@ impl Supervisor {
             Action::Ping => self.ping(passing),
             Action::RunCommand => self.run_command(passing),
             Action::StartAgain => {
-                passing.start_by = Some(self.now() + CONTAINERD_PATIENCE);
-                self.end_containers_without_cgroups();
+                let by = self.now() + CONTAINERD_PATIENCE;
+                passing.start_by = Some(by);
+                self.end_containers_without_cgroups(by, passing);
             }
             Action::ReadContainers => self.read_containers(passing),
             Action::CheckDrain => self.check_drain(passing),
             Action::StopContainers => self.stop_containers(passing),
+            // One that is under way goes on until nobody is left.
             Action::KillContainers => {
-                let killed = ending::kill_nested();
-                if killed > 0 {
-                    tracing::warn!("killed {killed} processes inside nested containers");
-                }
+                let now = self.now();
+                let begin = || Killing::begin(false, now, now + KILL_PATIENCE);
+                passing.killing.get_or_insert_with(begin);
             }
             Action::EndLeftovers(signal) => self.end_leftovers(signal, passing),
             Action::AnnounceReady { confirmed } => self.announce_ready(confirmed),
@@ -126,7 +133,7 @@ impl Supervisor {
         let Some(by) = passing.start_by else { return };
         if self.now() < by {
             let table = Table::read();
-            if table.has_containerd() || (self.rootless.is_some() && !table.shims().is_empty()) {
+            if table.has_containerd() || table.unread().is_some() || passing.killing.is_some() {
                 return;
             }
         }
@@ -146,7 +153,7 @@ impl Supervisor {
             Ok(pid) => {
                 self.dockerd = Some(pid);
                 passing.oom = Some(oom_counter(pid));
-                self.status.status.dockerd = pid.as_raw_nonzero().get().unsigned_abs();
+                self.status.status.dockerd = Some(pid.as_raw_nonzero());
                 self.set_status("restarting");
             }
             Err(error) => {
@@ -160,12 +167,19 @@ impl Supervisor {
     /// rootless mode there may be none, so it takes a running container for one that never began, and
     /// a new one cannot be made in its place ("file exists", seen with 28.5). What dockerd would
     /// end without live-restore is ended before; restart policies mean what they always mean.
-    fn end_containers_without_cgroups(&self) {
+    fn end_containers_without_cgroups(&self, by: Millis, passing: &mut Passing) {
         if self.rootless.is_some() {
-            let ended = ending::kill_with_shims();
-            if ended > 0 {
-                tracing::warn!("{ended} containers are ended with the dockerd that ran them");
-            }
+            passing.killing = Some(Killing::begin(true, self.now(), by));
+        }
+    }
+
+    /// Goes on killing, and says what came of it.
+    pub(super) fn go_on_killing(&self, passing: &mut Passing) {
+        let now = self.now();
+        let killed = passing.killing.as_mut().and_then(|it| it.look(now));
+        if let Some(killed) = killed {
+            killed.tell();
+            passing.killing = None;
         }
     }
 
@@ -174,6 +188,7 @@ impl Supervisor {
         self.outer.ready();
         // Before the status, whose file exists: ext4 writes a file that replaces another one out
         // at once (auto_da_alloc), which took 4 ms here.
+        watchdog::doing(Doing::ReadyFile);
         if let Err(error) = file::replace(&self.ready_file, b"ready\n") {
             tracing::error!("{}", one_line(&error));
         }
@@ -217,14 +232,16 @@ impl Supervisor {
         let State::Draining { until, .. } = self.machine.state else {
             return;
         };
-        let busy = Table::read().busy(self.dockerd);
-        let file = drain.file.as_ref().filter(|path| path.exists());
+        let table = Table::read();
+        let busy = table.busy(self.dockerd);
+        let idle = matches!(busy, Ok(0));
+        let file = drain.file.as_ref().filter(|path| files::stat(path).is_ok());
         if let Some(path) = file {
             tracing::info!("drained: {} exists", path.display());
-        } else if drain.idle && busy == 0 {
+        } else if drain.idle && idle {
             tracing::info!("drained: no container runs");
         }
-        if file.is_some() || (drain.idle && busy == 0) {
+        if file.is_some() || (drain.idle && idle) {
             passing.events.push(Event::Drained);
             return;
         }
@@ -237,11 +254,10 @@ impl Supervisor {
         }
         passing.drain_told = Some(now);
         let mut wishes = Vec::new();
-        wishes.extend(
-            drain
-                .idle
-                .then(|| format!("{busy} processes of containers to end")),
-        );
+        wishes.extend(drain.idle.then(|| match busy {
+            Ok(busy) => format!("{busy} processes of containers to end"),
+            Err(unread) => format!("containers that cannot be seen ({unread})"),
+        }));
         wishes.extend(
             drain
                 .file
@@ -280,7 +296,7 @@ impl Supervisor {
             let lines = output.last_lines();
             output.forget();
             if let Some(words) = last_words(&lines) {
-                text.push_str(&format!(": {words}"));
+                text.push_str(&format!(": {}", line(words)));
                 if let Some(meaning) = restart::transient(words) {
                     transient = true;
                     text.push_str(&format!(" ({meaning})"));
@@ -295,9 +311,10 @@ impl Supervisor {
     pub(super) fn leave_message(&self) {
         if let Some(death) = &self.status.status.last_death {
             let text = format!(
-                "error: {death}\n  why    this container lives as long as dockerd does\n  fix    \
+                "error: {}\n  why    this container lives as long as dockerd does\n  fix    \
                  see the lines before in its log (kubectl logs --previous, docker logs); \
-                 DIND_RESTART=on-failure starts a dockerd again that was ready\n"
+                 DIND_RESTART=on-failure starts a dockerd again that was ready\n",
+                line(death)
             );
             termination::leave(&self.termination_log, &text);
         }
@@ -305,18 +322,20 @@ impl Supervisor {
 
     pub(super) fn set_status(&mut self, state: &str) {
         self.outer.send(&format!("STATUS={state}"));
+        watchdog::doing(Doing::StatusFile);
         self.status.write(state, &self.timeline);
     }
 
     pub(super) fn remove_ready_file(&self) {
-        if let Err(error) = file::remove(&self.ready_file) {
+        watchdog::doing(Doing::ReadyFile);
+        if let Err(error) = file::withdraw(&self.ready_file) {
             tracing::warn!("{}", one_line(&error));
         }
     }
 }
 
 fn deliver(whom: &str, pid: rustix::process::Pid, signal: i32) {
-    if let Err(error) = send(Target::Process(pid), signal) {
+    if let Err(error) = Child(pid).signal(signal) {
         tracing::warn!("signal {signal} to {whom}: {error}");
     }
 }

@@ -5,13 +5,18 @@
 
 use std::path::Path;
 
+use rustix::process::Pid;
 use serde::Deserialize;
+
+use crate::files;
+use crate::process;
+use crate::sys::process::id;
 
 /// A running container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Running {
     /// Its first process, in dockerd's pid namespace.
-    pub(super) pid: u32,
+    pub(super) pid: Pid,
     /// The stop timeout that it was given explicitly, in seconds; below 0 is "no limit".
     pub(super) stop_timeout: Option<i64>,
     /// Its stop signal.
@@ -30,7 +35,7 @@ struct File {
 #[serde(rename_all = "PascalCase")]
 struct FileState {
     running: bool,
-    pid: u32,
+    pid: i32,
 }
 
 #[derive(Default, Deserialize)]
@@ -43,18 +48,19 @@ struct FileConfig {
 /// Reads every running container below a data root; what cannot be read is passed over.
 #[must_use]
 pub(super) fn read(data_root: &Path) -> Vec<Running> {
-    let entries = std::fs::read_dir(data_root.join("containers"));
-    let files = entries.into_iter().flatten().flatten();
-    files
-        .filter_map(|entry| parse(&std::fs::read(entry.path().join("config.v2.json")).ok()?))
+    let containers = files::entries(&data_root.join("containers")).unwrap_or_default();
+    containers
+        .iter()
+        .filter_map(|dir| parse(&files::read(&dir.join("config.v2.json"), files::MOST).ok()?))
         .collect()
 }
 
 /// A `config.v2.json`, when its container runs.
 fn parse(json: &[u8]) -> Option<Running> {
     let file: File = serde_json::from_slice(json).ok()?;
-    (file.state.running && file.state.pid > 0).then(|| Running {
-        pid: file.state.pid,
+    let pid = id(file.state.pid).filter(|_| file.state.running)?;
+    Some(Running {
+        pid,
         stop_timeout: file.config.stop_timeout,
         stop_signal: signal_number(&file.config.stop_signal).unwrap_or(libc::SIGTERM),
     })
@@ -95,7 +101,8 @@ pub(super) fn encode(containers: &[Running]) -> String {
         let timeout = running
             .stop_timeout
             .map_or_else(|| "-".into(), |t| t.to_string());
-        format!("{} {} {timeout}\n", running.pid, running.stop_signal)
+        let pid = running.pid.as_raw_nonzero();
+        format!("{pid} {} {timeout}\n", running.stop_signal)
     };
     containers.iter().map(line).collect()
 }
@@ -106,7 +113,7 @@ pub(super) fn decode(text: &str) -> Vec<Running> {
     let line = |line: &str| {
         let mut words = line.split(' ');
         Some(Running {
-            pid: words.next()?.parse().ok()?,
+            pid: process::parse_id(words.next()?)?,
             stop_signal: words.next()?.parse().ok()?,
             stop_timeout: words.next()?.parse().ok(),
         })
@@ -149,9 +156,9 @@ mod tests {
             std::fs::write(path.join("config.v2.json"), text).unwrap();
         }
         let mut found = read(dir.path());
-        found.sort_by_key(|running| running.pid);
+        found.sort_by_key(|running| running.pid.as_raw_nonzero());
         let running = |pid, stop_signal, stop_timeout| Running {
-            pid,
+            pid: id(pid).unwrap(),
             stop_timeout,
             stop_signal,
         };

@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use rustix::process::Pid;
+
+use crate::files::kernel;
 use crate::host::cgroup::place::{self, Membership};
 use crate::host::mountinfo;
 use crate::host::mountinfo::Mount;
@@ -64,9 +67,10 @@ pub(super) struct OomCounter {
 impl OomCounter {
     /// Finds the counter of a process's cgroup and reads it.
     #[must_use]
-    pub(super) fn of(pid: u32) -> Self {
-        let cgroups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
-        let mounts = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
+    pub(super) fn of(pid: Pid) -> Self {
+        let number = pid.as_raw_nonzero();
+        let cgroups = kernel::read(format!("/proc/{number}/cgroup")).unwrap_or_default();
+        let mounts = kernel::read("/proc/self/mountinfo").unwrap_or_default();
         let file = counter_file(&mountinfo::parse(&mounts), &cgroups);
         let before = file.as_deref().and_then(read).unwrap_or(0);
         Self { file, before }
@@ -82,8 +86,8 @@ impl OomCounter {
 }
 
 /// `memory.events` of version 2, `memory.oom_control` of version 1.
-fn counter_file(mounts: &[Mount], cgroups: &str) -> Option<PathBuf> {
-    let mut lines = cgroups.lines().filter_map(Membership::parse);
+fn counter_file(mounts: &[Mount], cgroups: &[u8]) -> Option<PathBuf> {
+    let mut lines = Membership::all(cgroups);
     // A hierarchy of version 1 that has the controller keeps it from version 2.
     let line = lines.clone().find(|line| line.has("memory"));
     let file = line.map_or("memory.events", |_| "memory.oom_control");
@@ -93,7 +97,7 @@ fn counter_file(mounts: &[Mount], cgroups: &str) -> Option<PathBuf> {
 
 /// The `oom_kill` line, which both files have.
 fn read(file: &Path) -> Option<u64> {
-    let text = std::fs::read_to_string(file).ok()?;
+    let text = kernel::text(file).ok()?;
     let count = text
         .lines()
         .find_map(|line| line.strip_prefix("oom_kill "))?;
@@ -144,7 +148,7 @@ mod tests {
         let v2 = format!("1 0 0:1 / {root}/v2 rw - cgroup2 cgroup rw\n");
         let v1 = format!("2 0 0:2 /docker/o {root}/memory rw - cgroup cgroup rw,memory\n");
         let find = |mounts: &str, cgroups: &str| {
-            counter_file(&mountinfo::parse(mounts.as_bytes()), cgroups)
+            counter_file(&mountinfo::parse(mounts.as_bytes()), cgroups.as_bytes())
         };
         let file = find(&v2, "0::/init\n").unwrap();
         assert_eq!(file, dir.path().join("v2/init/memory.events"));

@@ -1,228 +1,155 @@
 //! Ends processes of ours: what lives inside nested containers, and what dockerd left.
 //!
-//! Every signal goes through a pidfd whose start time was compared, so that a pid that was reused
-//! by somebody else's process in a shared pid namespace is never hit.
+//! Nothing here waits: signals are sent, and the loop is told by pidfds who is gone. Only that is
+//! counted, and who cannot be ended is named.
 #![expect(clippy::disallowed_methods, reason = "cgroup.kill is written here")]
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
-
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags};
+use std::os::fd::BorrowedFd;
 
 use super::containers::Running;
-use super::processes::{self, ContainerCgroup, Process};
+use super::machine::Millis;
+use super::processes::ContainerCgroup;
+use super::table::Table;
 use crate::host::cgroup::place::{self, Membership};
 use crate::host::mountinfo::{self, Mount};
-use crate::sys::process::{self, Target};
+use crate::process::Watch;
 
-/// Rounds of looking and killing in one go: what is born while we look is found in the next one.
-const ROUNDS: u32 = 4;
+/// How often we look for what was born meanwhile.
+const LOOK: Millis = 50;
 
-/// Everything that descends from us, with our own pid.
+/// The killing of what lives inside nested containers.
 #[derive(Debug)]
-pub(super) struct Table {
-    us: u32,
-    processes: Vec<Process>,
+pub(super) struct Killing {
+    inside: Watch,
+    /// The shims, which wait for a containerd that does not know them any more. They come last: as
+    /// long as they live, whatever is born below them is known for theirs.
+    shims: Option<Watch>,
+    until: Millis,
+    look: Millis,
 }
 
-impl Table {
-    /// Reads /proc.
-    #[must_use]
-    pub(super) fn read() -> Self {
-        let us = std::process::id();
-        Self {
-            us,
-            processes: processes::read(Path::new("/proc"), us),
+/// What became of it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Killed {
+    /// How many processes inside are gone.
+    pub(super) inside: usize,
+    /// How many shims are.
+    pub(super) shims: usize,
+    /// Who is not gone.
+    pub(super) left: Option<String>,
+}
+
+impl Killed {
+    /// Says it.
+    pub(super) fn tell(&self) {
+        let Self {
+            inside,
+            shims,
+            left,
+        } = self;
+        if *inside > 0 {
+            tracing::warn!("killed {inside} processes inside nested containers");
+        }
+        if *shims > 0 {
+            tracing::warn!("{shims} containers are ended with the dockerd that ran them");
+        }
+        if let Some(left) = left {
+            tracing::error!(
+                "processes inside nested containers cannot be ended: {left}; see what they wait \
+                 for in /proc/PID/stack and dmesg on the node"
+            );
         }
     }
-
-    /// What is alive inside nested containers.
-    #[must_use]
-    pub(super) fn nested(&self) -> Vec<&Process> {
-        processes::nested(&self.processes, self.us)
-    }
-
-    /// What is alive and descends from us.
-    #[must_use]
-    pub(super) fn alive(&self) -> Vec<&Process> {
-        processes::alive(&self.processes, self.us)
-    }
-
-    /// Whether containers or builds run.
-    #[must_use]
-    pub(super) fn busy(&self, dockerd: Option<Pid>) -> usize {
-        let dockerd = dockerd.map_or(0, |pid| pid.as_raw_nonzero().get().unsigned_abs());
-        processes::busy(&self.processes, self.us, dockerd)
-    }
-
-    /// Whether a containerd of dockerd's is alive; one inside a nested container is not that.
-    #[must_use]
-    pub(super) fn has_containerd(&self) -> bool {
-        let nested = self.nested();
-        let mut alive = self.alive().into_iter();
-        alive.any(|process| process.name == "containerd" && !nested.contains(&process))
-    }
-
-    /// The shims of our containers.
-    #[must_use]
-    pub(super) fn shims(&self) -> Vec<&Process> {
-        let mut alive = self.alive();
-        alive.retain(|process| processes::is_shim(process));
-        alive
-    }
-
-    /// The last process of that name which is no descendant of ours.
-    #[must_use]
-    pub(super) fn foreign(&self, name: &str) -> Option<&Process> {
-        let ours: Vec<u32> = processes::ours(&self.processes, self.us)
-            .iter()
-            .map(|process| process.pid)
-            .collect();
-        self.processes.iter().find(|process| {
-            // The kernel keeps 15 bytes of a name.
-            let named = name.get(..15).unwrap_or(name) == process.name;
-            named && process.alive && process.pid != self.us && !ours.contains(&process.pid)
-        })
-    }
-
-    /// Whether a process lives here that is neither ours nor the namespace's first one.
-    #[must_use]
-    pub(super) fn has_others(&self) -> bool {
-        let ours: Vec<u32> = processes::ours(&self.processes, self.us)
-            .iter()
-            .map(|process| process.pid)
-            .collect();
-        self.processes
-            .iter()
-            .any(|p| p.alive && p.pid != 1 && p.pid != self.us && !ours.contains(&p.pid))
-    }
-
-    fn container_cgroups(&self) -> Vec<ContainerCgroup> {
-        let own = self.processes.iter().find(|process| process.pid == self.us);
-        let own = own.map_or("", |process| process.cgroup.as_str());
-        let mut found: Vec<ContainerCgroup> = self
-            .nested()
-            .iter()
-            .flat_map(|process| processes::container_cgroups(&process.cgroup, own))
-            .collect();
-        found.sort_unstable();
-        found.dedup();
-        found
-    }
 }
 
-/// Processes whose end is awaited.
-#[derive(Debug, Default)]
-pub(super) struct Watch {
-    pidfds: Vec<OwnedFd>,
-    /// Without pidfds (before kernel 5.3, or with too many open) we can only look again.
-    blind: bool,
-}
-
-impl Watch {
-    /// What to poll; each becomes readable when its process is gone.
-    pub(super) fn pidfds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.pidfds.iter().map(AsFd::as_fd)
-    }
-
-    /// Whether somebody must look again without being called.
+impl Killing {
+    /// Kills everything inside nested containers, and the shims if they are to go as well. Who is
+    /// not gone at `until` is told of.
     #[must_use]
-    pub(super) fn is_blind(&self) -> bool {
-        self.blind
-    }
-
-    /// Drops what is gone; whether nothing is left.
-    pub(super) fn is_over(&mut self) -> bool {
-        let now = Timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
+    pub(super) fn begin(with_shims: bool, now: Millis, until: Millis) -> Self {
+        let mut killing = Self {
+            inside: Watch::default(),
+            shims: with_shims.then(Watch::default),
+            until,
+            look: now + LOOK,
         };
-        self.pidfds.retain(|pidfd| {
-            let mut fds = [PollFd::new(pidfd, PollFlags::IN)];
-            !matches!(poll(&mut fds, Some(&now)), Ok(1..))
-        });
-        self.pidfds.is_empty()
+        killing.strike(&Table::read());
+        killing
     }
 
-    /// Waits for a process.
-    pub(super) fn add(&mut self, process: &Process) {
-        self.blind |= send(process, 0, &mut self.pidfds);
+    /// What to poll.
+    pub(super) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let shims = self.shims.iter().flat_map(Watch::pidfds);
+        self.inside.pidfds().chain(shims)
     }
 
-    /// Sends a signal to a process and waits for its end.
-    pub(super) fn signal(&mut self, process: &Process, signal: i32) {
-        self.blind |= send(process, signal, &mut self.pidfds);
+    /// When to look without having been called.
+    #[must_use]
+    pub(super) fn look_at(&self) -> Millis {
+        self.look
     }
-}
 
-/// Sends a signal (0: none) to exactly this process; its pidfd goes to `watched`. True when
-/// there is none.
-fn send(process: &Process, signal: i32, watched: &mut Vec<OwnedFd>) -> bool {
-    let Some(pid) = i32::try_from(process.pid).ok().and_then(Pid::from_raw) else {
-        return false;
-    };
-    let pidfd = match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
-        Ok(pidfd) => Some(pidfd),
-        Err(Errno::SRCH) => return false, // it is gone
-        Err(_) => None,
-    };
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat", pid = process.pid));
-    let same = stat.is_ok_and(|text| processes::start(&text) == Some(process.start));
-    if !same {
-        return pidfd.is_none();
+    /// The outcome as it is now.
+    #[must_use]
+    pub(super) fn end(mut self) -> Killed {
+        self.outcome(None)
     }
-    if signal != 0 {
-        let sent = match &pidfd {
-            Some(pidfd) => process::send_pidfd(pidfd, signal),
-            None => process::send(Target::Process(pid), signal),
-        };
-        if let Err(error) = sent {
-            tracing::debug!("signal {signal} to {}: {error}", process.pid);
+
+    /// Kills who is left; the outcome when nobody is, or when the time is over.
+    pub(super) fn look(&mut self, now: Millis) -> Option<Killed> {
+        let called = self.inside.is_over() && self.shims.as_mut().is_none_or(Watch::is_over);
+        if now < self.look && !called {
+            return None;
         }
-    }
-    let blind = pidfd.is_none();
-    watched.extend(pidfd);
-    blind
-}
-
-/// Kills everything inside nested containers; returns how many processes that were.
-pub(super) fn kill_nested() -> usize {
-    let mut killed = 0;
-    for round in 0..ROUNDS {
+        self.look = now + LOOK;
         let table = Table::read();
-        let nested = table.nested();
-        if nested.is_empty() {
-            break;
+        if self.strike(&table) && table.unread().is_none() {
+            return Some(self.outcome(None));
         }
-        if round == 0 {
-            killed = nested.len();
-            let mounts = mounts();
-            for cgroup in table.container_cgroups() {
-                kill_cgroup(&mounts, &cgroup);
+        if now < self.until {
+            return None;
+        }
+        let unread = table.unread().map(ToString::to_string);
+        Some(self.outcome(unread))
+    }
+
+    /// Kills who is there; whether nobody was.
+    fn strike(&mut self, table: &Table) -> bool {
+        let nested = table.nested();
+        // Held before anything is killed, or those who go with the first process of their
+        // namespace would be gone unseen.
+        for process in &nested {
+            self.inside.add(process);
+        }
+        let mounts = mounts();
+        for cgroup in table.container_cgroups() {
+            kill_cgroup(&mounts, &cgroup);
+        }
+        for process in &nested {
+            self.inside.signal(process, libc::SIGKILL);
+        }
+        let Some(watch) = &mut self.shims else {
+            return nested.is_empty();
+        };
+        let shims = table.shims();
+        if nested.is_empty() {
+            for shim in &shims {
+                watch.signal(shim, libc::SIGKILL);
             }
         }
-        let mut watch = Watch::default();
-        for process in nested {
-            watch.signal(process, libc::SIGKILL);
+        nested.is_empty() && shims.is_empty()
+    }
+
+    fn outcome(&mut self, unread: Option<String>) -> Killed {
+        let inside = self.inside.survivors();
+        let shims = self.shims.as_mut().and_then(Watch::survivors);
+        let left: Vec<String> = [inside, shims, unread].into_iter().flatten().collect();
+        Killed {
+            inside: self.inside.gone(),
+            shims: self.shims.as_ref().map_or(0, Watch::gone),
+            left: (!left.is_empty()).then(|| left.join(", ")),
         }
     }
-    killed
-}
-
-/// Kills everything inside nested containers and the shims, which wait for a containerd that does
-/// not know them any more; returns how many shims that were.
-pub(super) fn kill_with_shims() -> usize {
-    kill_nested();
-    let table = Table::read();
-    let shims = table.shims();
-    let mut watch = Watch::default();
-    for shim in &shims {
-        watch.signal(shim, libc::SIGKILL);
-    }
-    kill_nested(); // what was below a shim is an orphan now, and in no cgroup of its own
-    shims.len()
 }
 
 /// `cgroup.kill` reaches what is just being born, too; on version 1 only a frozen container needs
@@ -258,8 +185,7 @@ pub(super) fn stop_containers(running: &[Running]) -> Watch {
     for process in table.nested() {
         match running.iter().find(|running| running.pid == process.pid) {
             Some(running) => {
-                count += 1;
-                watch.signal(process, running.stop_signal);
+                count += usize::from(watch.signal(process, running.stop_signal));
             }
             None => watch.add(process),
         }
@@ -274,8 +200,7 @@ pub(super) fn stop_containers(running: &[Running]) -> Watch {
 pub(super) fn end_descendants(signal: i32) -> Watch {
     let mut watch = Watch::default();
     for process in Table::read().alive() {
-        let (name, pid) = (&process.name, process.pid);
-        tracing::debug!("signal {signal} to {name} ({pid})");
+        tracing::debug!("signal {signal} to {process}");
         watch.signal(process, signal);
     }
     watch

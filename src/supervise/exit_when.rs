@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify;
-use rustix::process::{Pid, PidfdFlags};
+use rustix::process::Pid;
 
-use super::ending::Table;
 use super::idle::Served;
 use super::machine::{Millis, after};
+use super::table::Table;
 use crate::cli::lifetime::ExitWhen;
+use crate::files;
+use crate::sys::process::Pidfd;
 
 const SELDOM: Duration = Duration::from_secs(1);
 
@@ -33,7 +35,7 @@ enum Condition {
     },
     Process {
         name: String,
-        pidfd: Option<OwnedFd>,
+        pidfd: Option<Pidfd>,
         seen: bool,
     },
 }
@@ -142,7 +144,9 @@ fn condition(wish: &ExitWhen) -> Condition {
 /// Our parent, where it is in our pid namespace; else whoever shares the namespace with us.
 fn parent() -> Condition {
     let parent = rustix::process::getppid();
-    match parent.and_then(|pid| rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok()) {
+    let held = parent.and_then(|pid| Pidfd::open(pid).ok());
+    // It may have ended before it was held.
+    match held.filter(|_| rustix::process::getppid() == parent) {
         Some(pidfd) => Condition::Process {
             name: String::new(), // nobody else counts
             pidfd: Some(pidfd),
@@ -179,7 +183,8 @@ fn hold(
             if inotify.as_ref().is_some_and(|fd| !still_watches(fd)) {
                 *inotify = None;
             }
-            ((called || due) && path.exists()).then(|| format!("{} exists", path.display()))
+            ((called || due) && files::stat(path).is_ok())
+                .then(|| format!("{} exists", path.display()))
         }
         Condition::Process { name, pidfd, seen } => {
             if let Some(fd) = pidfd
@@ -194,26 +199,31 @@ fn hold(
             match found.and_then(|name| table.foreign(name)) {
                 Some(process) => {
                     *seen = true;
-                    let pid = i32::try_from(process.pid).ok().and_then(Pid::from_raw)?;
-                    *pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok();
+                    *pidfd = crate::process::hold(process).ok();
                     None
                 }
+                None if table.unread().is_some() => None, // it may be there
                 None if *seen && name.is_empty() => Some("our parent is gone".to_owned()),
                 None if *seen => Some(format!("{name} is gone")),
                 None => None,
             }
         }
         Condition::Others { seen } => {
-            let others = due && table.get_or_insert_with(Table::read).has_others();
+            let table = due.then(|| table.get_or_insert_with(Table::read))?;
+            let others = table.has_others();
             *seen |= others;
-            (due && *seen && !others).then(|| "the other processes are gone".to_owned())
+            let gone = !others && table.unread().is_none();
+            (*seen && gone).then(|| "the other processes are gone".to_owned())
         }
         Condition::Idle { time, since } => {
             if !due {
                 return None;
             }
             let used = !now.ready
-                || table.get_or_insert_with(Table::read).busy(now.dockerd) > 0
+                || !matches!(
+                    table.get_or_insert_with(Table::read).busy(now.dockerd),
+                    Ok(0)
+                )
                 || served.clients() > 0;
             if used {
                 *since = None;
@@ -226,7 +236,7 @@ fn hold(
     }
 }
 
-fn is_readable(fd: &OwnedFd) -> bool {
+fn is_readable(fd: &impl AsFd) -> bool {
     let now = Timespec {
         tv_sec: 0,
         tv_nsec: 0,

@@ -1,5 +1,6 @@
 //! Whether anybody uses the daemon: API clients, as the kernel lists their connections.
 
+use crate::files::kernel;
 /// Where the API is served.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Served {
@@ -13,7 +14,7 @@ impl Served {
     /// Connections of clients, accepted or waiting.
     #[must_use]
     pub fn clients(&self) -> usize {
-        let read = |name: &str| std::fs::read(format!("/proc/net/{name}")).unwrap_or_default();
+        let read = |name: &str| kernel::read(format!("/proc/net/{name}")).unwrap_or_default();
         let text = |name: &str| String::from_utf8_lossy(&read(name)).into_owned();
         let mut count = unix_clients(&text("unix"), &self.paths);
         if !self.ports.is_empty() {

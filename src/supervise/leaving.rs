@@ -4,9 +4,11 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::containers::{self, Running};
-use super::ending::{self, Table, Watch};
+use super::ending;
 use super::machine::{Event, Stage, State};
+use super::table::Table;
 use super::{Passing, Supervisor, budget};
+use crate::process::Watch;
 use crate::sys::fork;
 
 /// The answer of a child that read this much is cut off: a hundred bytes for each container.
@@ -20,6 +22,8 @@ pub(super) struct Leaving {
     /// The containers are to have their stop signals as soon as these are known.
     stop_when_read: bool,
     watch: Watch,
+    /// /proc cannot be read: whether somebody is left is not known, and was said.
+    unsure: bool,
     /// The watch was made anew and not looked at yet.
     fresh: bool,
 }
@@ -33,7 +37,12 @@ impl Leaving {
 
     /// Whether nobody calls us for what we wait for.
     pub(super) fn must_look_again(&self) -> bool {
-        self.watch.is_blind()
+        self.watch.is_blind() || self.unsure
+    }
+
+    /// Who is left, when nobody is waited for any more.
+    pub(super) fn survivors(&mut self) -> Option<String> {
+        self.watch.survivors()
     }
 
     /// Whether there is something to look at without waiting.
@@ -99,7 +108,7 @@ impl Supervisor {
         let leaving = &mut passing.leaving;
         leaving.stop_when_read = false;
         leaving.fresh = true;
-        if Table::read().nested().is_empty() {
+        if Table::read().is_empty_inside() {
             leaving.watch = Watch::default();
             return;
         }
@@ -147,6 +156,13 @@ impl Supervisor {
         for process in &rest {
             leaving.watch.signal(process, signal);
         }
+        if let Some(unread) = table.unread() {
+            if !std::mem::replace(&mut leaving.unsure, true) {
+                tracing::warn!("whether any process is left cannot be told: {unread}");
+            }
+            return None;
+        }
+        leaving.unsure = false;
         rest.is_empty().then_some(Event::Alone)
     }
 }

@@ -24,8 +24,10 @@ pub mod reserve;
 mod restart;
 pub mod status;
 pub mod status_socket;
+mod table;
 pub mod timeline;
 
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -34,6 +36,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, WaitOptions, WaitStatus};
 
 use self::death::OomCounter;
+use self::ending::Killing;
 use self::exit_when::{ExitWatch, Now};
 use self::launch::{Launch, MainCommand};
 use self::leaving::Leaving;
@@ -46,6 +49,7 @@ use self::ping::Ping;
 use self::reserve::MemoryReserve;
 use self::status::StatusFile;
 use self::status_socket::StatusSocket;
+use self::table::Table;
 use self::timeline::Timeline;
 use crate::apply::listen::HeldSockets;
 use crate::cli::lifetime::Drain;
@@ -53,6 +57,7 @@ use crate::explain::{Explain as _, one_line};
 use crate::host::stale::Places;
 use crate::rootless::parent::{News, Parent};
 use crate::sink::Sink;
+use crate::sys::watchdog::{self, Doing};
 
 /// Everything that lives while dockerd runs.
 #[derive(Debug)]
@@ -114,6 +119,8 @@ struct Passing {
     command: Option<Pid>,
     oom: Option<OomCounter>,
     leaving: Leaving,
+    /// What lives inside nested containers is being killed.
+    killing: Option<Killing>,
     /// When dockerd's containerd must be gone before dockerd is started again.
     start_by: Option<Millis>,
     /// When the drain was last spoken of.
@@ -129,6 +136,8 @@ impl Supervisor {
             oom: self.dockerd.map(oom_counter),
             ..Passing::default()
         };
+        watchdog::answer_on(self.status_socket.as_ref().map(AsFd::as_fd));
+        watchdog::log_to(self.sink.as_fd());
         loop {
             for event in self.wait(signals, &mut passing) {
                 self.step(event, &mut passing);
@@ -142,7 +151,8 @@ impl Supervisor {
                 self.step(Event::Deadline, &mut passing);
             }
             if let State::Ended { code } = self.machine.state {
-                self.clean_up(code);
+                watchdog::turn(Doing::CleanUp);
+                self.clean_up(code, &mut passing);
                 return code;
             }
         }
@@ -154,6 +164,7 @@ impl Supervisor {
         tracing::debug!("{before:?} + {event:?} → {:?} {actions:?}", machine.state);
         self.machine = machine;
         for action in actions {
+            watchdog::doing(Doing::Actions);
             self.act(action, passing);
         }
     }
@@ -165,22 +176,29 @@ impl Supervisor {
     /// Sleeps until something happens, and collects it. Notices come before deaths: dockerd's last
     /// words are older than its end.
     fn wait(&mut self, signals: &SignalFd, passing: &mut Passing) -> Vec<Event> {
+        watchdog::rest();
         self.sleep(signals, passing);
+        watchdog::turn(Doing::Output);
         if let Some(output) = &mut self.output {
             output.pump();
         }
         self.sink.flush();
         if let Some(reserve) = &mut self.reserve {
+            watchdog::doing(Doing::Memory);
             reserve.look();
         }
+        watchdog::doing(Doing::Status);
         if let Some(socket) = &self.status_socket {
             socket.answer(self.status.reply());
         }
-        let dockerd = self
-            .dockerd
-            .map_or(0, |pid| pid.as_raw_nonzero().get().unsigned_abs());
+        watchdog::doing(Doing::Notices);
         let mut events: Vec<Event> = std::mem::take(&mut passing.events);
-        events.extend(self.notify.drain(dockerd).into_iter().map(Event::Notice));
+        events.extend(
+            self.notify
+                .drain(self.dockerd)
+                .into_iter()
+                .map(Event::Notice),
+        );
         if let Some(verdict) = passing.ping.as_mut().and_then(Ping::read) {
             passing.ping = None;
             events.push(match verdict {
@@ -188,6 +206,7 @@ impl Supervisor {
                 false => Event::PingFailed,
             });
         }
+        watchdog::doing(Doing::Signals);
         while let Ok(Some(info)) = signals.read_signal() {
             let number = i32::try_from(info.ssi_signo).unwrap_or(0);
             // A broken pipe of our own is nobody's signal.
@@ -196,10 +215,14 @@ impl Supervisor {
                 events.push(Event::Signal(number));
             }
         }
+        watchdog::doing(Doing::Namespaces);
         self.hear(passing, &mut events);
+        watchdog::doing(Doing::Signals);
         // Always, and not only after SIGCHLD: signals of one kind are merged.
         self.reap(passing, &mut events);
+        watchdog::doing(Doing::Containers);
         events.extend(self.containers_read(passing));
+        self.go_on_killing(passing);
         events.extend(self.left(passing));
         self.start_when_possible(passing);
         let now = Now {
@@ -223,6 +246,7 @@ impl Supervisor {
         let at = [
             self.machine.deadline(),
             self.exit_when.look_at(),
+            passing.killing.as_ref().map(Killing::look_at),
             soon(passing.leaving.must_look_again() || passing.start_by.is_some()),
             (!passing.events.is_empty() || passing.leaving.is_fresh()).then_some(0),
         ];
@@ -261,6 +285,8 @@ impl Supervisor {
                 .fds()
                 .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)),
         );
+        let killing = passing.killing.iter().flat_map(Killing::fds);
+        fds.extend(killing.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         fds.extend(
             self.exit_when
                 .fds()
@@ -322,7 +348,13 @@ impl Supervisor {
         }
     }
 
-    fn clean_up(&mut self, code: u8) {
+    fn clean_up(&mut self, code: u8, passing: &mut Passing) {
+        if let Some(killing) = passing.killing.take() {
+            killing.end().tell();
+        }
+        if let Some(left) = passing.leaving.survivors() {
+            tracing::error!("processes cannot be ended and are left behind: {left}");
+        }
         self.sockets.unlink();
         self.remove_ready_file();
         if let Some(names) = &mut self.names {
@@ -331,11 +363,12 @@ impl Supervisor {
         if let Some(rootless) = &mut self.rootless {
             rootless.stop();
         }
-        if ending::Table::read().nested().is_empty() {
+        if Table::read().is_empty_inside() {
             mounts::remove(&self.roots);
         }
         launch::remove_stale(&self.places);
         self.notify.remove();
+        watchdog::answer_on(None);
         if let Some(socket) = &self.status_socket {
             socket.remove();
         }
@@ -352,7 +385,7 @@ impl Supervisor {
 }
 
 fn oom_counter(dockerd: Pid) -> OomCounter {
-    OomCounter::of(dockerd.as_raw_nonzero().get().unsigned_abs())
+    OomCounter::of(dockerd)
 }
 
 fn outcome(status: WaitStatus) -> Outcome {

@@ -1,15 +1,12 @@
 //! Mounts and namespace files that a killed dockerd leaves: taken away when nothing of ours runs
 //! any more. What the user mounted below the data root is never touched: only the mounts whose
 //! kind and place are those that dockerd makes.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "left-over namespace files are removed here"
-)]
 
 use std::path::{Path, PathBuf};
 
 use rustix::mount::UnmountFlags;
 
+use crate::files::{self, Kind, kernel};
 use crate::host::mountinfo::{self, Mount};
 
 /// Where dockerd works.
@@ -59,12 +56,12 @@ fn is_dockerds(mount: &Mount, roots: &Roots) -> bool {
 /// Unmounts them, and removes the files that held network namespaces.
 pub fn remove(roots: &Roots) {
     // The kernel lists mounts by their paths without links: /var/run is one.
-    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let real = |path: &Path| files::real(path).unwrap_or_else(|_| path.to_owned());
     let roots = &Roots {
         data: real(&roots.data),
         exec: real(&roots.exec),
     };
-    let text = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
+    let text = kernel::read("/proc/self/mountinfo").unwrap_or_default();
     let points = leftovers(&mountinfo::parse(&text), roots);
     for point in &points {
         let flags = UnmountFlags::DETACH | UnmountFlags::NOFOLLOW;
@@ -73,13 +70,9 @@ pub fn remove(roots: &Roots) {
             Err(error) => tracing::warn!("unmount {}: {error}", point.display()),
         }
     }
-    for entry in std::fs::read_dir(roots.exec.join("netns"))
-        .into_iter()
-        .flatten()
-        .flatten()
-    {
-        if entry.metadata().is_ok_and(|meta| meta.is_file()) {
-            let _ = std::fs::remove_file(entry.path()); // EBUSY: still a mount, and said above
+    for path in files::entries(&roots.exec.join("netns")).unwrap_or_default() {
+        if files::stat(&path).is_ok_and(|kind| kind == Kind::File) {
+            let _ = files::remove(&path); // EBUSY: still a mount, and said above
         }
     }
 }

@@ -1,13 +1,14 @@
 //! The forwarder's process: started beside dockerd, and again when it dies.
 
 use std::ffi::OsString;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal};
+use rustix::process::Pid;
 
 use crate::forwarder::Sockets;
+use crate::plan::network::Forwarder;
+use crate::sys::process::Child;
 use crate::sys::signal::OriginalMask;
 use crate::sys::spawn::{self, ProcessGroup, Spawn, SpawnError};
 
@@ -22,7 +23,7 @@ const MOST_FAILURES: u32 = 10;
 #[derive(Debug)]
 pub struct NameForwarder {
     sockets: Sockets,
-    upstream: Vec<IpAddr>,
+    plan: Forwarder,
     process: Option<(Pid, Instant)>,
     failures: u32,
 }
@@ -30,10 +31,10 @@ pub struct NameForwarder {
 impl NameForwarder {
     /// Takes the sockets; nothing runs yet.
     #[must_use]
-    pub fn new(sockets: Sockets, upstream: Vec<IpAddr>) -> Self {
+    pub fn new(sockets: Sockets, plan: Forwarder) -> Self {
         Self {
             sockets,
-            upstream,
+            plan,
             process: None,
             failures: 0,
         }
@@ -45,7 +46,9 @@ impl NameForwarder {
     /// As [`spawn::spawn`].
     pub fn start(&mut self) -> Result<(), SpawnError> {
         let mut argv: Vec<OsString> = vec!["dind-init".into(), "forward-names".into()];
-        argv.extend(self.upstream.iter().map(|ip| ip.to_string().into()));
+        let outside = self.plan.outside.iter();
+        argv.extend(outside.map(|name| format!("--outside={name}").into()));
+        argv.extend(self.plan.upstream.iter().map(|ip| ip.to_string().into()));
         // Survives the removal and the renaming of the file that we were started from.
         let program = PathBuf::from("/proc/self/exe");
         let pid = spawn::spawn(&Spawn {
@@ -91,7 +94,8 @@ impl NameForwarder {
     /// Ends the process for good.
     pub fn stop(&mut self) {
         if let Some((pid, _)) = self.process.take() {
-            let _ = rustix::process::kill_process(pid, Signal::KILL);
+            // One that is gone is reaped.
+            let _ = Child(pid).signal(libc::SIGKILL);
         }
     }
 }

@@ -1,19 +1,20 @@
 //! `sd_notify(3)` in both directions: dockerd speaks to us, we speak to whoever started us.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "the notify socket is made and removed here"
-)]
 
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixDatagram;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
+
+use rustix::net::SocketType;
+use rustix::process::Pid;
 
 use super::machine::Notice;
 use crate::apply::ApplyError;
+use crate::files;
+use crate::files::socket::OwnName;
 use crate::sys::net::{Datagram, receive_with_sender};
 
 /// What we ask for when a stop has no limit.
@@ -26,7 +27,7 @@ const LAST_STEPS: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct NotifySocket {
     socket: UnixDatagram,
-    path: PathBuf,
+    name: OwnName,
 }
 
 impl NotifySocket {
@@ -37,22 +38,22 @@ impl NotifySocket {
     pub fn bind(path: &Path) -> Result<Self, ApplyError> {
         let failed = |e| ApplyError::new("bind", path, e);
         crate::apply::file::remove(path)?;
-        let socket = UnixDatagram::bind(path).map_err(failed)?;
+        let bound = files::socket::bind(path, SocketType::DGRAM, 0o600, None);
+        let (socket, name) = bound.map_err(failed)?;
+        let socket = UnixDatagram::from(socket);
         socket.set_nonblocking(true).map_err(failed)?;
         crate::sys::net::pass_credentials(&socket).map_err(failed)?;
-        Ok(Self {
-            socket,
-            path: path.to_owned(),
-        })
+        Ok(Self { socket, name })
     }
 
     /// Everything that has come since the last call. Datagrams of other processes than dockerd
-    /// are dropped: any program in the container could send them.
-    pub fn drain(&self, dockerd: u32) -> Vec<Notice> {
+    /// are dropped, and all of them while it does not run: any program in the container could send
+    /// them, and whoever is outside our pid namespace has no id here.
+    pub fn drain(&self, dockerd: Option<Pid>) -> Vec<Notice> {
         let mut buffer = [0u8; 4096];
         let mut notices = Vec::new();
         while let Ok(Datagram { length, sender }) = receive_with_sender(&self.socket, &mut buffer) {
-            if sender == Some(dockerd) {
+            if sender.is_some() && sender == dockerd {
                 notices.extend(parse(buffer.get(..length).unwrap_or_default()));
             }
         }
@@ -61,7 +62,7 @@ impl NotifySocket {
 
     /// Removes the socket's path.
     pub fn remove(&self) {
-        let _ = std::fs::remove_file(&self.path);
+        let _ = self.name.remove();
     }
 }
 
@@ -97,7 +98,12 @@ impl Outer {
         let name = variable
             .map(OsStr::as_bytes)
             .filter(|name| !name.is_empty());
-        Self(name.and_then(|name| Some((UnixDatagram::unbound().ok()?, name.to_vec()))))
+        Self(name.and_then(|name| {
+            let socket = UnixDatagram::unbound().ok()?;
+            // A receiver that does not read must not hold PID 1 up.
+            socket.set_nonblocking(true).ok()?;
+            Some((socket, name.to_vec()))
+        }))
     }
 
     /// Says that we are ready. Our pid means something to the receiver only when we are not the
@@ -121,7 +127,7 @@ impl Outer {
             return;
         };
         if let Err(error) = send_to(socket, name, state.as_bytes()) {
-            tracing::debug!("NOTIFY_SOCKET: {error}");
+            tracing::warn!("NOTIFY_SOCKET was not told {state:?}: {error}");
         }
     }
 }
@@ -138,8 +144,14 @@ fn send_to(socket: &UnixDatagram, name: &[u8], state: &[u8]) -> io::Result<usize
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test asks whether it may be skipped"
+)]
 mod tests {
     use super::*;
+    use crate::sys::userns::{self, Namespaces, Side};
+    use rustix::event::{PollFd, PollFlags, poll};
 
     #[test]
     fn known_lines_are_read_and_others_passed_over() {
@@ -156,11 +168,57 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("n");
         let socket = NotifySocket::bind(&path).unwrap();
-        Outer::new(Some(path.as_os_str())).send("READY=1");
-        assert_eq!(socket.drain(1), [], "another process's datagram");
-        Outer::new(Some(path.as_os_str())).send("READY=1");
-        assert_eq!(socket.drain(std::process::id()), [Notice::Ready]);
+        let says = || Outer::new(Some(path.as_os_str())).send("READY=1");
+        says();
+        let other = Some(Pid::INIT);
+        assert_eq!(socket.drain(other), [], "another process's datagram");
+        says();
+        assert_eq!(socket.drain(None), [], "dockerd does not run");
+        says();
+        let own = Some(rustix::process::getpid());
+        assert_eq!(socket.drain(own), [Notice::Ready]);
         socket.remove();
         assert!(!path.exists());
+    }
+
+    /// The kernel names it 0. Who hears it is a child in a namespace of its own, and we are outside.
+    #[test]
+    fn a_notice_from_outside_our_pid_namespace_has_no_sender() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("n");
+        let socket = NotifySocket::bind(&path).unwrap();
+        let child = match userns::fork_into(Namespaces(libc::CLONE_NEWPID)) {
+            Err(error) => {
+                let must = std::env::var_os("MUST_RUN").is_some_and(|value| !value.is_empty());
+                assert!(!must, "MUST_RUN is set, but no pid namespace: {error}");
+                eprintln!("skipped: no pid namespace: {error}");
+                return;
+            }
+            Ok(Side::Child) => userns::leave(hear(&socket)),
+            Ok(Side::Parent(child)) => child,
+        };
+        Outer::new(Some(path.as_os_str())).send("READY=1");
+        Outer::new(Some(path.as_os_str())).send("READY=1");
+        let long = std::time::Instant::now() + Duration::from_secs(30);
+        let status = crate::sys::process::Child(child).wait(long).unwrap();
+        assert_eq!(status.exit_status(), Some(0));
+    }
+
+    /// In the child: 0 when the first datagram has no sender, and no notice comes of the second.
+    fn hear(socket: &NotifySocket) -> u8 {
+        let wait = || {
+            let mut fds = [PollFd::new(socket, PollFlags::IN)];
+            let _ = poll(&mut fds, None);
+        };
+        wait();
+        match receive_with_sender(&socket.socket, &mut [0; 64]) {
+            Ok(Datagram {
+                length: 7,
+                sender: None,
+            }) => {}
+            _ => return 1,
+        }
+        wait();
+        u8::from(!socket.drain(None).is_empty()) * 2
     }
 }

@@ -5,15 +5,11 @@
 //! It is looked at twice a second. `memory.high` of our leaf would ring by itself, but it also slows
 //! the leaf down and takes the pages of its programs away: with it a containerd was not ready within
 //! dockerd's 15 seconds.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "the supervisor's own write: one file of our own cgroup"
-)]
 
-use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::files::kernel;
 use crate::plan::cgroup::Keep;
 use crate::sys::spawn;
 
@@ -60,8 +56,8 @@ impl MemoryReserve {
             return;
         }
         self.again = Instant::now() + PAUSE;
-        let number = |path: &Path| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
-        let stat = fs::read_to_string(self.keep.outside.join("memory.stat")).unwrap_or_default();
+        let number = |path: &Path| kernel::text(path).ok()?.trim().parse::<u64>().ok();
+        let stat = kernel::text(self.keep.outside.join("memory.stat")).unwrap_or_default();
         let Some(limit) = number(&self.keep.whole.join("memory.max")) else {
             return; // it was taken away
         };
@@ -79,7 +75,7 @@ impl MemoryReserve {
         let path = self.keep.nested.join("memory.max");
         // The limit holds at once, but the write waits until what is above it is gone.
         spawn::aside(|| {
-            if let Err(error) = fs::write(&path, left.to_string()) {
+            if let Err(error) = kernel::write(&path, left.to_string()) {
                 tracing::warn!("{}: {error}", path.display());
             }
         });

@@ -1,14 +1,18 @@
 //! The status file: what `dind-init status` shows, written whole at every change of state.
 
+use std::num::NonZeroI32;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use super::timeline::Timeline;
 use crate::apply::file;
-use crate::cli::environment::Environment;
-use crate::plan::host::RUNTIME_DIR;
-use crate::rootless::{lookout, places};
+use crate::printable::line;
+
+/// Its name in our runtime directory.
+pub const STATUS_FILE: &str = "status.json";
+/// The name of the socket on which PID 1 answers with the same.
+pub const STATUS_SOCKET: &str = "status.sock";
 
 /// A phase of the start and the time of its end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,8 +30,8 @@ pub struct Status {
     pub state: String,
     /// Our process id.
     pub pid: u32,
-    /// dockerd's process id.
-    pub dockerd: u32,
+    /// dockerd's process id: while it runs, and where it can be seen from here.
+    pub dockerd: Option<NonZeroI32>,
     /// The unix socket that we ping ourselves, and `probe` does.
     pub socket: Option<PathBuf>,
     /// Where the API is served.
@@ -101,57 +105,38 @@ impl StatusFile {
     }
 }
 
-/// The status of the running daemon: root's, else that of the user that we are.
-///
-/// # Errors
-/// There is no status file, or it is not ours.
-pub fn read(env: &Environment) -> std::io::Result<Status> {
-    let mut dirs = vec![PathBuf::from(RUNTIME_DIR)];
-    dirs.extend(
-        lookout::runtime_dirs(env)
-            .iter()
-            .map(|dir| places::own(dir)),
-    );
-    let files: Vec<_> = dirs.iter().map(|dir| dir.join("status.json")).collect();
-    let found = files
-        .iter()
-        .find(|path| path.exists())
-        .or_else(|| files.last());
-    let bytes = std::fs::read(found.cloned().unwrap_or_default())?;
-    Ok(serde_json::from_slice::<Status>(&bytes)?)
-}
-
 impl Status {
     /// The state, endpoints and warnings for a terminal.
     #[must_use]
     pub fn text(&self) -> String {
-        let mut text = format!("state      {}\n", self.state);
-        text.push_str(&format!(
-            "pid        {}, dockerd {}\n",
-            self.pid, self.dockerd
-        ));
+        let mut text = String::new();
+        // A row is a line, whatever names of others are in it.
+        let mut row = |name: &str, value: &str| {
+            text.push_str(&format!("{name:<10} {}\n", line(value)));
+        };
+        row("state", &self.state);
+        let dockerd = self.dockerd.map(|pid| pid.to_string());
+        let dockerd = dockerd.as_deref().unwrap_or("-");
+        row("pid", &format!("{}, dockerd {dockerd}", self.pid));
         for endpoint in &self.endpoints {
-            text.push_str(&format!("endpoint   {endpoint}\n"));
+            row("endpoint", endpoint);
         }
         if !self.client.is_empty() {
-            text.push_str(&format!("clients    {}\n", self.client));
+            row("clients", &self.client);
         }
         for choice in &self.choices {
-            text.push_str(&format!("chosen     {choice}\n"));
+            row("chosen", choice);
         }
         if self.restarts > 0 {
-            text.push_str(&format!("restarts   {}\n", self.restarts));
+            row("restarts", &self.restarts.to_string());
         }
-        for (name, line) in [
-            ("last death", &self.last_death),
-            ("drain     ", &self.drain),
-        ] {
-            if let Some(line) = line {
-                text.push_str(&format!("{name} {line}\n"));
+        for (name, value) in [("last death", &self.last_death), ("drain", &self.drain)] {
+            if let Some(value) = value {
+                row(name, value);
             }
         }
         for warning in &self.warnings {
-            text.push_str(&format!("warning    {warning}\n"));
+            row("warning", warning);
         }
         text
     }
@@ -171,7 +156,7 @@ impl Status {
             let indent = repeat(' ', column(from));
             let bar = repeat('█', (column(phase.at_ms) - column(from)).max(1.0));
             let length = phase.at_ms - from;
-            let name = &phase.name;
+            let name = line(&phase.name).to_string();
             text.push_str(&format!(
                 "{name:<16} {:>9.1} ms  +{length:>8.1}  {indent}{bar}\n",
                 phase.at_ms
@@ -194,6 +179,23 @@ fn repeat(symbol: char, count: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_row_of_the_text_is_one_line_whatever_is_in_it() {
+        let status = Status {
+            state: "ready".into(),
+            warnings: vec!["/a\nerror: forged\u{1b}[2J".into()],
+            last_death: Some("x\ry".into()),
+            ..Status::default()
+        };
+        expect_test::expect![[r#"
+            state      ready
+            pid        0, dockerd -
+            last death x\ry
+            warning    /a\nerror: forged\u{1b}[2J
+        "#]]
+        .assert_eq(&status.text());
+    }
 
     #[test]
     fn the_chart_shows_each_phase_after_the_one_before() {

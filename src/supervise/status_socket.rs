@@ -1,17 +1,17 @@
 //! The status, for whoever connects: a constant answer, written at once, nothing read. That PID 1
 //! answers at all is what `probe --live` wants to know.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "the socket is made and removed here"
-)]
 
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use rustix::net::SocketType;
 
 use crate::apply::ApplyError;
+use crate::files;
+use crate::files::socket::OwnName;
+use crate::sys;
 
 /// Answers in one turn of the loop; whoever connects in a tight loop must not keep PID 1 busy.
 const AT_ONCE: usize = 16;
@@ -20,7 +20,7 @@ const AT_ONCE: usize = 16;
 #[derive(Debug)]
 pub struct StatusSocket {
     listener: UnixListener,
-    path: PathBuf,
+    name: OwnName,
 }
 
 impl StatusSocket {
@@ -30,16 +30,14 @@ impl StatusSocket {
     /// What `bind(2)` says.
     pub fn bind(path: &Path) -> Result<Self, ApplyError> {
         crate::apply::file::remove(path)?;
-        let bind = || -> io::Result<UnixListener> {
-            let listener = UnixListener::bind(path)?;
+        let bind = || -> io::Result<Self> {
+            let (socket, name) = files::socket::bind(path, SocketType::STREAM, 0o666, None)?;
+            sys::net::listen(&socket)?;
+            let listener = UnixListener::from(socket);
             listener.set_nonblocking(true)?;
-            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))?;
-            Ok(listener)
+            Ok(Self { listener, name })
         };
-        Ok(Self {
-            listener: bind().map_err(|error| ApplyError::new("bind", path, error))?,
-            path: path.to_owned(),
-        })
+        bind().map_err(|error| ApplyError::new("bind", path, error))
     }
 
     /// Answers whoever waits. A few kilobytes always fit into the buffer of a fresh connection;
@@ -57,7 +55,7 @@ impl StatusSocket {
 
     /// Removes the socket's path.
     pub fn remove(&self) {
-        let _ = std::fs::remove_file(&self.path);
+        let _ = self.name.remove();
     }
 }
 

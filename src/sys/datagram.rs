@@ -7,6 +7,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd};
 
+use self::control::{CONTROL, Control, arrival, packet_info};
+
+mod control;
+
 /// Datagrams that one call moves at most.
 pub const BATCH: usize = 16;
 /// As the system calls count.
@@ -14,9 +18,6 @@ const BATCH_COUNT: libc::c_uint = 16;
 
 /// No UDP datagram is longer.
 const LARGEST: usize = 65_535;
-
-/// Room for one `in6_pktinfo`, and more.
-const CONTROL: usize = 64;
 
 /// Where a datagram came from, and to which of our addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,20 +27,17 @@ pub struct Path {
     pub peer: SocketAddr,
     /// Our address; none when the kernel did not say.
     pub local: Option<IpAddr>,
-    /// The interface of a link-local address, else 0: the routes decide how an answer leaves.
+    /// The interface of a link-local address, else 0: the routes decide how an answer leaves. A
+    /// path that was given another one sends its answers there and nowhere else.
     pub interface: u32,
 }
-
-/// Control messages want the alignment of `cmsghdr`.
-#[derive(Clone, Copy)]
-#[repr(C, align(8))]
-struct Control([u8; CONTROL]);
 
 /// Received datagrams, which can be sent on without a copy.
 pub struct Batch {
     bytes: Vec<u8>,
     lengths: [usize; BATCH],
     paths: [Option<Path>; BATCH],
+    interfaces: [u32; BATCH],
 }
 
 impl std::fmt::Debug for Batch {
@@ -55,6 +53,7 @@ impl Default for Batch {
             bytes: vec![0; BATCH * LARGEST],
             lengths: [0; BATCH],
             paths: [None; BATCH],
+            interfaces: [0; BATCH],
         }
     }
 }
@@ -100,16 +99,19 @@ impl Batch {
         };
         let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
         let received = headers.iter().zip(&names).take(count);
-        let slots = self.lengths.iter_mut().zip(&mut self.paths);
-        for ((length, path), (header, name)) in slots.zip(received) {
+        let slots = (self.lengths.iter_mut())
+            .zip(&mut self.paths)
+            .zip(&mut self.interfaces);
+        for (((length, path), interface), (header, name)) in slots.zip(received) {
             *length = (header.msg_len as usize).min(LARGEST);
             // SAFETY: the kernel filled the header's control buffer, which is still alive, and set
             // its length.
-            let (local, interface) = unsafe { local_address(&header.msg_hdr) };
+            let arrived = unsafe { arrival(&header.msg_hdr) };
+            *interface = arrived.interface;
             *path = socket_address(name).map(|peer| Path {
                 peer,
-                local,
-                interface,
+                local: arrived.local,
+                interface: arrived.scope,
             });
         }
         Ok(count)
@@ -119,6 +121,22 @@ impl Batch {
     #[must_use]
     pub fn path(&self, index: usize) -> Option<Path> {
         self.paths.get(index).copied().flatten()
+    }
+
+    /// The interface that one of them came over; 0 when the kernel did not say.
+    #[must_use]
+    pub fn interface(&self, index: usize) -> u32 {
+        self.interfaces.get(index).copied().unwrap_or_default()
+    }
+
+    /// The bytes of one of them.
+    #[must_use]
+    pub fn bytes(&self, index: usize) -> &[u8] {
+        let length = self.lengths.get(index).copied().unwrap_or_default();
+        let bytes = self.bytes.chunks_exact(LARGEST).nth(index);
+        bytes
+            .and_then(|bytes| bytes.get(..length))
+            .unwrap_or_default()
     }
 
     /// Sends some of the received datagrams on: back along a path, or to the peer of a connected
@@ -176,6 +194,35 @@ impl Batch {
     }
 }
 
+/// Sends one datagram back along a path.
+///
+/// # Errors
+/// What `sendmsg(2)` says; `EAGAIN` when there is no room.
+pub fn send_back(socket: impl AsFd, bytes: &[u8], path: &Path) -> io::Result<usize> {
+    let (mut name, name_length) = storage(path.peer);
+    let (mut control, control_length) = packet_info(path);
+    let mut part = libc::iovec {
+        // The kernel only reads from it.
+        iov_base: bytes.as_ptr().cast_mut().cast(),
+        iov_len: bytes.len(),
+    };
+    // SAFETY: zero is a valid value for every field of this C structure.
+    let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+    header.msg_name = (&raw mut name).cast();
+    header.msg_namelen = name_length;
+    header.msg_iov = &raw mut part;
+    header.msg_iovlen = 1;
+    if control_length > 0 {
+        header.msg_control = control.0.as_mut_ptr().cast();
+        header.msg_controllen = control_length as _;
+    }
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // SAFETY: what the header points to has the lengths that it says and lives until the end of
+    // this function.
+    let sent = unsafe { libc::sendmsg(socket.as_fd().as_raw_fd(), &raw const header, flags) };
+    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+}
+
 /// Asks for the local address of every datagram.
 ///
 /// # Errors
@@ -186,6 +233,33 @@ pub fn receive_local_addresses(socket: impl AsFd, v6: bool) -> io::Result<()> {
     } else {
         enable(socket, libc::IPPROTO_IP, libc::IP_PKTINFO)
     }
+}
+
+/// The interface that an accepted IPv4 connection came over (`IP_PKTOPTIONS`), when its listener
+/// was told [`receive_local_addresses`]; 0 when the kernel does not say.
+#[must_use]
+pub fn interface_of(connection: impl AsFd) -> u32 {
+    let mut control = Control([0; CONTROL]);
+    let mut length = length_of::<Control>();
+    // SAFETY: the buffer has the length that is passed, and both are ours.
+    let asked = unsafe {
+        libc::getsockopt(
+            connection.as_fd().as_raw_fd(),
+            libc::IPPROTO_IP,
+            libc::IP_PKTOPTIONS,
+            control.0.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    if asked != 0 {
+        return 0;
+    }
+    // SAFETY: zero is a valid value for every field of this C structure.
+    let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+    header.msg_control = control.0.as_mut_ptr().cast();
+    header.msg_controllen = length.min(length_of::<Control>()) as _;
+    // SAFETY: the control buffer is alive, and the kernel set its length.
+    unsafe { arrival(&header) }.interface
 }
 
 /// Lets a socket have an address that is not ours (`IP_TRANSPARENT`, `ip(7)`).
@@ -290,86 +364,6 @@ fn storage(address: SocketAddr) -> (libc::sockaddr_storage, libc::socklen_t) {
     };
     // SAFETY: zeroed before a part was written, so every byte has a value.
     (unsafe { storage.assume_init() }, length)
-}
-
-/// # Safety
-/// The header's control buffer is alive and as long as it says.
-unsafe fn local_address(header: &libc::msghdr) -> (Option<IpAddr>, u32) {
-    // SAFETY: the caller vouches for the control buffer.
-    let message = unsafe { libc::CMSG_FIRSTHDR(header) };
-    if message.is_null() {
-        return (None, 0);
-    }
-    // SAFETY: not null, so it points to a header inside of the buffer, and the buffer is aligned.
-    let header = unsafe { message.read() };
-    // SAFETY: the data of a message follows its header.
-    let data = unsafe { libc::CMSG_DATA(message) };
-    match (header.cmsg_level, header.cmsg_type) {
-        (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
-            // SAFETY: the kernel put an in_pktinfo there; unaligned reads are allowed.
-            let info = unsafe { data.cast::<libc::in_pktinfo>().read_unaligned() };
-            // For a broadcast this is the address that an answer may have.
-            let ip = Ipv4Addr::from(u32::from_be(info.ipi_spec_dst.s_addr));
-            (Some(ip.into()), 0)
-        }
-        (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
-            // SAFETY: likewise for in6_pktinfo.
-            let info = unsafe { data.cast::<libc::in6_pktinfo>().read_unaligned() };
-            let ip = Ipv6Addr::from(info.ipi6_addr.s6_addr);
-            let interface = if ip.is_unicast_link_local() {
-                info.ipi6_ifindex
-            } else {
-                0
-            };
-            // A datagram to a group cannot be answered from the group's address.
-            ((!ip.is_multicast()).then_some(ip.into()), interface)
-        }
-        _ => (None, 0),
-    }
-}
-
-/// The control message that makes a datagram leave from the path's local address, with its length.
-fn packet_info(path: &Path) -> (Control, usize) {
-    let mut control = Control([0; CONTROL]);
-    let mut fill = |level, kind, info: &[u8]| {
-        let length = u32::try_from(info.len()).unwrap_or_default();
-        // SAFETY: zero is a valid value for every field.
-        let mut header: libc::cmsghdr = unsafe { std::mem::zeroed() };
-        header.cmsg_level = level;
-        header.cmsg_type = kind;
-        // SAFETY: it only computes.
-        let whole = unsafe { libc::CMSG_LEN(length) };
-        // SAFETY: likewise.
-        let space = unsafe { libc::CMSG_SPACE(length) };
-        header.cmsg_len = whole as _;
-        let start = whole as usize - info.len();
-        // SAFETY: the buffer is ours, aligned for a header, and longer than one.
-        unsafe { control.0.as_mut_ptr().cast::<libc::cmsghdr>().write(header) };
-        if let Some(place) = control.0.get_mut(start..start + info.len()) {
-            place.copy_from_slice(info);
-        }
-        space as usize
-    };
-    let length = match (path.peer, path.local) {
-        (SocketAddr::V4(_), Some(IpAddr::V4(local))) => {
-            // in_pktinfo: interface, address to send from, address in the header.
-            let mut info = [0; size_of::<libc::in_pktinfo>()];
-            if let Some(place) = info.get_mut(4..8) {
-                place.copy_from_slice(&local.octets());
-            }
-            fill(libc::IPPROTO_IP, libc::IP_PKTINFO, &info)
-        }
-        (SocketAddr::V6(_), Some(IpAddr::V6(local))) => {
-            // in6_pktinfo: address, interface.
-            let mut info = [0; size_of::<libc::in6_pktinfo>()];
-            let (address, interface) = info.split_at_mut(16);
-            address.copy_from_slice(&local.octets());
-            interface.copy_from_slice(&path.interface.to_ne_bytes());
-            fill(libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, &info)
-        }
-        _ => 0,
-    };
-    (control, length)
 }
 
 #[cfg(test)]

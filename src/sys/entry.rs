@@ -42,6 +42,7 @@ pub unsafe fn arguments(argc: c_int, argv: *const *const c_char) -> Vec<OsString
 ///
 /// A missing `/dev/null` is tolerated: an image without it can still run everything that does
 /// not open descriptors, and nothing sensible can be reported with the streams closed.
+#[expect(clippy::disallowed_methods, reason = "a device of the kernel")]
 pub fn fill_standard_descriptors() {
     while let Ok(fd) = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
     {

@@ -28,7 +28,8 @@ pub fn ask(work: impl FnOnce() -> Vec<u8>) -> io::Result<(Pid, OwnedFd)> {
             unsafe { libc::_exit(0) }
         }
         pid => {
-            let pid = Pid::from_raw(pid).ok_or_else(|| io::Error::other("an impossible pid"))?;
+            let pid =
+                super::process::id(pid).ok_or_else(|| io::Error::other("an impossible pid"))?;
             Ok((pid, reader))
         }
     }

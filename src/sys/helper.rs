@@ -44,6 +44,7 @@ pub enum Privileges {
 ///
 /// # Errors
 /// A NUL byte in a word, or what the kernel says to fork and fcntl.
+#[expect(clippy::disallowed_methods, reason = "a device of the kernel")]
 pub fn start(helper: &Helper<'_>) -> io::Result<Pid> {
     let words = |list: &[OsString]| {
         let words = Words::new(list.iter().map(|word| word.as_bytes().to_vec()));
@@ -74,7 +75,7 @@ pub fn start(helper: &Helper<'_>) -> io::Result<Pid> {
             // SAFETY: _exit runs no destructor and no handler; the parent's state is untouched.
             unsafe { libc::_exit(i32::from(crate::explain::exit::NOT_FOUND)) }
         }
-        pid => Pid::from_raw(pid).ok_or_else(|| io::Error::other("an impossible pid")),
+        pid => super::process::id(pid).ok_or_else(|| io::Error::other("an impossible pid")),
     }
 }
 

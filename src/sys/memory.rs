@@ -8,9 +8,11 @@ use std::path::Path;
 /// Only mappings of the file that cannot be written and of which no page was ever changed
 /// (`Anonymous: 0`) are touched: code and constants, but not what the loader relocated. Nothing
 /// can be lost; a kernel that refuses keeps the pages, and no more than that.
+#[expect(clippy::disallowed_methods, reason = "the kernel's own words about us")]
 pub fn forget_code() {
     let exe = std::fs::read_link("/proc/self/exe").unwrap_or_default();
-    let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap_or_default();
+    let smaps = std::fs::read("/proc/self/smaps").unwrap_or_default();
+    let smaps = String::from_utf8_lossy(&smaps);
     for (start, length) in unchanged(&smaps, &exe) {
         // SAFETY: the range is a whole mapping that the kernel just listed; its pages are clean
         // copies of the file, and MADV_DONTNEED on such pages only makes the next access read

@@ -6,6 +6,7 @@
 pub mod confine;
 pub mod datagram;
 pub mod entry;
+pub mod filter;
 pub mod fork;
 pub mod helper;
 pub mod memory;
@@ -21,3 +22,4 @@ pub mod stdio;
 pub mod tap;
 pub mod trial;
 pub mod userns;
+pub mod watchdog;

@@ -2,10 +2,13 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::path::Path;
 
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
+use rustix::process::Pid;
+
+use super::process::id;
 
 /// Whether a descriptor that somebody passed to us is a listening socket.
 #[must_use]
@@ -13,13 +16,22 @@ pub fn is_listening(fd: u32) -> bool {
     let Ok(raw) = i32::try_from(fd) else {
         return false;
     };
-    if raw <= 2 || rustix::fs::stat(format!("/proc/self/fd/{raw}")).is_err() {
+    if raw <= 2 || !crate::files::kernel::exists(format!("/proc/self/fd/{raw}")) {
         return false;
     }
     // SAFETY: the descriptor is open (checked above; single-threaded, so nobody closes it in
     // between) and is only looked at during this call.
     let fd = unsafe { BorrowedFd::borrow_raw(raw) };
     sockopt::socket_acceptconn(fd).unwrap_or(false)
+}
+
+/// Where a socket that somebody passed to us is bound, if that is an internet address.
+#[must_use]
+pub fn internet_address(fd: u32) -> Option<SocketAddr> {
+    let raw = i32::try_from(fd).ok().filter(|raw| *raw > 2)?;
+    // SAFETY: only borrowed for one call, which fails with EBADF if it is not open.
+    let fd = unsafe { BorrowedFd::borrow_raw(raw) };
+    rustix::net::getsockname(fd).ok()?.try_into().ok()
 }
 
 /// Takes over a descriptor that the outer world passed to us, as a close-on-exec copy above
@@ -32,6 +44,18 @@ pub fn adopt(fd: u32) -> io::Result<OwnedFd> {
     // SAFETY: borrowed for the duration of one call, which fails with EBADF if it is not open.
     let fd = unsafe { BorrowedFd::borrow_raw(raw) };
     Ok(rustix::io::fcntl_dupfd_cloexec(fd, 3)?)
+}
+
+/// Closes a listening socket that the outer world passed to us, after it was adopted or is not
+/// wanted: it would stay open beside our copy otherwise, and everything we start would have it.
+pub fn close_passed(fd: u32) {
+    if let Ok(raw) = i32::try_from(fd)
+        && is_listening(fd)
+    {
+        // SAFETY: the descriptor was open when this process began, so that nothing in it owns it;
+        // it is above 2 and a listening socket (`is_listening`), which none of ours below is.
+        drop(unsafe { OwnedFd::from_raw_fd(raw) });
+    }
 }
 
 /// The longest queue that the kernel grants: it cuts the value to `net.core.somaxconn`.
@@ -73,20 +97,23 @@ fn internet(kind: SocketType, address: SocketAddr, dual_stack: bool) -> io::Resu
     Ok(socket)
 }
 
-/// A unix stream socket bound to a path that does not listen yet, so that owner and mode can be
-/// set before the first client gets in.
+/// `SIOCUNIXFILE` of `linux/un.h`, since Linux 4.20.
+const SIOCUNIXFILE: libc::Ioctl = 0x89e0;
+
+/// A descriptor (`O_PATH`) of the file that a bound unix socket is in its directory, whatever has
+/// become of its name.
 ///
 /// # Errors
-/// What `socket(2)` and `bind(2)` say.
-pub fn bind_unix(path: &Path) -> io::Result<OwnedFd> {
-    let socket = rustix::net::socket_with(
-        AddressFamily::UNIX,
-        SocketType::STREAM,
-        SocketFlags::CLOEXEC,
-        None,
-    )?;
-    rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
-    Ok(socket)
+/// `EPERM` without `CAP_NET_ADMIN`, `EINVAL` or `ENOTTY` from a kernel that does not know it.
+pub fn file_of_socket(socket: impl AsFd) -> io::Result<OwnedFd> {
+    use std::os::fd::AsRawFd as _;
+    // SAFETY: the request takes no argument and touches no memory of ours.
+    let fd = unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), SIOCUNIXFILE, 0) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made this descriptor for us, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// Starts listening.
@@ -108,6 +135,46 @@ pub fn connect_unix(path: &Path) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
+/// Who is at the other end of a connected unix socket: for a client, who called `listen(2)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    /// Its process; none for one that our pid namespace does not see.
+    pub pid: Option<u32>,
+    /// Its effective user.
+    pub uid: u32,
+}
+
+/// Asks the kernel (`SO_PEERCRED`). Not by rustix: its type for a pid cannot be 0, which the
+/// kernel says for a process of a foreign pid namespace.
+///
+/// # Errors
+/// What `getsockopt(2)` says.
+pub fn peer(socket: impl AsFd) -> io::Result<Peer> {
+    let mut ids = libc::ucred {
+        pid: 0,
+        uid: u32::MAX,
+        gid: u32::MAX,
+    };
+    let mut length = libc::socklen_t::try_from(size_of::<libc::ucred>()).unwrap_or(0);
+    // SAFETY: the place is one ucred, whose length is passed; both are ours across the call.
+    let got = unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut ids).cast(),
+            &raw mut length,
+        )
+    };
+    if got != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(Peer {
+        pid: u32::try_from(ids.pid).ok().filter(|pid| *pid != 0),
+        uid: ids.uid,
+    })
+}
+
 /// Asks the kernel to attach the sender's ids to every datagram.
 ///
 /// # Errors
@@ -121,47 +188,103 @@ pub fn pass_credentials(socket: impl AsFd) -> io::Result<()> {
 pub struct Datagram {
     /// Bytes in the buffer.
     pub length: usize,
-    /// The sender's process id, as the kernel attached it.
-    pub sender: Option<u32>,
+    /// The sender's process id, as the kernel attached it; none when the sender is outside our pid
+    /// namespace, or gone from it.
+    pub sender: Option<Pid>,
 }
 
-/// Receives one datagram with its sender's process id; see [`pass_credentials`].
+#[expect(clippy::cast_possible_truncation, reason = "three numbers")]
+const fn ids_length() -> u32 {
+    size_of::<libc::ucred>() as u32
+}
+
+/// Room for the sender's ids and for nothing else: what is sent along besides, descriptors too, is
+/// dropped by the kernel.
+#[repr(C, align(8))]
+struct Control([u8; 64]);
+
+/// Receives one datagram with its sender's process id; see [`pass_credentials`]. Not by rustix,
+/// whose `UCred` holds a process id that is never 0, and the kernel says 0 for a process outside
+/// our namespace.
 ///
 /// # Errors
 /// What `recvmsg(2)` says; `EAGAIN` when nothing is there.
 pub fn receive_with_sender(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<Datagram> {
-    use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
-    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmCredentials(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let mut parts = [io::IoSliceMut::new(buffer)];
-    let received = rustix::net::recvmsg(
-        socket,
-        &mut parts,
-        &mut control,
-        RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT,
-    )?;
-    let sender = control.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmCredentials(ids) => {
-            u32::try_from(ids.pid.as_raw_nonzero().get()).ok()
+    const IDS: u32 = ids_length();
+    let mut control = Control([0; 64]);
+    let mut part = libc::iovec {
+        iov_base: buffer.as_mut_ptr().cast(),
+        iov_len: buffer.len(),
+    };
+    // SAFETY: a msghdr of zeros is one without anything: its pointers may be null.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    message.msg_control = (&raw mut control).cast();
+    // SAFETY: a computation with a plain number.
+    message.msg_controllen = unsafe { libc::CMSG_SPACE(IDS) } as _;
+    let flags = libc::MSG_CMSG_CLOEXEC | libc::MSG_DONTWAIT;
+    // SAFETY: the descriptor is open, and the message points to two buffers of the lengths that it
+    // says, which nobody else uses meanwhile; CMSG_SPACE of the ids is below 64.
+    let length = unsafe { libc::recvmsg(socket.as_fd().as_raw_fd(), &raw mut message, flags) };
+    let length = usize::try_from(length).map_err(|_| io::Error::last_os_error())?;
+    let mut sender = None;
+    // SAFETY: the kernel filled the control buffer, and wrote into `message` how far.
+    let first = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
+    if !first.is_null() {
+        // SAFETY: not null, so it points to a whole header within `control`, which is aligned.
+        let header = unsafe { *first };
+        // SAFETY: a computation with a plain number.
+        let whole = unsafe { libc::CMSG_LEN(IDS) } as usize;
+        let is_ids = (header.cmsg_level, header.cmsg_type)
+            == (libc::SOL_SOCKET, libc::SCM_CREDENTIALS)
+            && header.cmsg_len as usize >= whole;
+        if is_ids {
+            // SAFETY: a computation with a pointer into `control`.
+            let data = unsafe { libc::CMSG_DATA(first) }.cast::<libc::ucred>();
+            // SAFETY: the header says that so many bytes follow; any bytes are three numbers.
+            sender = id(unsafe { data.read_unaligned() }.pid);
         }
-        _ => None,
-    });
-    Ok(Datagram {
-        length: received.bytes,
-        sender,
-    })
+    }
+    Ok(Datagram { length, sender })
 }
 
-/// A UDP socket and a listening TCP socket on an address that need not exist yet (`IP_FREEBIND`,
-/// `ip(7)`).
+/// Begins a TCP connection without waiting: the socket can be written to when it is there, and has
+/// an error (`SO_ERROR`) when it is refused.
+///
+/// # Errors
+/// What `socket(2)` and `connect(2)` say.
+pub fn begin_connect(address: SocketAddr) -> io::Result<OwnedFd> {
+    let family = match address {
+        SocketAddr::V4(_) => AddressFamily::INET,
+        SocketAddr::V6(_) => AddressFamily::INET6,
+    };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
+    match rustix::net::connect(&socket, &address) {
+        Ok(()) | Err(rustix::io::Errno::INPROGRESS) => Ok(socket),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Makes the coming close of a connection a reset: the other side is told at once, and nothing of
+/// it stays in the kernel.
+pub fn reset_on_close(socket: impl AsFd) {
+    let _ = sockopt::set_socket_linger(socket, Some(std::time::Duration::ZERO));
+}
+
+/// A UDP socket with a receive buffer of a size, and a listening TCP socket, on an address that
+/// need not exist yet (`IP_FREEBIND`, `ip(7)`). Both say over which interface somebody came
+/// (`IP_PKTINFO`, [`super::datagram::Batch::interface`], [`super::datagram::interface_of`]).
 ///
 /// # Errors
 /// What `bind(2)` and `listen(2)` say.
-pub fn free_bind(address: std::net::SocketAddrV4) -> io::Result<(OwnedFd, OwnedFd)> {
+pub fn free_bind(address: std::net::SocketAddrV4, buffer: usize) -> io::Result<(OwnedFd, OwnedFd)> {
     let bound = |kind| {
         let socket =
             rustix::net::socket_with(AddressFamily::INET, kind, SocketFlags::CLOEXEC, None)?;
         sockopt::set_ip_freebind(&socket, true)?;
+        super::datagram::receive_local_addresses(&socket, false)?;
         if kind == SocketType::STREAM {
             sockopt::set_socket_reuseaddr(&socket, true)?;
         }
@@ -169,6 +292,11 @@ pub fn free_bind(address: std::net::SocketAddrV4) -> io::Result<(OwnedFd, OwnedF
         Ok::<_, io::Error>(socket)
     };
     let (udp, tcp) = (bound(SocketType::DGRAM)?, bound(SocketType::STREAM)?);
+    // Without CAP_NET_ADMIN `net.core.rmem_max` bounds it; a smaller one works as well while
+    // nobody floods it.
+    if sockopt::set_socket_recv_buffer_size_force(&udp, buffer).is_err() {
+        sockopt::set_socket_recv_buffer_size(&udp, buffer)?;
+    }
     rustix::net::listen(&tcp, BACKLOG)?;
     Ok((udp, tcp))
 }

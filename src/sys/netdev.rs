@@ -1,6 +1,8 @@
-//! Addresses of the network interfaces, and modules that are asked for by their names.
+//! Addresses and kinds of the network interfaces, and modules that are asked for by their names.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::tap::{Request, ioctl};
 
 /// Every IPv4 and IPv6 address of every interface (`getifaddrs(3)`); empty when the kernel does
 /// not answer.
@@ -65,8 +67,72 @@ pub fn request_module(name: &str) -> std::io::Result<()> {
     Ok(())
 }
 
+/// What an interface is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Interface {
+    /// Its name.
+    pub name: String,
+    /// Whether it is a bridge.
+    pub bridge: bool,
+    /// Whether it is loopback.
+    pub loopback: bool,
+}
+
+/// `ETHTOOL_GDRVINFO` and its structure (linux/ethtool.h).
+#[repr(C)]
+struct DriverInfo {
+    command: u32,
+    driver: [u8; 32],
+    rest: [u8; 160],
+}
+
+const SIOCETHTOOL: libc::c_ulong = 0x8946;
+const GET_DRIVER_INFO: u32 = 3;
+
+/// The loopback interface is the first of every network namespace.
+const LOOPBACK: u32 = 1;
+
+/// Looks at the interface of a number. Not in /sys, which may be that of another network
+/// namespace where somebody mounted it.
+///
+/// # Errors
+/// `ENXIO` or `ENODEV` when there is none.
+pub fn interface(index: u32) -> std::io::Result<Interface> {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType};
+    let flags = SocketFlags::CLOEXEC;
+    let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::DGRAM, flags, None)?;
+    let name = rustix::net::netdevice::index_to_name(&socket, index)?;
+    let mut info = DriverInfo {
+        command: GET_DRIVER_INFO,
+        driver: [0; 32],
+        rest: [0; 160],
+    };
+    let mut request = Request::new(&name, (&raw mut info).cast::<libc::c_void>());
+    // SAFETY: the call takes a struct ifreq, which `Request` is no shorter than, with a pointer to
+    // a struct ethtool_drvinfo of 196 bytes, which `info` has and which lives long enough.
+    let asked = unsafe { ioctl(&socket, SIOCETHTOOL, &mut request) };
+    let bridge = match asked {
+        Ok(()) => info.driver.starts_with(b"bridge\0"),
+        // An interface whose driver has no name: loopback.
+        Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => false,
+        Err(error) => return Err(error),
+    };
+    Ok(Interface {
+        name,
+        bridge,
+        loopback: index == LOOPBACK,
+    })
+}
+
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn loopback_is_an_interface_and_no_bridge() {
+        let lo = super::interface(1).unwrap();
+        assert_eq!((&*lo.name, lo.loopback, lo.bridge), ("lo", true, false));
+        assert!(super::interface(0).is_err() && super::interface(u32::MAX).is_err());
+    }
+
     #[test]
     fn a_module_is_asked_for_by_names_that_an_interface_can_have() {
         assert!(super::request_module("lo").is_ok());

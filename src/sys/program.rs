@@ -120,7 +120,7 @@ pub fn start(
             // SAFETY: _exit runs no destructor and no handler.
             unsafe { libc::_exit(i32::from(crate::explain::exit::NOT_FOUND)) }
         }
-        pid => Pid::from_raw(pid).ok_or_else(|| io::Error::other("an impossible pid")),
+        pid => super::process::id(pid).ok_or_else(|| io::Error::other("an impossible pid")),
     }
 }
 

@@ -31,7 +31,7 @@ pub fn fork(kept: &[RawFd], work: impl FnOnce() -> u8) -> io::Result<Pid> {
             let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
             userns::leave(work())
         }
-        pid => Pid::from_raw(pid).ok_or_else(|| io::Error::other("an impossible pid")),
+        pid => super::process::id(pid).ok_or_else(|| io::Error::other("an impossible pid")),
     }
 }
 

@@ -187,7 +187,7 @@ pub fn spawn(spawn: &Spawn<'_>) -> Result<Pid, SpawnError> {
         }
         pid => {
             drop(report);
-            let pid = Pid::from_raw(pid).ok_or_else(|| {
+            let pid = super::process::id(pid).ok_or_else(|| {
                 prepare("fork", io::Error::other("fork returned an impossible pid"))
             })?;
             await_exec(&reader, pid, spawn)
@@ -433,9 +433,11 @@ pub fn find_program(name: &OsStr, path: Option<&OsStr>) -> Option<PathBuf> {
             dir
         }
         .join(name);
-        match std::fs::metadata(&candidate) {
+        #[expect(clippy::disallowed_methods, reason = "as execve(2) finds it")]
+        let found = std::fs::metadata(&candidate);
+        match found {
             Ok(meta) if meta.is_file() => {
-                if rustix::fs::access(&candidate, rustix::fs::Access::EXEC_OK).is_ok() {
+                if crate::files::is_executable(&candidate) {
                     return Some(candidate);
                 }
                 refused.get_or_insert(candidate);

@@ -36,6 +36,7 @@ pub fn kind() -> Kind {
 }
 
 /// A non-blocking open file of our own, for a pipe or a terminal.
+#[expect(clippy::disallowed_methods, reason = "our own descriptor once more")]
 fn reopen() -> Option<OwnedFd> {
     let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     matches!(kind(), Kind::Pipe | Kind::Terminal)

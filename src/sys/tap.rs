@@ -25,14 +25,14 @@ fn failed(step: &'static str) -> impl FnOnce(io::Error) -> DeviceError {
 
 /// `struct ifreq` with one kind of content; the union of the kernel is 24 bytes long.
 #[repr(C)]
-struct Request<T> {
+pub(super) struct Request<T> {
     name: [u8; libc::IFNAMSIZ],
     content: T,
     rest: [u8; 24],
 }
 
 impl<T> Request<T> {
-    fn new(name: &str, content: T) -> Self {
+    pub(super) fn new(name: &str, content: T) -> Self {
         let mut request = Self {
             name: [0; libc::IFNAMSIZ],
             content,
@@ -59,7 +59,11 @@ const TUNSETIFF: u32 = 0x4004_54ca;
 /// # Safety
 /// `T` must be at least as large as the structure of `request`, and valid for any bits that the
 /// kernel writes to it.
-unsafe fn ioctl<T>(fd: impl AsFd, request: libc::c_ulong, argument: &mut T) -> io::Result<()> {
+pub(super) unsafe fn ioctl<T>(
+    fd: impl AsFd,
+    request: libc::c_ulong,
+    argument: &mut T,
+) -> io::Result<()> {
     let fd = fd.as_fd().as_raw_fd();
     // SAFETY: the descriptor is open, and the caller promises that the argument fits.
     match unsafe { libc::syscall(libc::SYS_ioctl, fd, request, std::ptr::from_mut(argument)) } {
@@ -78,6 +82,7 @@ fn control(family: AddressFamily) -> Result<OwnedFd, DeviceError> {
 /// # Errors
 /// The step and what the kernel said: `ENOENT`, `ENODEV`, `EPERM` of /dev/net/tun have different
 /// remedies.
+#[expect(clippy::disallowed_methods, reason = "a device of the kernel")]
 pub fn make(name: &str) -> Result<(), DeviceError> {
     let tun = rustix::fs::open(
         "/dev/net/tun",

@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::mount::MountPropagationFlags;
-use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
+use rustix::process::{Pid, Signal, WaitOptions};
 pub use rustix::thread::UnshareFlags;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -97,8 +97,6 @@ enum State {
 #[derive(Debug)]
 struct Child {
     pid: Pid,
-    /// Before Linux 5.3 there is none; nobody else reaps our children, so the pid stays ours.
-    pidfd: Option<OwnedFd>,
 }
 
 #[derive(Debug)]
@@ -301,10 +299,8 @@ fn left(until: Instant) -> Timespec {
 
 impl Child {
     fn kill(&self) {
-        let _ = match &self.pidfd {
-            Some(pidfd) => rustix::process::pidfd_send_signal(pidfd, Signal::KILL),
-            None => rustix::process::kill_process(self.pid, Signal::KILL),
-        };
+        // One that is gone already is not missed.
+        let _ = super::process::Child(self.pid).signal(libc::SIGKILL);
     }
 
     /// Reaps it, if it is dead already. It is not waited for: the end of its namespaces takes the
@@ -334,10 +330,9 @@ fn fork_trial<T: Serialize>(
         0 => live_and_die(parent, writer, namespaces, trial),
         pid => {
             drop(writer);
-            let pid = Pid::from_raw(pid)
+            let pid = super::process::id(pid)
                 .ok_or_else(|| io::Error::other("fork returned an impossible pid"))?;
-            let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok();
-            Ok((Child { pid, pidfd }, reader))
+            Ok((Child { pid }, reader))
         }
     }
 }
@@ -380,7 +375,9 @@ fn prepare_streams(writer: &OwnedFd) -> std::fs::File {
         }
     }
     let flags = rustix::fs::OFlags::RDWR;
-    if let Ok(null) = rustix::fs::open("/dev/null", flags, rustix::fs::Mode::empty()) {
+    #[expect(clippy::disallowed_methods, reason = "a device of the kernel")]
+    let null = rustix::fs::open("/dev/null", flags, rustix::fs::Mode::empty());
+    if let Ok(null) = null {
         for stream in 0..=2 {
             // SAFETY: `null` is open; the standard streams are nobody's OwnedFd.
             unsafe { libc::dup2(null.as_raw_fd(), stream) };

@@ -66,7 +66,7 @@ pub fn fork_into(namespaces: Namespaces) -> io::Result<Side> {
     } else {
         pid
     };
-    match i32::try_from(pid).map(Pid::from_raw) {
+    match i32::try_from(pid).map(super::process::id) {
         _ if pid == -1 => Err(io::Error::last_os_error()),
         Ok(None) => Ok(Side::Child),
         Ok(Some(pid)) => Ok(Side::Parent(pid)),

@@ -8,6 +8,7 @@
 use time::OffsetDateTime;
 
 use super::certificate::{Certificate, Signature};
+use crate::printable::line;
 
 /// What became of looking for a path.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,8 +21,13 @@ pub(super) enum Verdict {
     Unknown(String),
 }
 
-/// No real chain is longer; a bound keeps cross-signed certificates from being walked for ever.
+/// No real chain is longer.
 const LONGEST: u32 = 6;
+/// As many signatures as Go's verifier checks before it gives up: certificates that all have the
+/// same name and key would make for more paths than can ever be walked.
+const MOST_SIGNATURES: u32 = 100;
+/// So much of a name in somebody's certificate is told.
+const NAME: usize = 200;
 
 /// Looks for a path from the first certificate to an anchor.
 pub(super) fn verify(
@@ -39,76 +45,86 @@ pub(super) fn verify(
     if anchors.iter().any(|anchor| anchor.der == leaf.der) {
         return Verdict::Good;
     }
-    climb(leaf, intermediates, anchors, now, 0)
+    let mut search = Search {
+        intermediates,
+        anchors,
+        now,
+        left: MOST_SIGNATURES,
+    };
+    search.climb(leaf, 0)
 }
 
-/// One step up. `below` counts the intermediates between `certificate` and the leaf, itself
-/// included, for the path length that an authority allows.
-fn climb(
-    certificate: &Certificate,
-    intermediates: &[Certificate],
-    anchors: &[Certificate],
+/// What is known while a path is looked for.
+struct Search<'a> {
+    intermediates: &'a [Certificate],
+    anchors: &'a [Certificate],
     now: OffsetDateTime,
-    below: u32,
-) -> Verdict {
-    let mut best = Verdict::Failed(format!(
-        "nothing in ca.pem issued it (issuer: {})",
-        certificate.issuer
-    ));
-    if below > LONGEST {
-        return Verdict::Failed("the chain is too long".into());
-    }
-    let candidates = anchors.iter().map(|anchor| (anchor, true));
-    for (issuer, anchored) in candidates.chain(
-        intermediates
-            .iter()
-            .map(|intermediate| (intermediate, false)),
-    ) {
-        if issuer.subject_der != certificate.issuer_der {
-            continue;
-        }
-        let verdict = match step(certificate, issuer, now, below) {
-            Verdict::Failed(reason) => Verdict::Failed(reason),
-            found if anchored => found,
-            found => match climb(issuer, intermediates, anchors, now, below + 1) {
-                Verdict::Good => found,
-                other => other,
-            },
-        };
-        match verdict {
-            Verdict::Good => return Verdict::Good,
-            Verdict::Unknown(_) => best = verdict,
-            Verdict::Failed(_) if matches!(best, Verdict::Failed(_)) => best = verdict,
-            Verdict::Failed(_) => {}
-        }
-    }
-    best
+    /// Signatures that may still be checked.
+    left: u32,
 }
 
-fn step(
-    certificate: &Certificate,
-    issuer: &Certificate,
-    now: OffsetDateTime,
-    below: u32,
-) -> Verdict {
-    let name = &issuer.subject;
-    if !issuer.authority {
-        return Verdict::Failed(format!(
-            "its issuer ({name}) is not a certificate authority"
+impl<'a> Search<'a> {
+    /// One step up. `below` counts the intermediates between `certificate` and the leaf, itself
+    /// included, for the path length that an authority allows.
+    fn climb(&mut self, certificate: &'a Certificate, below: u32) -> Verdict {
+        let mut best = Verdict::Failed(format!(
+            "nothing in ca.pem issued it (issuer: {})",
+            line(&certificate.issuer).at_most(NAME)
         ));
+        if below > LONGEST {
+            return Verdict::Failed("the chain is too long".into());
+        }
+        let anchors = self.anchors.iter().map(|anchor| (anchor, true));
+        let others = self.intermediates.iter().map(|other| (other, false));
+        for (issuer, anchored) in anchors.chain(others) {
+            if issuer.subject_der != certificate.issuer_der {
+                continue;
+            }
+            if self.left == 0 {
+                return Verdict::Unknown(format!(
+                    "it was not verified, since more than {MOST_SIGNATURES} signatures would \
+                     have to be checked"
+                ));
+            }
+            let verdict = match self.step(certificate, issuer, below) {
+                Verdict::Failed(reason) => Verdict::Failed(reason),
+                found if anchored => found,
+                found => match self.climb(issuer, below + 1) {
+                    Verdict::Good => found,
+                    other => other,
+                },
+            };
+            match verdict {
+                Verdict::Good => return Verdict::Good,
+                Verdict::Unknown(_) => best = verdict,
+                Verdict::Failed(_) if matches!(best, Verdict::Failed(_)) => best = verdict,
+                Verdict::Failed(_) => {}
+            }
+        }
+        best
     }
-    if let Some(dates) = issuer.out_of_date(now) {
-        return Verdict::Failed(format!("its issuer ({name}) is {dates}"));
-    }
-    if issuer.path_length.is_some_and(|allowed| below > allowed) {
-        return Verdict::Failed(format!("its issuer ({name}) allows no chain this long"));
-    }
-    match certificate.signed_by(&issuer.public) {
-        Signature::Good => Verdict::Good,
-        Signature::Unknown => Verdict::Unknown(format!(
-            "the signature of {name} is of a kind that is not checked here"
-        )),
-        Signature::Bad => Verdict::Failed(format!("the signature of {name} on it is wrong")),
+
+    fn step(&mut self, certificate: &Certificate, issuer: &Certificate, below: u32) -> Verdict {
+        let name = line(&issuer.subject).at_most(NAME);
+        if !issuer.authority {
+            return Verdict::Failed(format!(
+                "its issuer ({name}) is not a certificate authority"
+            ));
+        }
+        if let Some(dates) = issuer.out_of_date(self.now) {
+            return Verdict::Failed(format!("its issuer ({name}) is {dates}"));
+        }
+        if issuer.path_length.is_some_and(|allowed| below > allowed) {
+            return Verdict::Failed(format!("its issuer ({name}) allows no chain this long"));
+        }
+        self.left = self.left.saturating_sub(1);
+        match certificate.signed_by(&issuer.public) {
+            Signature::Good => Verdict::Good,
+            Signature::Unknown => Verdict::Unknown(format!(
+                "the signature of {name} is of a kind that is not checked here"
+            )),
+            Signature::Bad => Verdict::Failed(format!("the signature of {name} on it is wrong")),
+        }
     }
 }
 
@@ -166,6 +182,28 @@ mod tests {
         let mut anchors = read(&ca.pem);
         anchors[0].authority = false;
         assert!(failed(verify(&leaf, &anchors, NOW)).contains("not a certificate authority"));
+    }
+
+    /// Without the bound: nine certificates that all sign each other make nine to the sixth paths.
+    #[test]
+    fn certificates_that_sign_each_other_are_walked_only_so_far() {
+        let root = Authority::new("same");
+        let mut chain = read(&root.server("docker"));
+        let authority = read(&root.pem);
+        chain.extend(std::iter::repeat_n(authority[0].clone(), 9));
+        let anchors = read(&Authority::new("other").pem);
+        let mut search = Search {
+            intermediates: &chain[1..],
+            anchors: &anchors,
+            now: NOW,
+            left: MOST_SIGNATURES,
+        };
+        let Verdict::Unknown(reason) = search.climb(&chain[0], 0) else {
+            panic!("nothing leads to an anchor, and not everything was looked at");
+        };
+        assert!(reason.contains("more than 100 signatures"), "{reason}");
+        assert_eq!(search.left, 0);
+        assert_eq!(verify(&chain, &authority, NOW), Verdict::Good);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::plan::Because;
 use super::plan::{ManagedPlan, Owner, TlsPlan};
 use super::refusal::TlsRefusal;
 use super::san::{San, Wanted};
-use super::{Names, SKEW, Wish};
+use super::{Names, SKEW, Untrusted, Wish};
 
 mod authority;
 mod leaf;
@@ -47,6 +47,13 @@ pub fn decide(
             "the host name {name:?} cannot stand in a certificate"
         ));
     }
+    let doubts = material.doubts();
+    if wish.untrusted == Untrusted::Refuse && !doubts.is_empty() {
+        let directory = wish.directory.clone();
+        return Err(TlsRefusal::Untrusted { directory, doubts });
+    }
+    let doubt = |doubt| format!("{doubt}: whoever that is can make client certificates of dockerd");
+    case.notes.extend(doubts.into_iter().map(doubt));
     let complete = missing_server_files(material).is_empty();
     let owner = match (&material.ca.key.content, &material.ca.certificate.content) {
         (key, _) if key.is_vacant() && complete => case.users(&wanted)?,

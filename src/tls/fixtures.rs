@@ -8,8 +8,8 @@ use rcgen::{
 use time::{Duration, OffsetDateTime};
 
 use super::{
-    Content, Folder, Item, Material, Names, Owner, StoredFile, TlsPlan, Wish, decide, issue,
-    parse_sans,
+    Content, Folder, Item, Material, Names, Owner, StoredFile, TlsPlan, Untrusted, Wish, decide,
+    issue, parse_sans,
 };
 
 /// 2027-01-15 08:00:00 UTC.
@@ -85,6 +85,7 @@ impl Material {
         *self.file_mut(item) = StoredFile {
             content,
             mode: Some(item.mode()),
+            stranger: None,
         };
         self
     }
@@ -130,6 +131,7 @@ pub(crate) fn wish(sans: &str) -> Wish {
     Wish {
         directory: "/certs".into(),
         sans: parse_sans(sans).unwrap(),
+        untrusted: Untrusted::Warn,
     }
 }
 

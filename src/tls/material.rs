@@ -157,13 +157,15 @@ impl fmt::Debug for Content {
     }
 }
 
-/// A file and its permission bits.
+/// A file, its permission bits and its owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredFile {
     /// What is in it.
     pub content: Content,
     /// Permission bits, when there is a file.
     pub mode: Option<u32>,
+    /// Its owner, if that is neither root nor the user that runs this.
+    pub stranger: Option<u32>,
 }
 
 impl Default for StoredFile {
@@ -171,6 +173,7 @@ impl Default for StoredFile {
         Self {
             content: Content::Missing,
             mode: None,
+            stranger: None,
         }
     }
 }
@@ -222,9 +225,40 @@ pub struct Material {
     pub server: LeafFiles,
     /// For clients.
     pub client: LeafFiles,
+    /// Folders of which others can exchange what decides who gets in.
+    pub open: Vec<FolderId>,
 }
 
+/// What decides who gets in: who can write one of these, or sign with the key, is a client.
+const GATE: [Item; 3] = [Item::CaKey, Item::CaCertificate, Item::ServerCa];
+
 impl Material {
+    /// Why somebody else may have made, or may use, what decides who gets in. Files that are
+    /// still to be made are nobody's.
+    #[must_use]
+    pub fn doubts(&self) -> Vec<String> {
+        let mut doubts = Vec::new();
+        for item in GATE {
+            let (file, path) = (self.file(item), item.path());
+            if file.content.is_vacant() {
+                continue;
+            }
+            let mode = file.mode.unwrap_or_default();
+            if let Some(uid) = file.stranger {
+                doubts.push(format!("{path} belongs to uid {uid}"));
+            } else if mode & 0o022 != 0 {
+                doubts.push(format!("{path} can be written by others (mode {mode:04o})"));
+            } else if item == Item::CaKey && mode & 0o044 != 0 {
+                doubts.push(format!("{path} can be read by others (mode {mode:04o})"));
+            } else if self.open.contains(&item.folder()) {
+                doubts.push(format!(
+                    "{path} can be replaced by others: its folder is open"
+                ));
+            }
+        }
+        doubts
+    }
+
     /// One of the files.
     #[must_use]
     pub fn file(&self, item: Item) -> &StoredFile {

@@ -58,6 +58,18 @@ pub struct Wish {
     pub directory: PathBuf,
     /// `DOCKER_TLS_SAN`, parsed by [`parse_sans`].
     pub sans: Vec<San>,
+    /// `DIND_TLS_UNTRUSTED`.
+    pub untrusted: Untrusted,
+}
+
+/// What happens where somebody else may have made what decides who gets in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Untrusted {
+    /// It is used, with a warning.
+    #[default]
+    Warn,
+    /// The start is refused.
+    Refuse,
 }
 
 /// Under which names and addresses clients can reach this host.

@@ -9,6 +9,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::material::Item;
 use super::san::San;
+use crate::printable;
 
 /// What will be done with the TLS material. `Display` is the dry run: one line a step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -252,7 +253,9 @@ impl TlsPlan {
             )],
         };
         lines.extend(self.notes.iter().map(|note| format!("note  {note}")));
-        lines
+        // Names in certificates are their maker's.
+        let quote = |text: &String| printable::line(text).to_string();
+        lines.iter().map(quote).collect()
     }
 }
 

@@ -56,6 +56,14 @@ pub enum TlsRefusal {
         /// The system's words.
         reason: String,
     },
+    /// Somebody else may have made, or may use, what decides who gets in.
+    #[error("the CA in {} is not trusted", directory.display())]
+    Untrusted {
+        /// The directory.
+        directory: PathBuf,
+        /// What speaks against it.
+        doubts: Vec<String>,
+    },
     /// The user's own server certificate does not hold.
     #[error("{}: verification failed", file.display())]
     VerificationFailed {
@@ -91,6 +99,10 @@ impl Explain for TlsRefusal {
                 )
             }
             Self::Unreadable { reason, .. } => reason.clone(),
+            Self::Untrusted { doubts, .. } => format!(
+                "{}; DIND_TLS_UNTRUSTED=refuse asks for a CA that only root can write",
+                doubts.join("\n")
+            ),
             Self::VerificationFailed { reason, .. } => format!(
                 "{reason}; with server/{{ca,cert,key}}.pem there and no ca/key.pem, the \
                  certificates are yours, and they are only checked"
@@ -110,6 +122,11 @@ impl Explain for TlsRefusal {
             Self::BadKey { .. } => {
                 "put back a PEM key (RSA 2048 to 4096 or EC P-256/P-384), or move this file away: \
                  then a new key and certificate are made"
+            }
+            Self::Untrusted { .. } => {
+                "share only the client folder with other containers (-v VOLUME:/certs/client), \
+                 give the files to root (chown -R 0:0, chmod go-w), and move ca/ away if somebody \
+                 else made it: then a new one is made"
             }
             Self::CaKeyMissing { .. } => {
                 "mount all of server/ca.pem, server/cert.pem and server/key.pem to use your own \

@@ -1,6 +1,6 @@
 //! Subject alternative names: the value of `DOCKER_TLS_SAN`, and the set a server needs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::net::IpAddr;
 
@@ -98,7 +98,7 @@ impl Explain for SanError {
 /// The first element that cannot be put into a certificate.
 pub fn parse_sans(text: &str) -> Result<Vec<San>, SanError> {
     let noise = |c: char| c.is_whitespace() || c == '"' || c == '\'';
-    let mut sans = Vec::new();
+    let (mut sans, mut seen) = (Vec::new(), HashSet::new());
     for element in text.split(',').map(|element| element.trim_matches(noise)) {
         if element.is_empty() {
             continue;
@@ -107,7 +107,7 @@ pub fn parse_sans(text: &str) -> Result<Vec<San>, SanError> {
             element: element.to_owned(),
             problem,
         })?;
-        if !sans.contains(&san) {
+        if seen.insert(san.clone()) {
             sans.push(san);
         }
     }
@@ -297,6 +297,7 @@ mod tests {
         let wish = Wish {
             directory: "/certs".into(),
             sans: vec![dns("b")],
+            ..crate::tls::fixtures::wish("")
         };
         let names = Names {
             dns: vec!["bad name".into()],

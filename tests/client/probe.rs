@@ -1,10 +1,13 @@
 //! The health of our own daemon.
 
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::time::Duration;
 
 use dind_init::cli::environment::Environment;
+use dind_init::client::own::Place;
 use dind_init::client::probe::{ProbeArgs, own_socket, run};
+use dind_init::supervise::status::Status;
 
 use crate::server::{self, PONG, answers};
 use crate::{LONG, SHORT};
@@ -18,17 +21,48 @@ fn ready() -> ProbeArgs {
     }
 }
 
+fn live(timeout: Duration) -> ProbeArgs {
+    ProbeArgs {
+        live: true,
+        ready: false,
+        timeout,
+        ..ready()
+    }
+}
+
+/// A place that is ours.
+fn place(dir: &Path) -> Vec<Place> {
+    vec![Place {
+        dir: dir.to_owned(),
+        owner: rustix::process::geteuid().as_raw(),
+    }]
+}
+
 fn probe(args: &ProbeArgs, socket: &Path) -> (u8, String) {
     let mut text = Vec::new();
-    let code = run(args, socket, &mut text);
+    let dir = socket.parent().unwrap();
+    let code = run(args, &place(dir), socket, &mut text);
     let text = String::from_utf8(text).unwrap();
     assert_eq!(text.lines().count(), 1);
-    let name = socket.parent().unwrap().to_str().unwrap();
-    (code, text.replace(name, "DIR"))
+    (code, text.replace(dir.to_str().unwrap(), "DIR"))
+}
+
+fn status(pid: u32) -> String {
+    let status = Status {
+        state: "ready".into(),
+        pid,
+        ..Status::default()
+    };
+    serde_json::to_string(&status).unwrap() + "\n"
+}
+
+/// Says this to whoever connects.
+fn says(text: String) -> server::Behaviour {
+    server::behaviour(move |stream| drop(stream.write_all(text.as_bytes())))
 }
 
 #[test]
-fn a_daemon_that_answers_is_ready_and_live() {
+fn a_daemon_that_answers_is_ready() {
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join("s");
     server::unix(&socket, answers(PONG));
@@ -39,18 +73,10 @@ fn a_daemon_that_answers_is_ready_and_live() {
             "ready: docker 28.5.2 api 1.51 at unix://DIR/s\n".to_owned()
         )
     );
-    let live = ProbeArgs {
-        live: true,
-        ..ready()
-    };
-    assert_eq!(
-        probe(&live, &socket),
-        (0, "live: takes connections at unix://DIR/s\n".to_owned())
-    );
 }
 
 #[test]
-fn a_daemon_that_is_starting_is_live_but_not_ready() {
+fn a_daemon_that_is_starting_is_not_ready() {
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join("s");
     let _nobody_accepts = UnixListener::bind(&socket).unwrap();
@@ -64,8 +90,95 @@ fn a_daemon_that_is_starting_is_live_but_not_ready() {
         text.starts_with("not ready: unix://DIR/s is connected but has not answered yet"),
         "{text}"
     );
-    let live = ProbeArgs { live: true, ..args };
-    assert_eq!(probe(&live, &socket).0, 0);
+}
+
+#[test]
+fn alive_is_who_answers_and_not_a_socket_that_takes_connections() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("status.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let (code, text) = probe(&live(SHORT), &path);
+    assert_eq!(code, 1);
+    let own = std::process::id();
+    assert!(
+        text.starts_with(&format!("not live: PID {own} does not answer within")),
+        "{text}"
+    );
+    drop(listener);
+    let (code, text) = probe(&live(SHORT), &path);
+    assert!(
+        code == 1 && text.starts_with("not live: nobody listens on DIR/status.sock"),
+        "{text}"
+    );
+    std::fs::remove_file(&path).unwrap();
+    let (code, text) = probe(&live(SHORT), &path);
+    assert!(
+        code == 1 && text.starts_with("not live: no daemon of ours runs here"),
+        "{text}"
+    );
+    server::unix(&path, says(status(own)));
+    assert_eq!(
+        probe(&live(LONG), &path),
+        (
+            0,
+            format!("live: PID {own} answers (state ready) at unix://DIR/status.sock\n")
+        )
+    );
+}
+
+#[test]
+fn a_full_backlog_ends_with_the_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("status.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    rustix::net::listen(&listener, 0).unwrap();
+    let _first = UnixStream::connect(&path).unwrap();
+    let (code, text) = probe(&live(SHORT), &path);
+    assert_eq!(code, 1);
+    assert!(text.contains("no other one fits"), "{text}");
+}
+
+#[test]
+fn who_answers_for_another_process_is_not_believed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("status.sock");
+    let other = std::process::id() + 1;
+    server::unix(&path, says(status(other)));
+    let (code, text) = probe(&live(LONG), &path);
+    assert_eq!(code, 1);
+    assert!(
+        text.contains("is not our daemon's") && text.contains(&other.to_string()),
+        "{text}"
+    );
+}
+
+#[test]
+fn an_endless_or_senseless_answer_is_not_believed() {
+    let long = "x".repeat(2 << 20);
+    for answer in [long.as_str(), "", "{}", "null"] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("status.sock");
+        server::unix(&path, says(answer.to_owned()));
+        let (code, text) = probe(&live(LONG), &path);
+        assert!(code == 1 && text.starts_with("not live: "), "{text}");
+    }
+}
+
+#[test]
+fn a_watchdog_that_answers_says_what_hangs_and_cannot_draw_on_the_terminal() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("status.sock");
+    let call = libc::SYS_openat;
+    let text = format!(
+        r#"{{"stalled":{{"doing":"writes\u001b[2J it","seconds":12,"call":{call},"path":"/x\ny"}}}}"#
+    );
+    server::unix(&path, says(text));
+    let (code, text) = probe(&live(LONG), &path);
+    assert_eq!(code, 1);
+    assert!(
+        text.contains(r"hangs for 12 s: it writes\u{1b}[2J it, in openat of /x\ny;"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -1,4 +1,8 @@
-use crate::harness::{can_run, start};
+use std::os::unix::net::UnixDatagram;
+
+use rustix::process::Signal;
+
+use crate::harness::{can_run, script, start};
 
 #[test]
 fn a_start_that_fails_has_dockerds_code_and_words_in_order() {
@@ -80,5 +84,38 @@ fn a_stop_between_two_lives_is_a_clean_end() {
     dind.says("ready after");
     dind.request("/die");
     dind.says("requests wait");
+    dind.stops();
+}
+
+/// We are outside its pid namespace, where our id is 0: that is nobody, and not a dockerd that does
+/// not run.
+#[test]
+fn nobody_outside_makes_a_dead_dockerd_ready() {
+    if !can_run() {
+        return;
+    }
+    let start = start("");
+    let containerd = start.path("bin/containerd");
+    // One that takes its time to end, so that the next dockerd must wait.
+    script(&containerd, "sleep 1");
+    let words = format!("mortal first:container={}", containerd.display());
+    let mut dind = start
+        .env("STUB", words)
+        // Without a socket of ours there is no ping that would hold the word up.
+        .env("DIND_SOCKETS", "dockerd")
+        .env("DIND_RESTART", "on-failure")
+        .run();
+    dind.says("ready after");
+    let path = dind.inside("/run/dind-init/notify.sock");
+    dind.signal(Signal::USR1);
+    dind.says("requests wait");
+    let lives = dind.path("lives");
+    let lives = || std::fs::read(&lives).unwrap().len();
+    let socket = UnixDatagram::unbound().unwrap();
+    while lives() == 1 && !dind.has_said_already("dockerd is ready again") {
+        socket.send_to(b"READY=1", &path).unwrap();
+    }
+    dind.says("dockerd is ready again");
+    assert_eq!(lives(), 2, "it was not there yet:\n{}", dind.said());
     dind.stops();
 }

@@ -192,6 +192,12 @@ impl Dind {
         }
     }
 
+    /// Whether it has said this, as far as can be read without waiting.
+    pub(crate) fn has_said_already(&mut self, text: &str) -> bool {
+        self.read_more(Duration::ZERO);
+        self.said.contains(text)
+    }
+
     fn end_of_said(&self) -> String {
         let lines: Vec<&str> = self.said.lines().collect();
         lines[lines.len().saturating_sub(40)..].join("\n")
@@ -254,6 +260,29 @@ impl Dind {
     /// A file as the binary sees it.
     pub(crate) fn inside(&self, path: &str) -> PathBuf {
         PathBuf::from(format!("/proc/{}/root{path}", self.pid().as_raw_nonzero()))
+    }
+
+    /// A command beside the binary, as `docker exec` starts one.
+    pub(crate) fn beside(&self, words: &[&str]) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--target={}", self.pid().as_raw_nonzero()));
+        command.args(["--mount", "--pid"]).args(words);
+        command
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        command
+    }
+
+    /// Runs the binary beside itself; exit code and all that it says.
+    #[track_caller]
+    pub(crate) fn asks(&self, words: &[&str]) -> (i32, String) {
+        let all = [&[env!("CARGO_BIN_EXE_dind-init")], words].concat();
+        let output = self.beside(&all).output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (
+            output.status.code().unwrap(),
+            String::from_utf8(said).unwrap(),
+        )
     }
 
     /// What PID 1 answers on its status socket.

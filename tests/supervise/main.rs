@@ -16,6 +16,7 @@ mod command;
 mod death;
 mod harness;
 mod lifetime;
+mod live;
 mod output;
 mod ready;
 mod stop;

@@ -113,6 +113,43 @@ fn what_lives_in_containers_is_killed_before_dockerd_is() {
     );
 }
 
+/// A name is any 15 bytes of a process's own choice. What is counted as killed is gone.
+#[test]
+fn a_name_that_is_no_text_saves_nobody() {
+    if !can_run() {
+        return;
+    }
+    let start = start("stubborn");
+    let dir = start.dir.path().file_name().unwrap().to_str().unwrap();
+    let unique = dir.get(dir.len() - 6..).unwrap().to_owned();
+    let shim = shim(
+        start.dir.path(),
+        &format!(
+            "trap '' TERM\nprintf '\\377\\376){unique}' >/proc/$$/comm\n\
+             echo container: up >&2\nwhile :; do read -r line </proc/sys/kernel/hostname; done"
+        ),
+    );
+    let name = [b"\xff\xfe)", unique.as_bytes(), b"\n"].concat();
+    let lives = || {
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        let mut names = processes.filter_map(|p| std::fs::read(p.path().join("comm")).ok());
+        names.any(|found| found == name)
+    };
+    let words = format!("stubborn container={}", shim.display());
+    let mut dind = start
+        .env("STUB", words)
+        .env("DIND_STOP_TIMEOUT", "2s")
+        .run();
+    dind.has_said("container: up");
+    dind.has_said("ready after");
+    assert!(lives());
+    dind.signal(Signal::TERM);
+    dind.says("killed 1 processes inside nested containers");
+    assert!(!lives());
+    assert_eq!(dind.ends(), 0);
+    assert!(!dind.said().contains("cannot be ended"), "{}", dind.said());
+}
+
 #[test]
 fn containers_that_dockerd_left_get_their_own_stop_signal() {
     if !can_run() {

@@ -90,7 +90,9 @@ fn run(words: &Words) -> i32 {
             stderr.write_all(line.as_bytes()).unwrap();
         }
     }
-    std::thread::spawn(serve);
+    if std::env::var_os("LISTEN_PID").is_some() {
+        std::thread::spawn(serve);
+    }
     notify("READY=1");
     for signal in receiver {
         match signal {
@@ -99,6 +101,7 @@ fn run(words: &Words) -> i32 {
                 notify("RELOADING=1");
                 notify("READY=1");
             }
+            SIGUSR1 if words.get("mortal").is_some() => die(),
             SIGUSR1 => say("USR1"),
             _ if words.get("stubborn").is_some() => say("TERM ignored"),
             _ => {
@@ -134,6 +137,11 @@ fn signals() -> mpsc::Receiver<i32> {
     receiver
 }
 
+fn die() {
+    let own = rustix::process::getpid();
+    rustix::process::kill_process(own, rustix::process::Signal::KILL).unwrap();
+}
+
 /// One client after the other; `GET /die` ends the stub as a bug would.
 #[expect(
     unsafe_code,
@@ -152,8 +160,7 @@ fn serve() {
         let count = client.read(&mut request).unwrap_or(0);
         let request = String::from_utf8_lossy(&request[..count]).into_owned();
         if request.starts_with("GET /die") {
-            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL)
-                .unwrap();
+            die();
         }
         let _ = client.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK");
     }

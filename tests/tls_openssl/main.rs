@@ -55,6 +55,7 @@ impl Volume {
             &Wish {
                 directory: self.0.path().into(),
                 sans,
+                untrusted: dind_init::tls::Untrusted::Warn,
             },
             &names,
             now,

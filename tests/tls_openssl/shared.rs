@@ -26,6 +26,7 @@ fn child() {
     let wish = Wish {
         directory: directory.into(),
         sans,
+        untrusted: dind_init::tls::Untrusted::Warn,
     };
     match apply(&wish, &Names::default(), OffsetDateTime::now_utc()) {
         Ok(outcome) => println!("outcome: {} written", outcome.written.len()),

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use crate::explain::{Explain, exit};
 use crate::tls::{IssueError, Item, TlsRefusal};
@@ -10,14 +9,6 @@ use crate::tls::{IssueError, Item, TlsRefusal};
 /// Why there is no usable TLS material.
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
-    /// Somebody else holds the lock for too long.
-    #[error("{} is locked by somebody else", directory.display())]
-    Busy {
-        /// The directory.
-        directory: PathBuf,
-        /// How long we waited.
-        waited: Duration,
-    },
     /// Keys or certificates could not be made.
     #[error("cannot make certificates for {}", directory.display())]
     Issue {
@@ -56,11 +47,6 @@ pub enum CertificateError {
 impl Explain for CertificateError {
     fn why(&self) -> String {
         match self {
-            Self::Busy { waited, .. } => format!(
-                "another container that shares this volume makes certificates in it, and did not \
-                 finish within {} s",
-                waited.as_secs()
-            ),
             Self::Issue { .. } => "the key or certificate could not be computed".into(),
             Self::Refused(refusal) => refusal.why(),
             Self::Unsettled { remaining, .. } => {
@@ -80,10 +66,6 @@ impl Explain for CertificateError {
 
     fn fix(&self) -> String {
         match self {
-            Self::Busy { .. } => {
-                "stop the container that hangs, or give each one its own volume for \
-                 DOCKER_TLS_CERTDIR"
-            }
             Self::Issue { .. } => "move the file that is named away, to have a new one made",
             Self::Refused(refusal) => return refusal.fix(),
             Self::Unsettled { .. } => {

@@ -8,8 +8,11 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 
+use rustix::fs::Mode;
+
 use super::*;
 use crate::explain::Explain;
+use crate::files::lock::Share;
 use crate::tls::fixtures::{NOW, names, wish};
 
 fn wish_in(directory: &Path) -> Wish {
@@ -195,30 +198,30 @@ fn competing_starts_end_with_one_consistent_set() {
 }
 
 #[test]
-fn a_lock_that_is_never_released_is_an_error_with_a_deadline() {
+fn a_lock_that_is_never_released_is_waited_for_with_a_deadline() {
     let directory = tempfile::tempdir().unwrap();
-    let open = || open_folder(CWD, directory.path()).unwrap();
+    let open = || Dir::open(directory.path()).unwrap().reopen().unwrap();
     let holder = open();
-    rustix::fs::flock(&holder, FlockOperation::LockExclusive).unwrap();
-    let error = lock(open(), directory.path(), Duration::from_millis(20)).unwrap_err();
-    assert!(matches!(error, CertificateError::Busy { .. }), "{error:?}");
-    assert_eq!(error.exit_code(), 71);
+    assert!(files::lock::take(&holder, Share::Nobody).unwrap());
+    let found = lock(&open(), Duration::from_millis(20));
+    assert!(matches!(found, Lock::Busy), "{found:?}");
+    // Whoever can read the directory can do that: it keeps nobody from starting.
+    let outcome = apply(&wish_in(directory.path()), &names(), NOW).unwrap();
+    assert_eq!(outcome.written, Item::ALL);
     drop(holder);
-    assert_eq!(
-        lock(open(), directory.path(), Duration::ZERO).unwrap(),
-        Lock::Held
-    );
+    assert!(matches!(lock(&open(), Duration::ZERO), Lock::Held));
 }
 
 #[test]
 fn what_cannot_be_locked_is_told() {
-    let (reader, _writer) = rustix::pipe::pipe().unwrap();
     // A descriptor that is only a name cannot be locked, as on some network file systems.
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let path_only = rustix::fs::open("/", flags, Mode::empty()).unwrap();
-    drop(reader);
-    let found = lock(path_only, Path::new("/"), Duration::ZERO).unwrap();
-    assert_eq!(found, Lock::Unavailable(Errno::BADF));
+    let found = lock(&path_only, Duration::ZERO);
+    let Lock::Unavailable(error) = found else {
+        panic!("{found:?}")
+    };
+    assert_eq!(error.raw_os_error(), Some(libc::EBADF));
 }
 
 #[test]
@@ -231,10 +234,6 @@ fn every_error_has_why_and_fix() {
         source: io::Error::from_raw_os_error(code),
     };
     let all = [
-        CertificateError::Busy {
-            directory: directory.clone(),
-            waited: LOCK_WAIT,
-        },
         CertificateError::Issue {
             directory: directory.clone(),
             source: IssueError::Random,

@@ -5,12 +5,12 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use super::host::STANDARD_SOCKET;
 use crate::cli::environment::Environment;
 use crate::client::environment::Changes;
+use crate::files::{self, Kind};
 
 /// The daemon of a compose or CI service called `docker`, with TLS.
 pub const TLS_HOST: &str = "tcp://docker:2376";
@@ -39,9 +39,9 @@ impl Surroundings {
             standard_socket: is_socket(Path::new(STANDARD_SOCKET)),
             runtime_socket: is_socket(&runtime_socket),
             client_certificates: client_directory(env).is_some_and(|dir| {
-                ["ca.pem", "cert.pem", "key.pem"]
-                    .iter()
-                    .all(|name| std::fs::metadata(dir.join(name)).is_ok_and(|m| m.len() > 0))
+                ["ca.pem", "cert.pem", "key.pem"].iter().all(|name| {
+                    files::read(&dir.join(name), files::MOST).is_ok_and(|b| !b.is_empty())
+                })
             }),
             uid,
         }
@@ -49,7 +49,7 @@ impl Surroundings {
 }
 
 fn is_socket(path: &Path) -> bool {
-    std::fs::metadata(path).is_ok_and(|meta| meta.file_type().is_socket())
+    files::target(path).is_ok_and(|kind| kind == Kind::Socket)
 }
 
 /// `${XDG_RUNTIME_DIR:-/run/user/UID}`.

@@ -98,6 +98,7 @@ struct Silence {
 }
 
 impl Silence {
+    #[expect(clippy::disallowed_methods, reason = "a device of the kernel")]
     fn new() -> io::Result<Self> {
         let null = rustix::fs::open("/dev/null", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
         // Far above 2, and not inherited. A descriptor that is closed is left closed.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::environment::Environment;
 use crate::client::endpoint::configuration_directory;
+use crate::files;
 
 /// Top-level commands of every docker CLI from 20.10 to 29, sorted. Aliases exist at this level
 /// only as commands of their own (`ps`, `rmi`, …).
@@ -152,7 +153,7 @@ pub fn plugin_exists(word: &OsStr, env: &Environment) -> bool {
 
 fn plugin_directories(env: &Environment) -> Vec<PathBuf> {
     let configuration = configuration_directory(env);
-    let mut dirs = std::fs::read(configuration.join("config.json"))
+    let mut dirs = files::read(&configuration.join("config.json"), files::MOST)
         .map(|text| extra_directories(&text))
         .unwrap_or_default();
     dirs.push(configuration.join("cli-plugins"));
@@ -179,8 +180,7 @@ fn extra_directories(text: &[u8]) -> Vec<PathBuf> {
 }
 
 fn is_executable(path: &Path) -> bool {
-    std::fs::metadata(path).is_ok_and(|meta| meta.is_file())
-        && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
+    files::is_executable(path)
 }
 
 /// Whether the word is an option, which the official script hands to `docker`.

@@ -1,12 +1,13 @@
 //! `/etc/hosts`: text to addresses. Pure.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 /// The addresses that a hosts file gives a name, in its order; names compare without case.
 #[must_use]
 pub fn lookup(text: &[u8], name: &str) -> Vec<IpAddr> {
     let name = name.strip_suffix('.').unwrap_or(name);
-    let mut found = Vec::new();
+    let (mut found, mut seen) = (Vec::new(), HashSet::new());
     for line in String::from_utf8_lossy(text).lines() {
         let line = line.split('#').next().unwrap_or_default();
         let mut words = line.split_whitespace();
@@ -18,7 +19,7 @@ pub fn lookup(text: &[u8], name: &str) -> Vec<IpAddr> {
         }
         // Addresses with a zone (fe80::1%eth0) are passed over: a daemon is never reached so.
         if let Ok(address) = address.parse()
-            && !found.contains(&address)
+            && seen.insert(address)
         {
             found.push(address);
         }

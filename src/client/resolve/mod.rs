@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use self::resolv_conf::ResolvConf;
 use super::patience::Patience;
 use crate::explain::{Explain, exit};
+use crate::files;
 
 /// Where names are looked up; a test names its own files and port.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,7 +144,10 @@ impl Resolver {
             return Ok(vec![address]);
         }
         // A missing file is an empty one, as for the C library.
-        let local = hosts::lookup(&std::fs::read(&self.hosts).unwrap_or_default(), host);
+        let local = hosts::lookup(
+            &files::read(&self.hosts, files::MOST).unwrap_or_default(),
+            host,
+        );
         if !local.is_empty() {
             return Ok(local);
         }
@@ -152,7 +156,8 @@ impl Resolver {
             // RFC 6761: never asked for.
             return Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]);
         }
-        let conf = ResolvConf::parse(&std::fs::read(&self.resolv_conf).unwrap_or_default());
+        let conf =
+            ResolvConf::parse(&files::read(&self.resolv_conf, files::MOST).unwrap_or_default());
         query::addresses(host, &conf, self.dns_port, patience)
     }
 }

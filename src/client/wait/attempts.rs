@@ -16,6 +16,7 @@ use crate::client::http::Head;
 use crate::client::patience::{Halt, Patience};
 use crate::client::ping::{self, PingError, TlsReason};
 use crate::client::resolve::Resolver;
+use crate::files;
 
 /// Pauses between attempts double from the first to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -77,7 +78,7 @@ pub fn until_ready(
     // Found out before anything is waited for: a mistake in the words does not cure itself.
     Endpoint::resolve(&target.wanted, env, Surroundings::look(env))?;
 
-    while let Some(path) = target.files.iter().find(|path| !path.exists()) {
+    while let Some(path) = target.files.iter().find(|path| !files::exists(path)) {
         patience.doing(format!("file {}", path.display()));
         if patience.is_over() {
             return Err(WaitError::MissingFile {

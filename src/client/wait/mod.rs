@@ -24,6 +24,7 @@ use super::resolve::Resolver;
 use super::stop::Stop;
 use crate::cli::environment::Environment;
 use crate::explain::Failure;
+use crate::printable::line;
 use crate::sys::signal::OriginalMask;
 
 /// A wait longer than this says once what it waits for.
@@ -123,7 +124,7 @@ pub fn run(
             let told = &mut *stderr;
             patience = patience.with_notice(QUIET_TIME, move |activity| {
                 // A closed stderr is no reason not to wait.
-                let _ = writeln!(told, "waiting for {activity}");
+                let _ = writeln!(told, "waiting for {}", line(activity));
             });
         }
         until_ready(&target, env, &mut patience)
@@ -134,7 +135,7 @@ pub fn run(
         (Err(error), _) => return Err(error.into()),
     };
     if !args.quiet {
-        let _ = writeln!(stderr, "{}", ready.line(begin.elapsed()));
+        let _ = writeln!(stderr, "{}", line(&ready.line(begin.elapsed())));
     }
     if args.command.is_empty() {
         return Ok(0);

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::mount::FreshMount;
 use super::{CgroupFacts, CgroupMode, ROOT};
+use crate::files::kernel;
 use crate::host::mountinfo;
 use crate::sys::ns::{self, OldMount};
 use crate::sys::trial::{Ticket, Trials, Tried, UnshareFlags};
@@ -38,13 +39,13 @@ impl DelegationFacts {
     /// Reads and tries.
     #[must_use]
     pub fn probe() -> Self {
-        let mounts = mountinfo::parse(&std::fs::read("/proc/self/mountinfo").unwrap_or_default());
+        let mounts = mountinfo::parse(&kernel::read("/proc/self/mountinfo").unwrap_or_default());
         let mut tree = CgroupFacts::read(&mounts);
         let mut trials = Trials::new();
         let fresh = tree.try_fresh_mount(&mut trials);
         let version_2 = matches!(tree.mode, CgroupMode::V2 | CgroupMode::None);
         let inside = version_2.then(|| try_inside(&tree, &mut trials));
-        let listed = std::fs::read_to_string(LIST).unwrap_or_default();
+        let listed = kernel::text(LIST).unwrap_or_default();
         let listed: Vec<String> = listed.split_whitespace().map(str::to_owned).collect();
         let has = |capability| caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false);
         let mut results = trials.collect();

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::place::Membership;
 use super::{ROOT, within};
+use crate::files::kernel;
 use crate::host::mountinfo::Mount;
 
 /// One hierarchy of version 1.
@@ -30,17 +31,17 @@ const UNLIMITED: u64 = 0x7fff_ffff_ffff_0000;
 
 /// Reads the hierarchies from a /proc/PID/cgroup and the mounts.
 #[must_use]
-pub fn read(own: &str, mounts: &[Mount]) -> Vec<Hierarchy> {
-    own.lines()
+pub fn read(own: &[u8], mounts: &[Mount]) -> Vec<Hierarchy> {
+    Membership::all(own)
         .filter_map(|line| hierarchy(line, mounts))
         .collect()
 }
 
-fn hierarchy(line: &str, mounts: &[Mount]) -> Option<Hierarchy> {
+fn hierarchy(line: Membership<'_>, mounts: &[Mount]) -> Option<Hierarchy> {
     let Membership {
         controllers,
         path: own,
-    } = Membership::parse(line)?;
+    } = line;
     let controllers: Vec<String> = controllers.split(',').map(str::to_owned).collect();
     let first = controllers.first().filter(|name| !name.is_empty())?; // version 2 has none
     let mount = mounts.iter().rev().find(|mount| {
@@ -53,12 +54,10 @@ fn hierarchy(line: &str, mounts: &[Mount]) -> Option<Hierarchy> {
         .zip(within.as_ref())
         .map(|(m, path)| m.point.join(path));
     Some(Hierarchy {
-        own_path: own.to_owned(),
+        own_path: own.to_string_lossy().into_owned(),
         point: mount.map(|mount| mount.point.clone()),
         within,
-        writable: dir
-            .as_ref()
-            .is_some_and(|dir| rustix::fs::access(dir, rustix::fs::Access::WRITE_OK).is_ok()),
+        writable: dir.as_ref().is_some_and(kernel::is_writable),
         memory_limit: dir
             .filter(|_| controllers.iter().any(|name| name == "memory"))
             .and_then(|dir| limit(&dir)),
@@ -67,7 +66,7 @@ fn hierarchy(line: &str, mounts: &[Mount]) -> Option<Hierarchy> {
 }
 
 fn limit(dir: &Path) -> Option<u64> {
-    let text = std::fs::read_to_string(dir.join("memory.limit_in_bytes")).ok()?;
+    let text = kernel::text(dir.join("memory.limit_in_bytes")).ok()?;
     text.trim().parse().ok().filter(|bytes| *bytes < UNLIMITED)
 }
 
@@ -78,13 +77,13 @@ mod tests {
 
     #[test]
     fn each_hierarchy_knows_where_we_are_in_what_is_mounted() {
-        let own = "9:name=systemd:/\n5:cpu,cpuacct:/x/1\n4:memory:/x/1\n3:pids:/x/1\n0::/x/1\n";
+        let own = b"9:name=systemd:/\n5:cpu,cpuacct:/x/1\n4:memory:/x/1\n3:pids:/x/1\n0::/x/1\n";
         let mounts = mountinfo::parse(
             b"1 0 0:1 /x/1 /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n\
             2 0 0:2 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
             3 0 0:3 / /sys/fs/cgroup/systemd rw - cgroup systemd rw,name=systemd\n",
         );
-        let found: Vec<_> = read(own, &mounts)
+        let found: Vec<_> = read(own.as_slice(), &mounts)
             .into_iter()
             .map(|h| (h.controllers.join("+"), h.within))
             .collect();

@@ -1,6 +1,8 @@
 //! Which directory shows a cgroup that /proc names: the one rule for everybody who opens its files.
 
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 
 use super::within;
 use crate::host::mountinfo::Mount;
@@ -11,15 +13,25 @@ pub struct Membership<'a> {
     /// `freezer`, `cpu,cpuacct`, `name=…`; nothing on version 2.
     pub controllers: &'a str,
     /// The path, relative to our cgroup namespace.
-    pub path: &'a str,
+    pub path: &'a Path,
 }
 
 impl<'a> Membership<'a> {
-    /// `5:cpu,cpuacct:/a/b`; the path may hold colons.
+    /// `5:cpu,cpuacct:/a/b`; the path may hold colons, and any byte but a line feed, which no
+    /// cgroup can be named with.
     #[must_use]
-    pub fn parse(line: &'a str) -> Option<Self> {
-        let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
-        Some(Self { controllers, path })
+    pub fn parse(line: &'a [u8]) -> Option<Self> {
+        let mut fields = line.splitn(3, |byte| *byte == b':').skip(1);
+        Some(Self {
+            controllers: std::str::from_utf8(fields.next()?).ok()?,
+            path: Path::new(OsStr::from_bytes(fields.next()?)),
+        })
+    }
+
+    /// Every line of a /proc/PID/cgroup.
+    pub fn all(text: &'a [u8]) -> impl Iterator<Item = Self> + Clone {
+        let lines = text.split(|byte| *byte == b'\n');
+        lines.filter_map(Self::parse)
     }
 
     /// Whether it is of the hierarchy that this controller of version 1 is in.
@@ -88,7 +100,7 @@ mod tests {
             ("", "0::/", None),
         ] {
             let mounts = mountinfo::parse(mounts.as_bytes());
-            let place = directory(&mounts, Membership::parse(line).unwrap());
+            let place = directory(&mounts, Membership::parse(line.as_bytes()).unwrap());
             assert_eq!(place, found.map(PathBuf::from), "{line}");
         }
     }

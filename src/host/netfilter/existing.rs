@@ -3,10 +3,11 @@
 //! when it is there.
 
 use std::io;
-use std::path::Path;
 
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink};
 use serde::{Deserialize, Serialize};
+
+use crate::files::kernel;
 
 /// What is there.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,7 +26,7 @@ impl Existing {
     pub fn read() -> Self {
         let tables = ["ip", "ip6", "arp"].map(|family| format!("{family}_tables_names"));
         let used = |name: &String| {
-            let text = std::fs::read_to_string(format!("/proc/net/{name}"));
+            let text = kernel::text(format!("/proc/net/{name}"));
             !text.unwrap_or_default().trim().is_empty()
         };
         Self {
@@ -38,13 +39,13 @@ impl Existing {
 /// Whether asking nf_tables cannot load it: it is there, or nothing can be loaded.
 #[must_use]
 pub fn may_ask_nft() -> bool {
-    Path::new("/sys/module/nf_tables").exists() || !modules_exist()
+    kernel::exists("/sys/module/nf_tables") || !modules_exist()
 }
 
 /// Whether this kernel can load modules.
 #[must_use]
 pub fn modules_exist() -> bool {
-    Path::new("/proc/modules").exists()
+    kernel::exists("/proc/modules")
 }
 
 const NLM_F_REQUEST: u16 = 1;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::files;
 use crate::sys::spawn::find_program;
 
 /// Directory with the names of the legacy tools, as the official image lays it out (S34).
@@ -67,7 +68,7 @@ pub struct Tools {
 /// that is neither of the known programs.
 #[must_use]
 pub fn variant(iptables: &Path) -> Option<Backend> {
-    let real = iptables.canonicalize().ok()?;
+    let real = files::real(iptables).ok()?;
     let name = real.file_name()?.to_str()?;
     match name {
         "xtables-multi" => Some(Backend::Legacy), // before 1.8 there was no other
@@ -109,7 +110,7 @@ fn find_with_farm(path: Option<&OsStr>, default: Option<Backend>, farm: &Path) -
     if default != Some(Backend::Legacy) {
         let in_farm = |family: &str, suffix: &str| {
             let program = farm.join(format!("{family}{suffix}"));
-            program.is_file().then_some(program)
+            files::is_file(&program).then_some(program)
         };
         let reach = Reach::Directory(farm.to_owned());
         let legacy = tools(Backend::Legacy, reach, in_farm);
@@ -127,7 +128,7 @@ fn tools(
     let ip6tables = find("ip6tables", "");
     // A restore program of another version, or of the other backend, would prove nothing.
     let same = |restore: Option<PathBuf>, tool: &Path| {
-        let real = |path: &Path| path.canonicalize().ok();
+        let real = |path: &Path| files::real(path).ok();
         restore.filter(|restore| real(restore).is_some() && real(restore) == real(tool))
     };
     Some(Tools {

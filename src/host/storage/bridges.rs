@@ -7,17 +7,22 @@
 //! structure, so that some may be found that are not in force any more: whoever asks keeps clear
 //! of a network for nothing then.
 
-use std::fs::File;
-use std::io::Read as _;
+use std::collections::BTreeSet;
+use std::io::{self, Read};
 use std::net::Ipv4Addr;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::files;
 use crate::host::net4::Net4;
 
 /// A hundred times what a few dozen networks take.
 const LIMIT: u64 = 8 * 1024 * 1024;
+/// Twenty times what dockerd writes for one network.
+const VALUE: usize = 16 * 1024;
+/// More networks than one dockerd is used with.
+const MOST: usize = 1024;
 
 /// A bridge network with IPv4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -28,16 +33,38 @@ pub struct Bridge {
     pub default: bool,
 }
 
-/// Reads those below a data root; none where there is no file, or none that we may read.
+/// What a database remembers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Remembered {
+    /// The networks that were found, in order.
+    pub bridges: Vec<Bridge>,
+    /// Why there may be others.
+    pub unclear: Option<String>,
+}
+
+/// Reads those below a data root; none where there is no file.
 #[must_use]
-pub fn read(data_root: &Path) -> Vec<Bridge> {
+pub fn read(data_root: &Path) -> Remembered {
+    let path = data_root.join("network/files/local-kv.db");
     let mut bytes = Vec::new();
-    let file = File::open(data_root.join("network/files/local-kv.db"));
-    let read = file.and_then(|file| file.take(LIMIT).read_to_end(&mut bytes));
-    match read {
+    let read = files::open(&path).and_then(|file| file.take(LIMIT + 1).read_to_end(&mut bytes));
+    let mut found = match read {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Remembered::default(),
+        Err(error) => Remembered {
+            unclear: Some(error.to_string()),
+            ..Remembered::default()
+        },
+        Ok(size) if size as u64 > LIMIT => Remembered {
+            unclear: Some(format!("it is larger than {} MiB", LIMIT >> 20)),
+            ..find(&bytes)
+        },
         Ok(_) => find(&bytes),
-        Err(_) => Vec::new(),
-    }
+    };
+    found.unclear = found.unclear.map(|why| {
+        let path = path.display();
+        format!("{path}: which networks an earlier dockerd remembers is not known: {why}")
+    });
+    found
 }
 
 /// The value's beginning: Go writes the fields of a map in the order of their names.
@@ -51,25 +78,71 @@ struct Value {
     default: bool,
 }
 
-fn find(bytes: &[u8]) -> Vec<Bridge> {
-    let mut found: Vec<Bridge> = bytes
-        .windows(BEGINNING.len())
-        .enumerate()
-        .filter(|(_, window)| *window == BEGINNING)
-        .filter_map(|(start, _)| {
-            let values = serde_json::Deserializer::from_slice(bytes.get(start..)?);
-            let value: Value = values.into_iter().next()?.ok()?;
-            let (address, length) = value.address.split_once('/')?;
-            let address: Ipv4Addr = address.parse().ok()?;
-            Some(Bridge {
-                network: Net4::new(address, length.parse().ok()?),
-                default: value.default,
-            })
+impl Value {
+    fn bridge(&self) -> Option<Bridge> {
+        let (address, length) = self.address.split_once('/')?;
+        let address: Ipv4Addr = address.parse().ok()?;
+        Some(Bridge {
+            network: Net4::new(address, length.parse().ok()?),
+            default: self.default,
         })
-        .collect();
-    found.sort_unstable();
-    found.dedup();
-    found
+    }
+}
+
+/// Finds the values in the bytes of a database.
+#[must_use]
+pub fn find(bytes: &[u8]) -> Remembered {
+    scan(bytes).0
+}
+
+/// What is found, and how many bytes were handed to the reader of values.
+///
+/// A stranger can have written the file. Only values within values are read more than once, which
+/// dockerd has none of: the work is bounded by the size of the file.
+fn scan(bytes: &[u8]) -> (Remembered, usize) {
+    let mut found = BTreeSet::new();
+    let mut unclear = None;
+    let mut handed = 0;
+    let mut rest = bytes;
+    while let Some(start) = position(rest) {
+        if handed > 2 * bytes.len() {
+            unclear = Some("its values lie within each other");
+            break;
+        }
+        if found.len() > MOST {
+            unclear = Some("there are too many");
+            break;
+        }
+        let begun = rest.get(start..).unwrap_or_default();
+        let (value, read) = value(begun);
+        handed += read;
+        found.extend(value.iter().filter_map(Value::bridge));
+        // A value that is whole holds no other; behind a broken one the next may begin anywhere.
+        let past = value.map_or(BEGINNING.len(), |_| read);
+        rest = begun.get(past..).unwrap_or_default();
+    }
+    let remembered = Remembered {
+        bridges: found.into_iter().take(MOST).collect(),
+        unclear: unclear.map(str::to_owned),
+    };
+    (remembered, handed)
+}
+
+fn position(bytes: &[u8]) -> Option<usize> {
+    bytes
+        .windows(BEGINNING.len())
+        .position(|window| window == BEGINNING)
+}
+
+/// The value at the beginning, if it is one, and how many bytes were looked at.
+fn value(bytes: &[u8]) -> (Option<Value>, usize) {
+    let mut left = bytes.get(..VALUE).unwrap_or(bytes);
+    let all = left.len();
+    let value = serde_json::Deserializer::from_reader(&mut left)
+        .into_iter()
+        .next()
+        .and_then(Result::ok);
+    (value, all - left.len())
 }
 
 #[cfg(test)]
@@ -98,12 +171,60 @@ mod tests {
         };
         assert_eq!(
             find(FILE),
-            [
-                bridge("172.17.0.0/16", true),
-                bridge("172.18.0.0/16", false)
-            ]
+            Remembered {
+                bridges: vec![
+                    bridge("172.17.0.0/16", true),
+                    bridge("172.18.0.0/16", false)
+                ],
+                unclear: None,
+            }
         );
-        assert!(read(Path::new("/nowhere")).is_empty());
+        assert_eq!(read(Path::new("/nowhere")), Remembered::default());
+        let unclear = read(Path::new("/dev/null")).unclear.unwrap();
+        assert!(unclear.starts_with("/dev/null/network/"), "{unclear}");
+    }
+
+    #[test]
+    fn a_hostile_database_is_read_about_as_often_as_an_honest_one() {
+        const SIZE: usize = 1 << 20;
+        let last = br#"{"AddressIPv4":"10.0.0.1/8"}"#;
+        for part in [
+            r#"{"AddressIPv4":""#,
+            r#"{"AddressIPv4":"","x":"#,
+            r#"{"AddressIPv4":"","x":["#,
+            r#"{"AddressIPv4":"","x":[[[[["",""#,
+            "{\"AddressIPv4\":\"\",\"x\":                                       ",
+            r#"{"AddressIPv4":"","x":[{"y":1},2,"3",4],"z":"#,
+            r#"{"AddressIPv4":"10.0.0.1/99"}"#,
+        ] {
+            let mut bytes = part.repeat(SIZE / part.len()).into_bytes();
+            bytes.extend(last);
+            let (remembered, handed) = scan(&bytes);
+            let most = 2 * bytes.len() + VALUE;
+            assert!(handed <= most, "{part}: {handed} bytes");
+            // What is behind it is found, or it is said that it may not have been.
+            let last = "10.0.0.0/8".parse().unwrap();
+            let mut found = remembered.bridges.iter();
+            let found = found.any(|bridge| bridge.network == last);
+            assert!(found || remembered.unclear.is_some(), "{part}");
+        }
+        let text = |index: usize| {
+            format!(
+                "{{\"AddressIPv4\":\"10.{}.{}.0/24\"}}",
+                index / 256,
+                index % 256
+            )
+        };
+        let many: String = (0..MOST + 5).map(text).collect();
+        let many = find(many.as_bytes());
+        assert_eq!(many.bridges.len(), MOST);
+        assert_eq!(many.unclear.unwrap(), "there are too many");
+    }
+
+    #[test]
+    fn the_value_behind_one_that_was_cut_off_is_found() {
+        let cut = br#"{"AddressIPv4":"172.20.0.1/16","Bri{"AddressIPv4":"10.0.0.1/8"}"#;
+        assert_eq!(find(cut).bridges.len(), 1);
     }
 
     proptest! {
@@ -117,7 +238,7 @@ mod tests {
             bytes.extend(BEGINNING);
             bytes.extend(format!("10.0.0.1/{length}\"}}").as_bytes());
             bytes.extend(after);
-            prop_assert!(!find(&bytes).is_empty());
+            prop_assert!(!find(&bytes).bridges.is_empty());
         }
     }
 }

@@ -1,7 +1,5 @@
 //! What a data root holds already: image stores, drivers, and our marker.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -10,7 +8,9 @@ use serde_json::Value;
 use super::Roots;
 use super::bridges::{self, Bridge};
 use crate::cli::config::Config;
+use crate::files;
 use crate::host::daemon_json::DaemonFile;
+use crate::printable::line;
 
 /// The file that says which driver and store was used last.
 pub const MARKER: &str = ".dind-init.json";
@@ -55,7 +55,8 @@ pub struct DriverContent {
     pub store: Store,
     /// Its name.
     pub driver: String,
-    /// How many images have a name; containerd does not tell how many it has.
+    /// How many images have a name, where that could be read; containerd does not tell how many
+    /// it has.
     pub images: Option<usize>,
     /// Names of some of them.
     pub some: Vec<String>,
@@ -76,6 +77,18 @@ pub struct Marker {
     pub first_seen: String,
 }
 
+impl Marker {
+    /// Reads the text of a marker file.
+    ///
+    /// # Errors
+    /// It is not one; why.
+    pub fn parse(json: &[u8]) -> Result<Self, String> {
+        // The reader quotes what it did not expect.
+        serde_json::from_slice(json)
+            .map_err(|error| line(&error.to_string()).at_most(200).to_string())
+    }
+}
+
 /// What is there.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Content {
@@ -86,6 +99,9 @@ pub struct Content {
     /// Networks of an earlier dockerd.
     #[serde(default)]
     pub bridges: Vec<Bridge>,
+    /// What is there and could not be understood, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unclear: Vec<String>,
 }
 
 impl Content {
@@ -109,11 +125,23 @@ impl Content {
             .filter_map(|name| graph_driver(&data, name))
             .collect();
         drivers.extend(snapshotters(&roots.containerd));
-        let marker = short_file(&roots.data.join(MARKER));
+        let mut unclear = Vec::new();
+        let path = roots.data.join(MARKER);
+        let marker = short_file(&path).and_then(|bytes| {
+            let marker = Marker::parse(&bytes);
+            let why = |why| {
+                let path = path.display();
+                format!("{path}: which storage driver was used last is not known: {why}")
+            };
+            marker.map_err(|error| unclear.push(why(error))).ok()
+        });
+        let remembered = bridges::read(&data);
+        unclear.extend(remembered.unclear);
         Self {
             drivers,
-            marker: marker.and_then(|bytes| serde_json::from_slice(&bytes).ok()),
-            bridges: bridges::read(&data),
+            marker,
+            bridges: remembered.bridges,
+            unclear,
         }
     }
 
@@ -138,30 +166,31 @@ impl Content {
 
 /// With user namespaces everything is in a directory that is named after the first ids.
 fn remapped_root(data: &Path) -> Option<PathBuf> {
-    let name = |entry: &std::fs::DirEntry| {
-        let name = entry.file_name();
-        name.to_str()
-            .and_then(|n| n.split_once('.'))
+    let ids = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str());
+        name.and_then(|name| name.split_once('.'))
             .is_some_and(|(uid, gid)| uid.parse::<u32>().is_ok() && gid.parse::<u32>().is_ok())
     };
-    let mut found = std::fs::read_dir(data)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter(name);
-    let first = found.next()?;
-    found.next().is_none().then(|| first.path())
+    let mut found = files::entries(data).unwrap_or_default();
+    found.retain(ids);
+    match &found[..] {
+        [one] => Some(one.clone()),
+        _ => None,
+    }
 }
 
 fn graph_driver(data: &Path, name: &str) -> Option<DriverContent> {
     has_entries(&data.join(name)).then(|| {
         let path = data.join("image").join(name).join("repositories.json");
-        let names = image_names(&short_file(&path).unwrap_or_default());
+        let names = match short_file(&path) {
+            Some(json) => image_names(&json),
+            None => Some(Vec::new()),
+        };
         DriverContent {
             store: Store::Graphdriver,
             driver: name.to_owned(),
-            images: Some(names.len()),
-            some: names.into_iter().take(3).collect(),
+            images: names.as_ref().map(Vec::len),
+            some: names.into_iter().flatten().take(3).collect(),
         }
     })
 }
@@ -169,14 +198,15 @@ fn graph_driver(data: &Path, name: &str) -> Option<DriverContent> {
 /// Snapshotters with snapshots. containerd makes a directory for each of its plugins, used or
 /// not; only a used one has entries below `snapshots`.
 fn snapshotters(root: &Path) -> Vec<DriverContent> {
-    let entries = std::fs::read_dir(root).into_iter().flatten().flatten();
+    let entries = files::entries(root).unwrap_or_default();
     let mut found: Vec<_> = entries
+        .iter()
         .filter_map(|entry| {
-            let name = entry.file_name().into_string().ok()?;
+            let name = entry.file_name()?.to_str()?;
             let driver = name
                 .strip_prefix("io.containerd.snapshotter.v1.")?
                 .to_owned();
-            has_entries(&entry.path().join("snapshots")).then_some(DriverContent {
+            has_entries(&entry.join("snapshots")).then_some(DriverContent {
                 store: Store::Containerd,
                 driver,
                 images: None,
@@ -189,29 +219,25 @@ fn snapshotters(root: &Path) -> Vec<DriverContent> {
 }
 
 fn has_entries(dir: &Path) -> bool {
-    std::fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some())
+    files::is_empty(dir).is_ok_and(|empty| !empty)
 }
 
 /// A file of a size that is worth reading for a message.
 fn short_file(path: &Path) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)
-        .ok()?
-        .take(1 << 20)
-        .read_to_end(&mut bytes)
-        .ok()?;
-    Some(bytes)
+    files::read(path, files::MOST).ok()
 }
 
-/// The `name:tag` references of a repositories.json; digests are no names.
-fn image_names(json: &[u8]) -> Vec<String> {
-    let json: Value = serde_json::from_slice(json).unwrap_or_default();
+/// The `name:tag` references of a repositories.json; digests are no names. Nothing where it is no
+/// such file, or only the beginning of one.
+#[must_use]
+pub fn image_names(json: &[u8]) -> Option<Vec<String>> {
+    let json: Value = serde_json::from_slice(json).ok()?;
     let repositories = json.get("Repositories").and_then(Value::as_object);
     let references = repositories.into_iter().flat_map(|map| map.values());
     let names = references
         .filter_map(Value::as_object)
         .flat_map(|map| map.keys());
-    names.filter(|name| !name.contains('@')).cloned().collect()
+    Some(names.filter(|name| !name.contains('@')).cloned().collect())
 }
 
 #[cfg(test)]
@@ -277,11 +303,32 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_root_and_a_broken_marker_are_nothing() {
+    fn an_empty_root_is_nothing_and_what_is_broken_is_said() {
         let dir = tempfile::tempdir().unwrap();
-        make(dir.path(), &[(MARKER, "{")]);
         assert_eq!(read(dir.path(), "{}"), Content::default());
         assert_eq!(read(&dir.path().join("absent"), "{}"), Content::default());
+        make(
+            dir.path(),
+            &[
+                (MARKER, "{"),
+                ("network/files/local-kv.db/x", ""),
+                ("overlay2/l/X", ""),
+                ("image/overlay2/repositories.json", "{\"Repositories\":"),
+            ],
+        );
+        let content = read(dir.path(), "{}");
+        assert_eq!(content.drivers[0].images, None, "not 0");
+        let [marker, networks] = &content.unclear[..] else {
+            panic!("{:?}", content.unclear)
+        };
+        assert!(
+            marker.contains(MARKER) && marker.contains("EOF"),
+            "{marker}"
+        );
+        assert!(
+            networks.ends_with("is a directory, not a file"),
+            "{networks}"
+        );
     }
 
     #[test]

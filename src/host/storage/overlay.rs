@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use super::mounter::Mounter;
 use crate::apply::file::remove_tree;
+use crate::sys::process::Child;
 use crate::sys::program;
 
 /// Every directory of a trial begins like this.
@@ -369,7 +370,7 @@ fn fuse_overlay(fuse: &FuseProgram) -> OverlayTrial {
         }
     }
     let _ = rustix::mount::unmount("merged", UnmountFlags::DETACH);
-    let _ = rustix::process::pidfd_send_signal(&pidfd, rustix::process::Signal::KILL);
+    let _ = Child(pid).signal(libc::SIGKILL);
     let _ = program::wait(pid);
     trial
 }

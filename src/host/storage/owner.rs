@@ -1,16 +1,24 @@
 //! Who uses a data root: the lock file's text, and what we write into it.
 
 use std::fmt;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
+use crate::files;
+use crate::files::lock::{self, Share};
 use crate::host::mountinfo::Mount;
+use crate::printable::line;
 
 /// The file that PID 1 keeps locked for as long as it lives.
 pub const LOCK_FILE: &str = ".dind-init.lock";
+
+/// The text is a line of a few words.
+const MOST: u64 = 4096;
+/// The longest host name (`gethostname(2)`), and what a time takes: the rest of a lock's text is
+/// not told.
+const HOST_NAME: usize = 64;
+const TIME: usize = 40;
 
 /// One that holds a data root.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,16 +48,15 @@ impl LockState {
     /// Looks, without waiting.
     #[must_use]
     pub fn read(data_root: &Path) -> Self {
-        let Ok(file) = File::open(lock_file(data_root)) else {
-            return Self::Free;
+        let path = lock_file(data_root);
+        let Ok(file) = files::open(&path) else {
+            return Self::Free; // who wants to take it is told why that cannot be
         };
         // The lock that is taken here for a moment is shared: another one who starts and tries
         // for the exclusive one meanwhile tries again.
-        match flock(&file, FlockOperation::NonBlockingLockShared) {
-            Err(rustix::io::Errno::WOULDBLOCK) => Self::Held(Owner::parse(
-                &std::io::read_to_string(file).unwrap_or_default(),
-            )),
-            Ok(()) | Err(_) => Self::Free,
+        match lock::take(&file, Share::Others) {
+            Ok(false) => Self::Held(Owner::read_from(&path)),
+            Ok(true) | Err(_) => Self::Free,
         }
     }
 }
@@ -72,6 +79,13 @@ impl Owner {
         }
     }
 
+    /// Reads a lock file; whoever cannot be told is an owner without a name.
+    #[must_use]
+    pub fn read_from(path: &Path) -> Self {
+        let text = files::read(path, MOST).unwrap_or_default();
+        Self::parse(&String::from_utf8_lossy(&text))
+    }
+
     /// Reads the text of a lock file; one that is being written is an owner without a name.
     #[must_use]
     pub fn parse(text: &str) -> Self {
@@ -90,14 +104,18 @@ impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.host.as_str() {
             "" => f.write_str("an unknown dind-init")?,
-            host => write!(f, "dind-init on {host}")?,
+            host => write!(f, "dind-init on {}", line(host).at_most(HOST_NAME))?,
         }
         if let Some(id) = &self.container {
-            write!(f, " (container {})", id.get(..12).unwrap_or(id))?;
+            write!(
+                f,
+                " (container {})",
+                line(id.get(..12).unwrap_or(id)).at_most(12)
+            )?;
         }
         match self.since.as_str() {
             "" => Ok(()),
-            since => write!(f, " since {since}"),
+            since => write!(f, " since {}", line(since).at_most(TIME)),
         }
     }
 }
@@ -156,13 +174,23 @@ mod tests {
         };
         std::fs::write(lock_file(dir.path()), owner.text()).unwrap();
         assert_eq!(LockState::read(dir.path()), LockState::Free);
-        let holder = File::open(lock_file(dir.path())).unwrap();
-        flock(&holder, FlockOperation::LockExclusive).unwrap();
+        let holder = files::open(&lock_file(dir.path())).unwrap();
+        assert!(lock::take(&holder, Share::Nobody).unwrap());
         assert_eq!(LockState::read(dir.path()), LockState::Held(owner.clone()));
         assert_eq!(
             owner.to_string(),
             "dind-init on ci-7 (container 0123456789ab) since 2026-01-02T03:04:05Z"
         );
         assert_eq!(Owner::parse("{\"ho").to_string(), "an unknown dind-init");
+        let hostile = Owner {
+            host: "a\u{1b}[2J\nerror: give up".into(),
+            container: Some("\u{1b}]0;x".into()),
+            since: "x".repeat(5000),
+        };
+        let told = hostile.to_string();
+        assert!(
+            !told.contains(char::is_control) && told.len() < 300,
+            "{told}"
+        );
     }
 }

@@ -80,7 +80,13 @@ fn engine(version: &str) -> EngineFacts {
 
 fn decide_with(facts: &NetfilterFacts, version: &str, said: Said<'_>) -> NetfilterPlan {
     with(said, |config, file| {
-        plan(config, file, facts, &engine(version))
+        plan(
+            config,
+            file,
+            facts,
+            &engine(version),
+            Path::new("/run/dind-init"),
+        )
     })
 }
 

@@ -468,6 +468,10 @@ fn what_is_not_known_is_said_and_not_refused() {
     assert!(recorded(&decide(&volume(), Before29, NOTHING)));
     let plan = decide(&volume(), Before29, (&["-s", "zebra"], &[], "{}"));
     assert!(plan.refusal.is_none() && plan.warnings[0].contains("no driver that we know"));
+    let mut facts = volume();
+    facts.content.unclear.push("not understood".into());
+    let plan = decide(&facts, Before29, NOTHING);
+    assert_eq!(plan.warnings, ["not understood"]);
 }
 
 /// dockerd would fall back to a driver that copies by itself, but not from one that it is given.

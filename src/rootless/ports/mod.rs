@@ -28,7 +28,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use nix::sys::signal::{SigSet, Signal};
-use rustix::fs::Mode;
+use rustix::net::SocketType;
 use rustix::process::{Resource, Rlimit};
 
 use self::api::info::Info;
@@ -37,6 +37,7 @@ pub use self::error::PortsError;
 use self::relay::Relay;
 pub use self::source::SourceAddresses;
 use self::spec::PortSpec;
+use crate::files;
 
 /// What the relay needs to begin.
 #[derive(Debug)]
@@ -65,8 +66,7 @@ pub struct Setup {
 /// [`PortsError::Api`], with the path.
 pub fn listen_api(path: &Path) -> Result<OwnedFd, PortsError> {
     let listen = || -> io::Result<OwnedFd> {
-        let socket = crate::sys::net::bind_unix(path)?;
-        rustix::fs::chmod(path, Mode::RUSR | Mode::WUSR)?;
+        let (socket, _) = files::socket::bind(path, SocketType::STREAM, 0o600, None)?;
         crate::sys::net::listen(&socket)?;
         Ok(socket)
     };

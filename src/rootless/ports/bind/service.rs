@@ -9,6 +9,7 @@ use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlag
 
 use super::ask::{Ask, Reach};
 use super::{BOUND, MAX_MESSAGE, REFUSED, text};
+use crate::files::kernel;
 use crate::rootless::ports::spec::{Family, Transport};
 
 /// So many questions are answered before PID 1 looks at its other descriptors.
@@ -99,7 +100,7 @@ fn open(ask: &Ask) -> Result<OwnedFd, String> {
 
 /// The outer namespace's first port that anybody may bind; absent in old kernels.
 fn unprivileged_from() -> Option<u16> {
-    let text = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").ok()?;
+    let text = kernel::text("/proc/sys/net/ipv4/ip_unprivileged_port_start").ok()?;
     text.trim().parse().ok()
 }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use rustix::net::{SocketFlags, sockopt};
+use rustix::net::SocketFlags;
 
 use super::conn::{Conn, Need};
 use super::poll::{Source, Trigger};
@@ -19,6 +19,7 @@ use crate::rootless::ports::api::answer::{Answer, Then};
 use crate::rootless::ports::bind::{Ask, Reach};
 use crate::rootless::ports::spec::{PortSpec, Transport};
 use crate::rootless::ports::table::Id;
+use crate::sys::net;
 
 /// Clients of the API at a time.
 const MOST_CONNS: usize = 16;
@@ -111,10 +112,10 @@ impl Relay {
                 self.conns.remove(idle);
             }
             let mut conn = Conn::new(socket);
-            match sockopt::socket_peercred(conn.socket()) {
-                Ok(ids) if ids.uid.is_root() => {}
-                Ok(ids) => {
-                    let uid = ids.uid.as_raw();
+            match net::peer(conn.socket()) {
+                Ok(peer) if peer.uid == 0 => {}
+                Ok(peer) => {
+                    let uid = peer.uid;
                     tracing::warn!("uid {uid} was refused by the port driver's API");
                     conn.answer(&Answer::forbidden(uid), Then::Close);
                     conn.advance(now);
