@@ -46,6 +46,9 @@ CMD []
 FROM dind AS rootless
 # newuidmap and newgidmap get file capabilities in place of the set-user-ID bit: with the bit they
 # need CAP_SYS_ADMIN in the bounding set, which only privileged containers have.
+# The second row of subordinate ids is for a pod that has 65536 ids in all (hostUsers: false);
+# elsewhere dind-init takes the first one alone. The link is for `docker exec`, HEALTHCHECK and
+# others that look at the standard path; /certs/ca is there with its mode for a volume on it.
 RUN set -eu; \
     if command -v apk >/dev/null; then \
         apk add --no-cache shadow-uidmap slirp4netns fuse-overlayfs libcap-utils; \
@@ -59,7 +62,9 @@ RUN set -eu; \
         echo 'rootless:x:1000:' >>/etc/group; \
     fi; \
     for file in /etc/subuid /etc/subgid; do \
-        grep -qs '^rootless:' "$file" || echo 'rootless:100000:65536' >>"$file"; \
+        for ids in 100000:65536 1001:64535; do \
+            grep -qs "^rootless:$ids\$" "$file" || echo "rootless:$ids" >>"$file"; \
+        done; \
     done; \
     newuidmap=$(command -v newuidmap); newgidmap=$(command -v newgidmap); \
     chmod u-s "$newuidmap" "$newgidmap"; \
@@ -68,8 +73,9 @@ RUN set -eu; \
     for name in rootlesskit rootlesskit-docker-proxy; do \
         ln -sf dind-init "/usr/local/bin/$name"; \
     done; \
-    mkdir -p /run/user /home/rootless/.local/share/docker; \
-    chmod 1777 /run/user; \
+    mkdir -p /run/user /certs/ca /home/rootless/.local/share/docker; \
+    chmod 1777 /run/user /certs/ca; \
+    ln -sfn /run/user/1000/docker.sock /run/docker.sock; \
     chown -R 1000:1000 /home/rootless
 VOLUME /home/rootless/.local/share/docker
 ENV HOME=/home/rootless

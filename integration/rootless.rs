@@ -19,6 +19,8 @@ mod lab;
 #[path = "dockerd/workload.rs"]
 mod workload;
 
+#[path = "rootless/as_root.rs"]
+mod as_root;
 #[path = "rootless/clients.rs"]
 mod clients;
 #[path = "rootless/helpers.rs"]
@@ -37,3 +39,7 @@ mod published;
 mod restarts;
 #[path = "rootless/rights.rs"]
 mod rights;
+#[path = "rootless/standard_path.rs"]
+mod standard_path;
+#[path = "rootless/subids.rs"]
+mod subids;

@@ -10,15 +10,16 @@ use std::time::Instant;
 use time::OffsetDateTime;
 
 use crate::apply::listen::HeldSockets;
-use crate::apply::{self, certificate, file};
+use crate::apply::{self, certificate, file, termination};
 use crate::cli::config::{CommandForm, Config, Identity};
 use crate::cli::environment::Environment;
+use crate::cli::lifetime;
 use crate::explain::Failure;
 use crate::forwarder::Sockets;
 use crate::host::daemon_json::{self, DaemonFile};
 use crate::host::listen::ListenFacts;
 use crate::host::{Facts, certs};
-use crate::plan::cgroup::handover;
+use crate::plan::cgroup::{Keep, handover};
 use crate::plan::dockerd::AddedFlag;
 use crate::plan::host::{self, HostPlan};
 use crate::plan::limits::OomScores;
@@ -239,6 +240,22 @@ pub fn run(
     caller: &Caller,
 ) -> Result<u8, Failure> {
     process::set_name(process::SUPERVISOR);
+    serve(form, arguments, command, caller).inspect_err(|failure| {
+        // A stop that was asked for is no failure.
+        if failure.exit_code() == 0 {
+            return;
+        }
+        let text = crate::explain::frame(failure.as_ref());
+        termination::leave(&lifetime::termination_log(&caller.env), &text);
+    })
+}
+
+fn serve(
+    form: CommandForm,
+    arguments: &[OsString],
+    command: Option<Vec<OsString>>,
+    caller: &Caller,
+) -> Result<u8, Failure> {
     let mut timeline = Timeline::new(caller.start);
     watchdog::watch(crate::log::wants_json(&caller.env));
     let (env, part) = enter::daemon(form, arguments, caller.env.clone(), Run::Live)?;
@@ -287,6 +304,7 @@ struct Started {
     warnings: Vec<String>,
     choices: Vec<String>,
     oom_scores: Option<OomScores>,
+    keep: Option<Keep>,
     private_dir: PathBuf,
 }
 
@@ -357,6 +375,7 @@ fn start(
         warnings,
         choices: plan.flags.iter().map(choice).collect(),
         oom_scores: plan.oom_scores,
+        keep: plan.keep,
         private_dir: plan.private_dir,
     })
 }

@@ -23,7 +23,7 @@ use crate::host::daemon_json::{self, DaemonFile};
 use crate::host::network::NetworkFacts;
 use crate::plan::cgroup::Maker;
 use crate::plan::{host, names};
-use crate::rootless::enter;
+use crate::rootless::{enter, lookout};
 use crate::{apply, init, log, printable, program, rootless};
 
 /// How long PID 1 may take to answer; it answers within a millisecond, or it hangs.
@@ -132,7 +132,10 @@ fn command(command: Command, executed: &Path, caller: &Caller) -> Result<u8, Fai
             log::stdout(&text);
             return Ok(code);
         }
-        Command::Wait(args) => return wait::run(&args, &caller.env, caller.mask, &mut log::Stderr),
+        Command::Wait(args) => {
+            let env = lookout::become_asker(&caller.env);
+            return wait::run(&args, &env, caller.mask, &mut log::Stderr);
+        }
         Command::Probe(args) => {
             let guess = probe::own_socket(&caller.env, Caller::identity().uid);
             let places = Place::all(&caller.env);
@@ -140,7 +143,8 @@ fn command(command: Command, executed: &Path, caller: &Caller) -> Result<u8, Fai
         }
         Command::Client { words } => return Err(client(&words, caller)),
         Command::Env(args) => {
-            let lines = shell::lines(&wait::endpoint_now(&args, &caller.env)?)?;
+            let env = lookout::become_asker(&caller.env);
+            let lines = shell::lines(&wait::endpoint_now(&args, &env)?)?;
             log::stdout_for_shell(lines.as_encoded_bytes());
         }
         Command::Status { json, timeline } => return Ok(show_status(json, timeline, caller)),

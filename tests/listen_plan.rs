@@ -19,6 +19,7 @@ struct Case {
     env: Vec<(&'static str, &'static str)>,
     json: &'static str,
     facts: ListenFacts,
+    uid: u32,
     gid: u32,
 }
 
@@ -33,6 +34,7 @@ fn default_form(words: &'static [&'static str]) -> Case {
         env: vec![],
         json: "{}",
         facts,
+        uid: 0,
         gid: 0,
     }
 }
@@ -64,7 +66,7 @@ impl Case {
         let env = self.env.iter().copied().collect();
         let identity = Identity {
             pid: 1,
-            uid: 0,
+            uid: self.uid,
             gid: self.gid,
         };
         let config = Config::new(self.form, &words, env, identity).expect("good settings");
@@ -293,6 +295,92 @@ fn sockets_from_activation_are_passed_on_when_they_are_asked_for() {
     ));
     let unasked = Case { words: &[], ..case };
     assert_eq!(unasked.bound(), [SOCK]);
+}
+
+const OWN: &str = "/run/user/1000/docker.sock";
+
+/// A user, who can make nothing in /run nor in /.
+fn user(mut case: Case) -> Case {
+    (case.uid, case.gid) = (1000, 1000);
+    let closed = [
+        SOCK,
+        "/run/docker.sock",
+        "/docker.sock",
+        "/run/x/docker.sock",
+    ];
+    case.facts.closed = closed.map(PathBuf::from).into();
+    case.env("XDG_RUNTIME_DIR", "/run/user/1000")
+}
+
+/// CI systems give the service the client's variable; a nested container mounts what it names.
+#[test]
+fn what_a_user_cannot_make_is_made_inside_and_served_out_here_elsewhere() {
+    for path in [SOCK, "/run/docker.sock"] {
+        let host: &'static str = format!("unix://{path}").leak();
+        let flags: &'static [&'static str] = vec!["--host", host].leak();
+        for (case, tcp) in [
+            (user(default_form(&[])).env("DOCKER_HOST", host), true),
+            (user(default_form(flags)), true),
+            (user(explicit_form(flags)), false),
+        ] {
+            let plan = case.plan().unwrap();
+            let bound = case.bound();
+            assert_eq!(bound[0], OWN);
+            assert_eq!(bound[1..], ["[::]:2375"][..usize::from(tcp)]);
+            assert_eq!(plan.left_to_dockerd, [host]);
+            assert_eq!(plan.first_unix().unwrap(), PathBuf::from(OWN));
+            assert!(plan.notes[0].contains("dockerd makes it in its namespaces"));
+        }
+    }
+    // The image leads the standard path to where the API is.
+    let mut case = user(default_form(&[])).env("DOCKER_HOST", "unix:///var/run/docker.sock");
+    case.facts.links.insert(SOCK.into(), OWN.into());
+    let plan = case.plan().unwrap();
+    assert_eq!(case.bound(), [OWN, "[::]:2375"]);
+    assert!(plan.left_to_dockerd.is_empty() && plan.notes.is_empty());
+    // What can be made is made.
+    let case = user(default_form(&[])).env("DOCKER_HOST", "unix:///sock/docker.sock");
+    assert_eq!(case.bound(), ["/sock/docker.sock", "[::]:2375"]);
+}
+
+#[test]
+fn a_socket_that_can_be_made_nowhere_is_passed_over_or_refused() {
+    for host in ["unix:///docker.sock", "unix:///run/x/docker.sock"] {
+        let case = user(default_form(&[])).env("DOCKER_HOST", host);
+        assert_eq!(case.bound(), [OWN, "[::]:2375"]);
+        let note = &case.plan().unwrap().notes[0];
+        assert!(
+            note.contains(host) && note.contains("is passed over"),
+            "{note}"
+        );
+    }
+    let refused = user(explicit_form(&["-H", "unix:///docker.sock"]));
+    let refused = refused.plan().unwrap_err();
+    assert_eq!(refused.to_string(), "uid 1000 cannot make /docker.sock");
+    assert!(refused.why().starts_with("/ is not a directory"));
+    assert!(refused.fix().contains("/run"));
+    let both = user(default_form(&["-H", "unix:///docker.sock"]));
+    let both = both.env("DOCKER_HOST", "unix:///docker.sock");
+    assert!(both.plan().is_err(), "a flag is a wish");
+}
+
+/// As dockerd does: a link in the way is unlinked, where nothing is behind it.
+#[test]
+fn a_link_that_leads_nowhere_is_replaced() {
+    let plan = default_form(&[])
+        .at(SOCK, PathState::DeadLink)
+        .plan()
+        .unwrap();
+    assert!(plan.to_string().contains("in place of"));
+}
+
+/// Only dockerd sees it: PID 1 must not wait for an answer there.
+#[test]
+fn a_socket_that_dockerd_binds_inside_is_not_ours_to_ping() {
+    let case = user(default_form(&[]))
+        .env("DOCKER_HOST", "unix:///var/run/docker.sock")
+        .env("DIND_SOCKETS", "dockerd");
+    assert_eq!(case.plan().unwrap().first_unix(), None);
 }
 
 #[test]

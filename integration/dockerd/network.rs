@@ -195,3 +195,25 @@ fn docker0_stays_in_a_network_namespace_that_outlives_us() {
         assert_eq!(dind.stop(), "0");
     }
 }
+
+/// A pod of an IPv6-only cluster: nested containers get out as well.
+#[test]
+fn with_ipv6_alone_outside_nested_containers_get_out() {
+    let Some(lab) = Lab::find() else { return };
+    let network = lab.network_with(&["--ipv4=false", "--ipv6"]);
+    let peer = lab.client("forky", &network).start();
+    peer.sh("mkdir /www && echo outside >/www/index.html && busybox httpd -p '[::]:80' -h /www");
+    let address = peer.inspect("{{range .NetworkSettings.Networks}}{{.GlobalIPv6Address}}{{end}}");
+    let dind = lab.dind().named_docker(&network).start();
+    dind.import_nested();
+    let url = format!("http://[{address}]/");
+    let run = ["run", "--rm", NESTED, "wget", "-q", "-O", "-", &url];
+    assert_eq!(dind.docker(run), "outside");
+    let old = lab.dind_on("trixie").named_docker(&network).start();
+    old.docker(["version"]);
+    assert!(
+        old.log()
+            .stderr
+            .contains("NO WAY OUT for nested containers")
+    );
+}

@@ -179,3 +179,30 @@ fn a_refusal_is_json_where_the_log_is() {
         );
     }
 }
+
+/// What a kubelet shows as the reason of an end; it mounts the file.
+#[test]
+fn the_reason_of_an_end_is_left_in_the_termination_message() {
+    let Some(lab) = Lab::find() else { return };
+    let message = |script: &str| {
+        let script = format!(
+            "path=$1; shift; touch $path; chmod 0666 $path; {script} || echo \"exit $?\"; cat $path"
+        );
+        let shell = ["-c", &script, "sh", "/dev/termination-log"];
+        let create = lab.dind().entrypoint("sh").args(shell);
+        create.run_to_end().1.ok()
+    };
+    let start = "dockerd-entrypoint.sh";
+    let refused = message(&format!("DIND_TCP=no {start}"));
+    assert!(
+        refused.starts_with("exit 78\nerror: DIND_TCP=\"no\""),
+        "{refused}"
+    );
+    assert_eq!(refused.matches("  fix    ").count(), 1, "{refused}");
+    let died = message(&format!("{start} --no-such-flag"));
+    assert!(died.starts_with("exit 1\nerror: dockerd ended"), "{died}");
+    assert!(died.contains("unknown flag: --no-such-flag"), "{died}");
+    // A link is somebody else's file.
+    let link = "rm $path; touch /tmp/other; ln -s /tmp/other $path; DIND_TCP=no";
+    assert_eq!(message(&format!("{link} {start}")), "exit 78");
+}

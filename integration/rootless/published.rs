@@ -189,13 +189,14 @@ fn global(container: &Container) -> String {
     container.inspect("{{range .NetworkSettings.Networks}}{{.GlobalIPv6Address}}{{end}}")
 }
 
-/// With private addresses there is no IPv6 side for dockerd, but what is published on every
-/// address takes IPv6 clients, too.
+/// Where ports are mapped to the tap device there is no IPv6 side for dockerd, but what is published
+/// on every address takes IPv6 clients, too.
 #[test]
 fn ports_of_every_address_answer_over_ipv6() {
     let Some(lab) = Lab::find() else { return };
     let network = lab.network_with(&["--ipv6", "--subnet", "fd00:d1d:1::/64"]);
-    let (dind, peer) = pair(lab, &network, &[]);
+    let tap = ["--env", "DIND_ROOTLESS_PORTS=tap"];
+    let (dind, peer) = pair(lab, &network, &tap);
     serve(&dind, "8080:80", "web");
     let address = global(&dind);
     assert!(address.starts_with("fd00:d1d:1::"), "{address}");
@@ -206,17 +207,44 @@ fn ports_of_every_address_answer_over_ipv6() {
     assert_eq!(refused.code, 7, "connection refused: {refused}");
 }
 
-/// dockerd publishes IPv6 by itself where the container has an address of the IPv6 internet, or it
-/// was asked for.
+/// Without an IPv6 address, `--ipv6` is the wish for it.
+#[test]
+fn ipv6_on_loopback_is_published_where_ipv6_is_wished() {
+    let Some(lab) = Lab::find() else { return };
+    let flags = ["--env", "DOCKERD_ROOTLESS_ROOTLESSKIT_FLAGS=--ipv6"];
+    let dind = unprivileged(lab).options(flags).start();
+    dind.import_nested();
+    serve(&dind, "[::1]:7080:80", "loopback");
+    assert_eq!(dind.sh(&format!("{GET} http://[::1]:7080/")), "nested");
+    serve(&dind, "[::]:7081:80", "every");
+    assert_eq!(dind.sh(&format!("{GET} http://[::1]:7081/")), "nested");
+    dind.until_log("DIND_ROOTLESS_PORTS=tap keeps");
+    // An engine before 28 asks for each address, and is told that there is none.
+    let old = unprivileged_on(lab, Engine::V26_1).start();
+    old.import_nested();
+    let refused = old.exec([
+        "docker",
+        "run",
+        "--rm",
+        "-p",
+        "[::1]:7080:80",
+        NESTED,
+        "true",
+    ]);
+    assert_eq!(refused.code, 125, "{refused}");
+    assert!(
+        refused.stderr.contains("DIND_ROOTLESS_PORTS=loopback"),
+        "{refused}"
+    );
+}
+
+/// dockerd publishes IPv6 by itself where the container has an IPv6 address, or it was asked for.
 #[test]
 fn ipv6_is_published_by_itself() {
     let Some(lab) = Lab::find() else { return };
     for (subnet, options) in [
         ("2001:db8:d1d:2::/64", &[][..]),
-        (
-            "fd00:d1d:3::/64",
-            &["--env", "DIND_ROOTLESS_PORTS=loopback"][..],
-        ),
+        ("fd00:d1d:3::/64", &[][..]),
     ] {
         let network = lab.network_with(&["--ipv6", "--subnet", subnet]);
         let (dind, peer) = pair(lab, &network, options);

@@ -58,6 +58,22 @@ a_reserve_saves_dockerd_from_a_group_kill() {
     equal "$(docker inspect --format '{{.State.OOMKilled}} {{.State.ExitCode}}' "$id")" "true 137" "the end without a reserve"
 }
 
+cases+=(a_small_reserve_grows_with_what_is_outside)
+a_small_reserve_grows_with_what_is_outside() {
+    local id limit
+    id=$(dind --memory 300m --memory-swap 300m --env DIND_MEMORY_RESERVE=32M)
+    echo 1 >"$groups/docker/$id/memory.oom.group"
+    # dockerd alone is more than that.
+    until_true 60 grown "$id"
+    limit=$(<"$groups/docker/$id/docker/memory.max")
+    [ "$limit" -lt $((268 << 20)) ] || fail "memory.max of the nested part is still $limit"
+    eats_and_dies "$id"
+    eats_and_dies "$id"
+    equal "$(sed -n 's/^oom_group_kill //p' "$groups/docker/$id/memory.events.local")" 0 "kills of the whole group"
+}
+
+grown() { docker logs "$1" 2>&1 | grep -q 'dockerd and what is beside it need more memory'; }
+
 has_ended() { [ "$(docker inspect --format '{{.State.Running}}' "$1")" = false ]; }
 
 cases+=(refused_namespace_falls_back_below_our_own_path)

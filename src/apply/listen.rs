@@ -26,13 +26,30 @@ impl Explain for ListenFailed {
         if let Some(foreign) = Foreign::in_error(&self.source) {
             return format!("{foreign}: {}", foreign.why());
         }
-        match self.source.raw_os_error() {
-            Some(libc::EADDRINUSE) => "another process listens there".into(),
-            Some(libc::EADDRNOTAVAIL) => "no interface of this container has that address".into(),
-            Some(libc::EACCES) => {
+        let unix = self.address.starts_with("unix://");
+        match (self.source.raw_os_error(), unix) {
+            (Some(libc::EADDRINUSE), true) => "something came to be at that path meanwhile".into(),
+            (Some(libc::EADDRINUSE), false) => "another process listens there".into(),
+            (Some(libc::EADDRNOTAVAIL), _) => {
+                "no interface of this container has that address".into()
+            }
+            (Some(libc::EACCES | libc::EPERM), true) => format!(
+                "uid {} may not make a socket, or set its owner and mode, in that directory",
+                rustix::process::geteuid().as_raw()
+            ),
+            (Some(libc::EACCES | libc::EPERM), false) => {
                 "ports below net.ipv4.ip_unprivileged_port_start need CAP_NET_BIND_SERVICE".into()
             }
-            Some(libc::EROFS) => "the directory of the socket is on a read-only file system".into(),
+            (Some(libc::EROFS), _) => {
+                "the directory of the socket is on a read-only file system".into()
+            }
+            (Some(libc::ENOENT | libc::ENOTDIR), true) => {
+                "the directory of the socket cannot be made: something else is in its path".into()
+            }
+            (Some(libc::ENOSPC | libc::EDQUOT), true) => {
+                "the file system of the socket's directory is full".into()
+            }
+            (Some(libc::EMFILE | libc::ENFILE), _) => "too many files are open".into(),
             _ => "the kernel refused it".into(),
         }
     }
@@ -40,12 +57,25 @@ impl Explain for ListenFailed {
         if let Some(foreign) = Foreign::in_error(&self.source) {
             return foreign.fix().into();
         }
-        match self.source.raw_os_error() {
-            Some(libc::EADDRINUSE) => {
+        let unix = self.address.starts_with("unix://");
+        match (self.source.raw_os_error(), unix) {
+            (Some(libc::EADDRINUSE), false) => {
                 "stop it (ss -ltnp names it), or give dockerd other --host addresses".into()
             }
-            Some(libc::EROFS) => "mount a tmpfs or a volume on /run".into(),
-            _ => "give dockerd other --host addresses".into(),
+            (Some(libc::EROFS), _) => "mount a tmpfs or a volume on /run".into(),
+            (Some(libc::EACCES | libc::EPERM), true) => {
+                "give that directory to this user (chown), or serve elsewhere: \
+                 DOCKER_HOST=unix:///PATH"
+                    .into()
+            }
+            (Some(libc::EACCES | libc::EPERM), false) => {
+                "serve on a higher port, or --sysctl net.ipv4.ip_unprivileged_port_start=0".into()
+            }
+            (Some(libc::EMFILE | libc::ENFILE), _) => {
+                "raise the limit: --ulimit nofile=1048576".into()
+            }
+            (_, true) => "serve elsewhere: DOCKER_HOST=unix:///PATH, or --host".into(),
+            (_, false) => "give dockerd other --host addresses".into(),
         }
     }
     fn exit_code(&self) -> u8 {

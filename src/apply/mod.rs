@@ -14,6 +14,7 @@ pub mod lock;
 pub mod module;
 pub mod mount;
 pub mod names;
+pub mod termination;
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -16,6 +16,17 @@ pub const RESTART_WINDOW: Duration = Duration::from_secs(600);
 /// The ready file when `DIND_READY_FILE` names none.
 pub const READY_FILE: &str = "/run/dind-init/ready";
 
+/// Where a kubelet reads the termination message, unless `terminationMessagePath` is another path.
+const TERMINATION_LOG: &str = "/dev/termination-log";
+
+/// Where the reason of an end is left, also when it is that another setting is bad.
+#[must_use]
+pub fn termination_log(env: &Environment) -> PathBuf {
+    let path = env.non_empty("DIND_TERMINATION_LOG");
+    path.and_then(|path| absolute(path.to_str()?))
+        .unwrap_or_else(|| TERMINATION_LOG.into())
+}
+
 /// Everything about the daemon's end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lifetime {
@@ -27,6 +38,8 @@ pub struct Lifetime {
     pub restart: RestartPolicy,
     /// DIND_READY_FILE.
     pub ready_file: PathBuf,
+    /// DIND_TERMINATION_LOG.
+    pub termination_log: PathBuf,
     /// DIND_EXIT_WHEN.
     pub exit_when: Vec<ExitWhen>,
 }
@@ -68,7 +81,7 @@ pub enum ExitWhen {
 }
 
 impl Lifetime {
-    /// Reads the five variables.
+    /// Reads the variables.
     pub(super) fn read(read: &mut Reader<'_>, env: &Environment, identity: Identity) -> Self {
         Self {
             stop_timeout: read.setting("DIND_STOP_TIMEOUT", duration),
@@ -79,6 +92,9 @@ impl Lifetime {
             ready_file: read
                 .setting("DIND_READY_FILE", absolute)
                 .unwrap_or_else(|| default_ready_file(env, identity)),
+            termination_log: read
+                .setting("DIND_TERMINATION_LOG", absolute)
+                .unwrap_or_else(|| termination_log(env)),
             exit_when: read
                 .setting("DIND_EXIT_WHEN", |value| exit_when(value, identity))
                 .unwrap_or_default(),

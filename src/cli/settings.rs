@@ -38,7 +38,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "DOCKER_HOST",
         values: "unix://PATH (anything else is the client's and ignored)",
-        default: "unix:///var/run/docker.sock",
+        default: "unix:///var/run/docker.sock; rootless: $XDG_RUNTIME_DIR/docker.sock",
         doc: "Where the unix socket is, when no --host is given.",
         official: true,
     },
@@ -105,7 +105,8 @@ pub const SETTINGS: &[Setting] = &[
         values: "size: 64M, 1g, or bytes",
         default: "none",
         doc: "Nested containers together get this much less memory than this container has, so \
-              that one that eats too much does not take dockerd with it.",
+              that one that eats too much does not take dockerd with it; on cgroup version 2 it \
+              grows with what dockerd and its helpers need.",
         official: false,
     },
     Setting {
@@ -157,7 +158,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "DIND_ROOTLESS_PORTS",
         values: "auto, tap, loopback",
-        default: "auto: loopback when the container has an address of the IPv6 internet, else tap",
+        default: "auto: loopback when the container has an IPv6 address, or --ipv6 is wished; else tap",
         doc: "Where dockerd maps published ports to: tap is faster and keeps client addresses; \
               loopback can publish on IPv6 alone.",
         official: false,
@@ -270,7 +271,8 @@ pub const SETTINGS: &[Setting] = &[
         name: "DIND_STOP_TIMEOUT",
         values: "duration: 9s, 500ms, 2m, or seconds",
         default: "9s (28s inside Kubernetes)",
-        doc: "How long an asked stop may take before dockerd is killed.",
+        doc: "How long an asked stop may take before dockerd is killed; in Kubernetes \
+              terminationGracePeriodSeconds − 1.",
         official: false,
     },
     Setting {
@@ -294,6 +296,14 @@ pub const SETTINGS: &[Setting] = &[
         values: "absolute path",
         default: "/run/dind-init/ready; rootless: $XDG_RUNTIME_DIR/dind-init/ready",
         doc: "This file exists while the API answers.",
+        official: false,
+    },
+    Setting {
+        name: "DIND_TERMINATION_LOG",
+        values: "absolute path",
+        default: "/dev/termination-log",
+        doc: "A file that exists gets what ended the daemon, why, and what helps: Kubernetes shows \
+              it as the pod's termination message.",
         official: false,
     },
     Setting {

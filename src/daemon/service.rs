@@ -20,6 +20,7 @@ use crate::supervise::launch::MainCommand;
 use crate::supervise::machine::{Command, Machine, Millis, Rules};
 use crate::supervise::mounts::Roots;
 use crate::supervise::notify::Outer;
+use crate::supervise::reserve::MemoryReserve;
 use crate::supervise::status::{STATUS_FILE, STATUS_SOCKET, Status, StatusFile};
 use crate::supervise::status_socket::StatusSocket;
 use crate::supervise::timeline::Timeline;
@@ -99,6 +100,8 @@ impl Service {
                 }
             },
             ready_file: lifetime.ready_file.clone(),
+            reserve: started.keep.map(MemoryReserve::watch),
+            termination_log: lifetime.termination_log.clone(),
             sink: crate::log::never_wait(),
             output: started.output,
             timeline,

@@ -279,6 +279,22 @@ impl Dir {
         })
     }
 
+    /// Writes into a regular file that is there, in place: one that is mounted by itself cannot be
+    /// replaced. It may be anybody's, but has no other name; it is emptied only when that is clear.
+    ///
+    /// # Errors
+    /// What the kernel says: `ENOENT` where there is none; [`Foreign`].
+    pub fn overwrite(&self, name: &OsStr, content: &[u8]) -> io::Result<()> {
+        let mut file = self.open_file(name, OFlags::WRONLY)?;
+        let stat = rustix::fs::fstat(&file)?;
+        if stat.st_nlink > 1 {
+            let (path, links) = (self.path.join(name), links(&stat));
+            return Err(Foreign::Names { path, links }.into());
+        }
+        file.set_len(0)?;
+        file.write_all(content)
+    }
+
     /// Writes a file under a random name beside its own, which is returned: what can fail for
     /// want of space fails before anything is replaced.
     ///
@@ -309,14 +325,23 @@ impl Dir {
         Ok(rustix::fs::renameat(&self.fd, from, &self.fd, to)?)
     }
 
+    /// Where a symbolic link in it leads, as it is written in it.
+    ///
+    /// # Errors
+    /// What `readlink(2)` says: `EINVAL` for anything else.
+    pub fn link_target(&self, name: &OsStr) -> io::Result<PathBuf> {
+        let target = rustix::fs::readlinkat(&self.fd, name, Vec::new())?;
+        Ok(OsStr::from_bytes(target.as_bytes()).into())
+    }
+
     /// Makes a symbolic link; one that is there with this target is left alone, and anything else
     /// that is no directory is replaced in one step.
     ///
     /// # Errors
     /// What the kernel says.
     pub fn link(&self, name: &OsStr, target: &Path) -> io::Result<()> {
-        let found = rustix::fs::readlinkat(&self.fd, name, Vec::new());
-        if found.is_ok_and(|found| found.as_bytes() == target.as_os_str().as_bytes()) {
+        let found = self.link_target(name);
+        if found.is_ok_and(|found| found.as_os_str() == target.as_os_str()) {
             return Ok(());
         }
         let temporary = temporary(name)?;

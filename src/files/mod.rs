@@ -184,6 +184,22 @@ pub fn can_be_private(path: &Path) -> bool {
     }
 }
 
+/// Whether this process can write to a directory, or to the first one above it that exists.
+#[must_use]
+pub fn can_be_written(path: &Path) -> bool {
+    let existing = path.ancestors().find(|path| exists(path));
+    existing.is_some_and(|path| Dir::open(path).is_ok_and(|dir| dir.check_writable().is_ok()))
+}
+
+/// Where a symbolic link leads, as it is written in it, whoever made it.
+///
+/// # Errors
+/// What `readlink(2)` says, or [`Foreign`] for a link on the way.
+pub fn link_target(path: &Path) -> io::Result<PathBuf> {
+    let (dir, name) = Dir::parent(path)?;
+    dir.link_target(&name)
+}
+
 /// Makes a character device with exactly this mode; what is there already is left alone.
 ///
 /// # Errors
@@ -227,6 +243,15 @@ fn change_mode(file: &OwnedFd, mode: u32) -> io::Result<()> {
 pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let (dir, name) = Dir::parent(path)?;
     dir.replace(&name, content, mode)
+}
+
+/// Writes into a file that is there, for whoever has mounted it alone: see [`Dir::overwrite`].
+///
+/// # Errors
+/// As [`Dir::overwrite`].
+pub fn overwrite(path: &Path, content: &[u8]) -> io::Result<()> {
+    let (dir, name) = Dir::parent(path)?;
+    dir.overwrite(&name, content)
 }
 
 #[cfg(test)]

@@ -185,6 +185,36 @@ fn a_file_of_our_own_has_one_name_and_one_owner() {
     }
 }
 
+/// A file that is mounted by itself cannot be replaced.
+#[test]
+fn what_is_written_in_place_is_emptied_only_when_it_is_one_regular_file() {
+    let place = Place::new();
+    assert!(
+        overwrite(&place.path("none"), b"x").is_err_and(|e| e.kind() == io::ErrorKind::NotFound)
+    );
+    let file = place.path("open/file");
+    fs::write(&file, "older and longer").unwrap();
+    let inode = fs::metadata(&file).unwrap().ino();
+    overwrite(&file, b"new").unwrap();
+    assert_eq!(fs::read(&file).unwrap(), b"new");
+    assert_eq!(fs::metadata(&file).unwrap().ino(), inode);
+
+    let link = place.link("link");
+    assert!(matches!(
+        foreign(overwrite(&link, b"x")),
+        Foreign::Kind { .. }
+    ));
+    assert_eq!(link_target(&link).unwrap(), place.path("secret"));
+    assert!(link_target(&file).is_err());
+    fs::hard_link(place.path("secret"), place.path("open/second")).unwrap();
+    let second = overwrite(&place.path("open/second"), b"x");
+    assert!(matches!(foreign(second), Foreign::Names { links: 2, .. }));
+    pipe(&place.path("open/pipe"));
+    let into_pipe = overwrite(&place.path("open/pipe"), b"x");
+    assert!(matches!(foreign(into_pipe), Foreign::Kind { .. }));
+    place.secret_is_untouched();
+}
+
 #[test]
 fn a_tree_is_removed_without_what_its_links_lead_to() {
     let place = Place::new();

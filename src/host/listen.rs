@@ -1,7 +1,7 @@
 //! What the `ListenPlan` must know of the machine: a handful of small reads, done before
 //! anything slow.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use crate::cli::config::Config;
 use crate::files::socket::Served;
 use crate::files::{self, Kind, kernel};
 use crate::plan::address::Address;
+use crate::plan::listen::inner;
 
 /// What is at a path where a socket should be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +22,8 @@ use crate::plan::address::Address;
 pub enum PathState {
     /// Nothing.
     Absent,
+    /// A symbolic link that leads nowhere.
+    DeadLink,
     /// A socket on which nobody listens.
     DeadSocket {
         /// Whether it is a mount point.
@@ -61,6 +64,12 @@ pub struct ActivatedSocket {
 pub struct ListenFacts {
     /// What is at each wanted unix path.
     pub paths: BTreeMap<PathBuf, PathState>,
+    /// Where those of them lead that are symbolic links.
+    #[serde(default)]
+    pub links: BTreeMap<PathBuf, PathBuf>,
+    /// Those of them that a user like us cannot make.
+    #[serde(default)]
+    pub closed: BTreeSet<PathBuf>,
     /// /etc/hosts.
     pub hosts: Vec<(String, IpAddr)>,
     /// /etc/group.
@@ -79,13 +88,18 @@ impl ListenFacts {
     #[must_use]
     pub fn read(config: &Config, addresses: &[Address]) -> Self {
         let text = |path: &str| files::text(Path::new(path)).unwrap_or_default();
-        let paths: Vec<&PathBuf> = addresses
+        let mut paths: Vec<PathBuf> = addresses
             .iter()
             .filter_map(|address| match address {
-                Address::Unix(path) => Some(path),
+                Address::Unix(path) => Some(path.clone()),
                 Address::Tcp { .. } | Address::Activated(_) => None,
             })
             .collect();
+        let user = config.identity.uid != 0;
+        if user {
+            paths.push(inner::own(config)); // it may have to stand in for another one
+        }
+        let closed = |path: &&PathBuf| user && !can_make(path);
         // Only needed when something is in the way, and the file can be long.
         let in_the_way = paths.iter().any(|path| files::stat(path).is_ok());
         let mounts = if in_the_way {
@@ -96,8 +110,13 @@ impl ListenFacts {
         Self {
             paths: paths
                 .iter()
-                .map(|path| ((*path).clone(), path_state(path, &mounts)))
+                .map(|path| (path.clone(), path_state(path, &mounts)))
                 .collect(),
+            links: paths
+                .iter()
+                .filter_map(|path| Some((path.clone(), files::link_target(path).ok()?)))
+                .collect(),
+            closed: paths.iter().filter(closed).cloned().collect(),
             hosts: parse_hosts(&text("/etc/hosts")),
             groups: parse_groups(&text("/etc/group")),
             ipv6: ipv6_sockets(),
@@ -164,8 +183,19 @@ fn path_state(path: &Path, mounts: &[mountinfo::Mount]) -> PathState {
             Ok(false) | Err(_) => PathState::Directory,
         },
         Kind::File => PathState::Other("a file, not a socket".into()),
+        Kind::Link if leads_nowhere(path) => PathState::DeadLink,
         Kind::Link | Kind::Pipe | Kind::Device => PathState::Other(kind.to_string()),
     }
+}
+
+/// Whether there is nothing behind a link; one that may not be followed may lead anywhere.
+fn leads_nowhere(link: &Path) -> bool {
+    files::target(link).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+}
+
+/// Whether we may make a file there.
+fn can_make(path: &Path) -> bool {
+    path.parent().is_some_and(files::can_be_written)
 }
 
 /// A trial: Go listens on `[::]` for `0.0.0.0` whenever such a socket can be bound.
@@ -255,6 +285,10 @@ mod tests {
         assert_eq!(state("dir/x"), PathState::EmptyDirectory { mounted: false });
         std::fs::write(path("file"), "").unwrap();
         assert!(matches!(state("file"), PathState::Other(_)));
+        std::os::unix::fs::symlink("file", path("link")).unwrap();
+        assert!(matches!(state("link"), PathState::Other(_)));
+        std::os::unix::fs::symlink("gone", path("dead")).unwrap();
+        assert_eq!(state("dead"), PathState::DeadLink);
     }
 
     #[test]

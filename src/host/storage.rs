@@ -39,6 +39,9 @@ const DEADLINE: Duration = Duration::from_secs(10);
 pub struct StorageFacts {
     /// The data root.
     pub data_root: PathBuf,
+    /// Whose it is, if it exists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_root_uid: Option<u32>,
     /// Where graph drivers keep their data: the data root, unless they have a mount of their own.
     pub root: RootFacts,
     /// The root of containerd's snapshots, where that is on another file system.
@@ -195,6 +198,7 @@ impl Probing {
         Self {
             facts: StorageFacts {
                 data_root: roots.data.clone(),
+                data_root_uid: owner(&roots.data),
                 root: RootFacts::read(&graph, mounts),
                 snapshots: snapshots.map(|root| RootFacts::read(&root, mounts)),
                 content: Content::read(&roots, config, file),
@@ -238,6 +242,12 @@ impl Probing {
     }
 }
 
+/// Whose a directory is, if it can be opened.
+fn owner(dir: &Path) -> Option<u32> {
+    let stat = Dir::open(dir).and_then(|dir| dir.stat());
+    stat.ok().map(|stat| stat.st_uid)
+}
+
 fn start_fuse(
     name: &'static str,
     dir: &Path,
@@ -247,7 +257,7 @@ fn start_fuse(
 ) -> Ticket<OverlayTrial> {
     let (dir, fuse) = (dir.to_owned(), fuse.clone());
     trials.start(name, mounter.namespaces(), DEADLINE, move || {
-        overlay::run_fuse(&dir, mounter, &fuse)
+        overlay::run_fuse(&dir, &fuse)
     })
 }
 

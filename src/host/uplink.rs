@@ -15,6 +15,9 @@ use crate::sys::tap;
 pub struct UplinkFacts {
     /// Links of default routes, with their MTU in bytes.
     pub links: Vec<Link>,
+    /// Whether all of these routes are of IPv6.
+    #[serde(default)]
+    pub only_ipv6: bool,
     /// Networks to which this namespace has a route.
     pub routes: Vec<Net4>,
     /// Those of them that no gateway leads to: a dockerd that saw them would keep clear of them.
@@ -61,7 +64,9 @@ impl UplinkFacts {
             routes,
             on_link,
         } = ipv4_routes(&text("/proc/net/route"));
-        names.extend(ipv6_default_links(&text("/proc/net/ipv6_route")));
+        let six = ipv6_default_links(&text("/proc/net/ipv6_route"));
+        let only_ipv6 = names.is_empty() && !six.is_empty();
+        names.extend(six);
         names.sort_unstable();
         names.dedup();
         let resolv_conf = files::text(Path::new("/etc/resolv.conf")).unwrap_or_default();
@@ -73,6 +78,7 @@ impl UplinkFacts {
         };
         Self {
             links: names.into_iter().filter_map(link).collect(),
+            only_ipv6,
             routes,
             on_link,
             docker0: tap::ipv4_of("docker0").map(|(address, length)| BridgeAddress {

@@ -12,6 +12,8 @@ mod words;
 
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
 use super::dockerd::AddedFlag;
 use super::step::{Action, Step};
 use crate::cli::config::{Config, Switch};
@@ -52,6 +54,21 @@ pub struct CgroupPlan {
     pub refusal: Option<CgroupRefusal>,
     /// What holds, in a few words.
     pub summary: String,
+    /// What is kept for dockerd, where it can be measured.
+    pub keep: Option<Keep>,
+}
+
+/// The two parts of our cgroup (version 2), for whom a reserve is measured.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Keep {
+    /// Where our own limit is.
+    pub whole: PathBuf,
+    /// Where dockerd is, and everybody but nested containers.
+    pub outside: PathBuf,
+    /// Where those are.
+    pub nested: PathBuf,
+    /// What was wished for.
+    pub bytes: u64,
 }
 
 /// Decides.
@@ -415,6 +432,14 @@ impl CgroupPlan {
             )));
             return;
         };
+        if let Some(whole) = dir.parent().filter(|_| nested.limit_file == "memory.max") {
+            self.keep = Some(Keep {
+                whole: whole.to_owned(),
+                outside: whole.join(LEAF),
+                nested: dir.clone(),
+                bytes: reserve,
+            });
+        }
         let action = Action::LimitCgroup {
             dir: dir.clone(),
             file: nested.limit_file,

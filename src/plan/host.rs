@@ -78,6 +78,8 @@ pub struct HostPlan {
     pub storage: Option<StoragePlan>,
     /// Who programs the packet filter.
     pub netfilter: Option<NetfilterPlan>,
+    /// What is kept of our memory for dockerd.
+    pub keep: Option<cgroup::Keep>,
     /// Scores for the OOM killer, where ours is not what we were given.
     pub oom_scores: Option<OomScores>,
     /// One line about the machine.
@@ -97,6 +99,8 @@ pub struct SetUp {
     pub cgroup: String,
     /// Why no nested container can start.
     pub refusal: Option<CgroupRefusal>,
+    /// What is kept of our memory for dockerd.
+    pub keep: Option<cgroup::Keep>,
 }
 
 /// Decides about the machine.
@@ -232,6 +236,7 @@ pub fn plan(
     Ok(HostPlan {
         steps,
         warnings,
+        keep: set_up.keep,
         oom_scores,
         private_dir,
         summary: summary(config, listen, &set_up.cgroup, facts),
@@ -262,6 +267,7 @@ pub fn set_up(config: &Config, maker: Maker<'_>, facts: &Facts) -> SetUp {
         warnings: cgroup.warnings,
         cgroup: cgroup.summary,
         refusal: cgroup.refusal,
+        keep: cgroup.keep,
     }
 }
 

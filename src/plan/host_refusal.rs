@@ -143,6 +143,19 @@ impl Explain for HostRefusal {
     }
 }
 
+/// dockerd changes the mode of its data root, which only root of its namespaces may whose id the
+/// owner's is one of.
+fn foreign_data_root(facts: &Facts, rootless: &RootlessPlan) -> Option<HostRefusal> {
+    let storage = facts.storage.as_ref()?;
+    let owner = storage.data_root_uid?;
+    let refusal = RootlessRefusal::NotOwner {
+        path: storage.data_root.clone(),
+        owner,
+        uid: rootless.ids.0,
+    };
+    (!rootless.maps.has_uid(owner)).then_some(HostRefusal::Rootless(refusal))
+}
+
 /// Every certain failure ahead, worst first.
 #[must_use]
 pub fn find(
@@ -155,6 +168,7 @@ pub fn find(
     if let Some(rootless) = rootless {
         let refusals = rootless.refusals.iter().cloned();
         found.extend(refusals.map(HostRefusal::Rootless));
+        found.extend(foreign_data_root(facts, rootless));
     } else if !facts.process.may("CAP_SYS_ADMIN") {
         found.push(HostRefusal::NotPrivileged {
             missing: "CAP_SYS_ADMIN",

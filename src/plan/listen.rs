@@ -4,6 +4,8 @@
 //! every `--host` of the user's, normalised and without repetition. dockerd must not bind any of
 //! them again: a second bind of a unix path would unlink ours, and of a TCP port would fail.
 
+pub mod inner;
+
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -18,6 +20,7 @@ use crate::cli::config::{CommandForm, Config, GroupName, SocketHolder, TlsWish};
 use crate::host::daemon_json::DaemonFile;
 use crate::host::listen::{ListenFacts, PathState};
 use crate::printable::{self, line};
+use inner::Place;
 
 /// What happens to something that is in the way of a socket's path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -25,7 +28,7 @@ use crate::printable::{self, line};
 pub enum Replace {
     /// Nothing is there.
     Nothing,
-    /// A socket that nobody serves: unlinked.
+    /// A socket that nobody serves, or a link that leads nowhere: unlinked.
     DeadSocket,
     /// An empty directory, as a bind mount of a missing path leaves it: removed.
     EmptyDirectory,
@@ -81,6 +84,9 @@ pub struct ListenPlan {
     /// not the user's own: outside, a user may give a file to no other group.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inner_gid: Option<u32>,
+    /// Paths of unix sockets that are left to a rootless dockerd, and exist in its namespaces only.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub inside: Vec<PathBuf>,
     /// Descriptors of sockets that were passed to us, kept or not: nobody else inherits them.
     #[serde(skip)]
     pub passed: Vec<u32>,
@@ -192,6 +198,10 @@ pub fn plan(
         passed: passed.map(|socket| socket.fd).collect(),
         ..ListenPlan::default()
     };
+    let closed = |address: &Address| match address {
+        Address::Unix(path) => facts.closed.get(path).cloned(),
+        Address::Tcp { .. } | Address::Activated(_) => None,
+    };
     let mut gate = Gate::new(config.tcp, security(config, file));
     if addresses.is_empty() || config.holder == SocketHolder::Dockerd {
         let left = if addresses.is_empty() {
@@ -201,6 +211,7 @@ pub fn plan(
             ));
             hosts_of(file)
         } else {
+            plan.inside = addresses.iter().filter_map(closed).collect();
             addresses.iter().map(ToString::to_string).collect()
         };
         plan.leave(left, &mut gate, facts)?;
@@ -213,16 +224,7 @@ pub fn plan(
     }
     for address in addresses {
         match address {
-            Address::Unix(path) => {
-                let replace = obstacle(&path, facts)?;
-                let mode = config.socket_mode;
-                plan.sockets.push(PlannedSocket::Unix {
-                    path,
-                    mode,
-                    gid,
-                    replace,
-                });
-            }
+            Address::Unix(path) => unix(&mut plan, config, facts, gid, path)?,
             Address::Tcp { host, port } => {
                 tcp(&mut plan, config, file, facts, &mut gate, (host, port))?
             }
@@ -270,6 +272,39 @@ fn hosts_of(file: &DaemonFile) -> Vec<String> {
     hosts
         .filter_map(|host| Some(host.as_str()?.to_owned()))
         .collect()
+}
+
+fn unix(
+    plan: &mut ListenPlan,
+    config: &Config,
+    facts: &ListenFacts,
+    gid: u32,
+    path: PathBuf,
+) -> Result<(), ListenRefusal> {
+    let path = match inner::place(plan, config, facts, path)? {
+        Place::Here(path) => path,
+        Place::Nowhere => inner::own(config),
+        Place::Inside(path) => {
+            plan.left_to_dockerd
+                .push(format!("unix://{}", path.display()));
+            plan.inside.push(path);
+            // Nobody out here could ask whether it is ready.
+            inner::own(config)
+        }
+    };
+    let here = |socket: &PlannedSocket| matches!(socket, PlannedSocket::Unix { path: other, .. } if *other == path);
+    if plan.sockets.iter().any(here) {
+        return Ok(());
+    }
+    let replace = obstacle(&path, facts)?;
+    let mode = config.socket_mode;
+    plan.sockets.push(PlannedSocket::Unix {
+        path,
+        mode,
+        gid,
+        replace,
+    });
+    Ok(())
 }
 
 fn tcp(
@@ -349,7 +384,7 @@ fn obstacle(path: &Path, facts: &ListenFacts) -> Result<Replace, ListenRefusal> 
     let path_owned = || path.to_path_buf();
     match facts.state_of(path) {
         PathState::Absent => Ok(Replace::Nothing),
-        PathState::DeadSocket { mounted: false } => Ok(Replace::DeadSocket),
+        PathState::DeadSocket { mounted: false } | PathState::DeadLink => Ok(Replace::DeadSocket),
         PathState::EmptyDirectory { mounted: false } => Ok(Replace::EmptyDirectory),
         PathState::LiveSocket { mounted } => Err(ListenRefusal::LiveSocket {
             path: path_owned(),
@@ -442,7 +477,8 @@ impl ListenPlan {
         })
     }
 
-    /// The first unix socket, whoever binds it: the one that we ping ourselves.
+    /// The first unix socket that exists out here, whoever binds it: the one that we ping
+    /// ourselves.
     #[must_use]
     pub fn first_unix(&self) -> Option<PathBuf> {
         let held = self.sockets.iter().find_map(|socket| match socket {
@@ -452,9 +488,10 @@ impl ListenPlan {
         let left = || {
             self.left_to_dockerd
                 .iter()
-                .find_map(|host| host.strip_prefix("unix://"))
+                .filter_map(|host| host.strip_prefix("unix://").map(PathBuf::from))
+                .find(|path| !self.inside.contains(path))
         };
-        held.or_else(|| left().map(PathBuf::from))
+        held.or_else(left)
     }
 }
 

@@ -62,6 +62,14 @@ pub enum ListenRefusal {
         /// What it is.
         kind: String,
     },
+    /// A user cannot make it.
+    #[error("uid {uid} cannot make {}", path.display())]
+    Closed {
+        /// The path.
+        path: PathBuf,
+        /// Who we are.
+        uid: u32,
+    },
     /// The group does not exist.
     #[error("group {name:?} from {origin} does not exist in /etc/group")]
     UnknownGroup {
@@ -110,6 +118,10 @@ impl Explain for ListenRefusal {
                     .into()
             }
             Self::NotASocket { .. } => "only a dead socket is replaced".into(),
+            Self::Closed { path, .. } => format!(
+                "{} is not a directory that this user can write to, here or in dockerd's namespaces",
+                path.parent().unwrap_or(path).display()
+            ),
             Self::UnknownGroup { .. } => "the socket could not be given to it".into(),
             Self::PlainTcp { .. } => {
                 "DIND_TCP forbids it: whoever reaches that address would be root here".into()
@@ -142,6 +154,12 @@ impl Explain for ListenRefusal {
                     "move {} away, or serve elsewhere: DOCKER_HOST=unix:///PATH",
                     path.display()
                 )
+            }
+            Self::Closed { .. } => {
+                "remove that --host (the API is in $XDG_RUNTIME_DIR anyway), name \
+                 a path right in /run for nested containers, or mount a directory there that this \
+                 user can write to"
+                    .into()
             }
             Self::UnknownGroup { .. } => {
                 "give the group by number (DIND_SOCKET_GID=2375), or add it to the image".into()

@@ -2,6 +2,7 @@
 //! reach. Nothing is set that the user has set.
 
 pub mod addresses;
+mod ipv6;
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -115,6 +116,7 @@ pub fn plan(
             list(&facts.resolvers)
         ));
     }
+    ipv6::plan(&mut plan, config, file, facts, version);
     plan
 }
 
@@ -208,7 +210,7 @@ impl NetworkPlan {
 /// only where the answer decides something.
 #[must_use]
 pub fn needs_version(facts: &UplinkFacts) -> bool {
-    facts.mtu().is_some_and(|mtu| mtu != DEFAULT_MTU)
+    facts.only_ipv6 || facts.mtu().is_some_and(|mtu| mtu != DEFAULT_MTU)
 }
 
 fn user_bip(config: &Config, file: &DaemonFile) -> Option<Ipv4Addr> {

@@ -33,6 +33,8 @@ pub struct StoragePlan {
     pub store: Option<Store>,
     /// Why it is this one.
     pub why: String,
+    /// Whether that is certain: where nothing could be tried, dockerd may take another one.
+    pub certain: bool,
     /// Flags for dockerd.
     #[serde(skip)]
     pub flags: Vec<AddedFlag>,
@@ -56,6 +58,7 @@ impl StoragePlan {
             driver: driver.to_owned(),
             store,
             why: why.into(),
+            certain: true,
             flags: Vec::new(),
             driver_variable: None,
             warnings: Vec::new(),
@@ -73,6 +76,20 @@ impl StoragePlan {
         self
     }
 
+    /// The driver that dockerd takes where it works, which could not be tried. `strict` names it:
+    /// dockerd does not start then, where it would fall back to one that copies every layer.
+    fn guess(config: &Config, driver: &str, store: Option<Store>, why: &str) -> Self {
+        let plan = Self::new(driver, store, "it could not be tried")
+            .warned(format!("whether overlay works is not known: {why}"));
+        match (config.storage, store) {
+            (StoragePolicy::Strict, Some(_)) => plan.flagged(),
+            _ => Self {
+                certain: false,
+                ..plan
+            },
+        }
+    }
+
     fn warned(mut self, warning: String) -> Self {
         self.warnings.push(warning);
         self
@@ -86,7 +103,14 @@ impl StoragePlan {
 
 impl fmt::Display for StoragePlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "storage: {}", self.driver)?;
+        match self.certain {
+            true => write!(f, "storage: {}", self.driver)?,
+            false => write!(
+                f,
+                "storage: dockerd's own choice, {} if it works",
+                self.driver
+            )?,
+        }
         if let Some(store) = self.store {
             write!(f, " ({})", store.name())?;
         }
@@ -191,12 +215,7 @@ fn graph_driver(
                 let why = format!("overlay works on {}", words::place(root));
                 StoragePlan::new("overlay2", store, why)
             }
-            Answer::Unknown(why) => StoragePlan::new(
-                "overlay2",
-                store,
-                "dockerd's own choice; it could not be tried",
-            )
-            .warned(format!("whether overlay works is not known: {why}")),
+            Answer::Unknown(why) => StoragePlan::guess(config, "overlay2", store, &why),
             Answer::Fails(why) => fall_back(config, facts, store, &why),
         },
         [driver] => prior(facts, store, driver),
@@ -305,12 +324,7 @@ fn snapshotter(
             return StoragePlan::new("overlayfs", store, why);
         }
         Answer::Unknown(why) => {
-            return StoragePlan::new(
-                "overlayfs",
-                store,
-                "dockerd's own choice; it could not be tried",
-            )
-            .warned(format!("whether overlay works is not known: {why}"));
+            return StoragePlan::guess(config, "overlayfs", store, &why);
         }
         Answer::Fails(why) => why,
     };
@@ -386,7 +400,7 @@ fn steps(plan: &StoragePlan, facts: &StorageFacts) -> Vec<Step> {
     };
     let mut steps = vec![Step::must(lock, why)];
     let same = |marker: &Marker| marker.driver == plan.driver && marker.store == plan.store;
-    if !facts.content.marker.as_ref().is_some_and(same) {
+    if plan.certain && !facts.content.marker.as_ref().is_some_and(same) {
         let marker = Action::RecordStorage {
             path: facts.data_root.join(MARKER),
             marker: Marker {

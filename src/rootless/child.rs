@@ -227,6 +227,9 @@ fn prepare_mounts(plan: &RootlessPlan, state: &StateDir, dockerd: bool) -> Resul
     }
     if dockerd {
         mounts::forget_outer_daemons();
+        if let Some(api) = &plan.api {
+            mounts::standard_socket(api);
+        }
         for path in ["/etc/cdi", "/run/cdi", "/etc/ssl"] {
             mounts::real_directory(Path::new(path));
         }

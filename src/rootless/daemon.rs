@@ -73,6 +73,7 @@ pub fn decide(
     plan.warnings.extend(preflight::warnings(&facts, &plan.net));
     plan.publish.extend(api_ports(listen));
     plan.socket_groups = socket_groups(listen);
+    plan.api = listen.first_unix();
     plan.cgroup.clone_from(cgroup);
     Ok(plan)
 }

@@ -3,18 +3,22 @@
 //! write id maps.
 
 use std::ffi::{OsStr, OsString};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::error::LaunchError;
 use super::part::{self, Part};
 use super::places::{self, NotWritable, Places};
 use crate::cli::bad::switch;
-use crate::cli::config::{CommandForm, Config};
+use crate::cli::config::{CommandForm, Config, Identity};
 use crate::cli::environment::Environment;
 use crate::daemon::{Caller, Run};
 use crate::explain::{Failure, exit};
-use crate::files::{self, Dir};
+use crate::files::{self, Dir, Kind};
+use crate::host::daemon_json::DaemonFile;
 use crate::host::listen::parse_groups;
+use crate::host::storage::Roots;
+use crate::plan::address::DEFAULT_UNIX;
 use crate::sys::userns;
 
 /// Whether root asked for a rootless daemon.
@@ -61,14 +65,20 @@ pub fn daemon(
         Run::Live => part.map(Part::make).transpose()?,
     };
     let env = match user {
-        Some(user) => user.become_it(env)?,
+        Some(user) => {
+            if run == Run::Live && !config.daemon.only_prints() {
+                standard_socket(&user.runtime_dir(&env));
+                user.take_data_root(form, arguments, &env)?;
+            }
+            user.become_it(env)?
+        }
         None => env,
     };
     Ok((env, part))
 }
 
 /// Whom we are to become, if we are root and that was asked for.
-fn future_user(env: &Environment) -> Result<Option<User>, LaunchError> {
+pub(super) fn future_user(env: &Environment) -> Result<Option<User>, LaunchError> {
     if !rustix::process::geteuid().is_root() || !wanted(env) {
         return Ok(None);
     }
@@ -89,11 +99,16 @@ fn future_user(env: &Environment) -> Result<Option<User>, LaunchError> {
 }
 
 impl User {
+    /// Where the runtime directory will be, if it can be made.
+    pub(super) fn runtime_dir(&self, env: &Environment) -> PathBuf {
+        let set = env.non_empty("XDG_RUNTIME_DIR").map(PathBuf::from);
+        set.unwrap_or_else(|| format!("/run/user/{}", self.uid).into())
+    }
+
     fn become_it(self, env: Environment) -> Result<Environment, LaunchError> {
         runtime_dir(&env, &self);
         tun_device(self.gid);
-        let group = files::text(Path::new("/etc/group")).unwrap_or_default();
-        let groups = groups(&group, &self.name);
+        let groups = self.groups();
         // The user may not be allowed to open root's standard error once more.
         crate::log::never_wait();
         userns::become_user(self.uid, self.gid, &groups).map_err(|error| {
@@ -104,19 +119,73 @@ impl User {
                 )
                 .with_code(exit::REFUSED)
         })?;
-        // root's own places are of no use to the user.
-        Ok(env
-            .with("HOME", self.home.as_os_str())
-            .with("USER", self.name))
+        Ok(self.environment(env))
+    }
+
+    /// Makes the data root the user's, while we may: a volume of Kubernetes is root's, and dockerd
+    /// wants to change its mode. Only an empty one: what others have put there stays theirs.
+    fn take_data_root(
+        &self,
+        form: CommandForm,
+        arguments: &[OsString],
+        env: &Environment,
+    ) -> Result<(), Failure> {
+        let identity = Identity {
+            uid: self.uid,
+            gid: self.gid,
+            ..Caller::identity()
+        };
+        let env = self.environment(env.clone());
+        let config = Config::new(form, arguments, env.clone(), identity)?;
+        let file = match config.daemon.value("config-file") {
+            Some(path) => PathBuf::from(path),
+            None => places::config(&env).join("daemon.json"),
+        };
+        let root = Roots::of(&config, &DaemonFile::read(&file)).data;
+        // What cannot be opened is refused with its reason later.
+        let Ok(dir) = Dir::open(&root) else {
+            return Ok(());
+        };
+        let roots = dir.stat().is_ok_and(|stat| stat.st_uid == 0);
+        if roots && is_empty(&dir) {
+            match dir.give(self.uid, self.gid) {
+                Ok(()) => tracing::info!("{} is given to {}", root.display(), self.name),
+                Err(error) => tracing::debug!("chown {}: {error}", root.display()),
+            }
+        }
+        Ok(())
+    }
+
+    /// What it gets: root's own places are of no use to it.
+    pub(super) fn environment(&self, env: Environment) -> Environment {
+        env.with("HOME", self.home.as_os_str())
+            .with("USER", self.name.as_str())
+    }
+
+    /// Its supplementary groups.
+    pub(super) fn groups(&self) -> Vec<u32> {
+        let group = files::text(Path::new("/etc/group")).unwrap_or_default();
+        groups(&group, &self.name)
     }
 }
 
+/// Whether a directory has nothing in it but what a file system has by itself.
+fn is_empty(dir: &Dir) -> bool {
+    let names = dir.names();
+    names.is_ok_and(|names| names.iter().all(|name| name == "lost+found"))
+}
+
 /// A user of the image.
-struct User {
-    name: String,
-    uid: u32,
-    gid: u32,
-    home: PathBuf,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// The name.
+    pub name: String,
+    /// The id.
+    pub uid: u32,
+    /// The group.
+    pub gid: u32,
+    /// HOME.
+    pub home: PathBuf,
 }
 
 /// By name or number; else `rootless`, else 1000.
@@ -179,12 +248,32 @@ fn groups(text: &str, user: &str) -> Vec<u32> {
     groups
 }
 
+/// Leads clients that know the standard path only to the user's socket, while we may. A link that
+/// leads nowhere is the image's, or of an earlier start; anything else is not ours. Tolerated when
+/// we may not: it is a comfort for `docker exec`.
+fn standard_socket(runtime: &Path) {
+    let path = Path::new(DEFAULT_UNIX);
+    let lead = || {
+        let (dir, name) = Dir::parent(path)?;
+        match (dir.kind(&name), files::target(path)) {
+            (Ok(Kind::Link), Err(error)) if error.kind() == io::ErrorKind::NotFound => {
+                files::remove(path)?;
+            }
+            (Err(error), _) if error.kind() == io::ErrorKind::NotFound => {}
+            (Err(error), _) => return Err(error),
+            (Ok(_), _) => return Ok(()),
+        }
+        dir.link(&name, &runtime.join("docker.sock"))
+    };
+    if let Err(error) = lead() {
+        tracing::debug!("{}: {error}", path.display());
+    }
+}
+
 /// Makes the runtime directory for the user while we may. Tolerated when we may not: the user may
 /// be able to, or another place is taken.
 fn runtime_dir(env: &Environment, user: &User) {
-    let path = env
-        .non_empty("XDG_RUNTIME_DIR")
-        .map_or_else(|| format!("/run/user/{}", user.uid).into(), PathBuf::from);
+    let path = user.runtime_dir(env);
     if files::stat(&path).is_ok() {
         return;
     }
@@ -222,33 +311,14 @@ fn tun_device(gid: u32) {
 /// [`NotWritable`].
 pub fn places(env: Environment) -> Result<Places, NotWritable> {
     let uid = rustix::process::geteuid().as_raw();
-    let places = places::decide(env, uid, home(uid), writable)?;
+    let places = places::decide(env, uid, home(uid), files::can_be_written)?;
     Ok(places.kept_where(files::can_be_private))
 }
 
-/// The user that a daemon becomes when root asks for it, as far as these variables tell.
-#[must_use]
-pub fn user(env: &Environment) -> Option<u32> {
-    if !wanted(env) {
-        return None;
-    }
-    let passwd = files::text(Path::new("/etc/passwd")).unwrap_or_default();
-    let asked = env.non_empty("DIND_ROOTLESS_USER");
-    let asked = asked.map(|user| user.to_string_lossy().into_owned());
-    find_user(&passwd, asked.as_deref()).map(|user| user.uid)
-}
-
 /// The home of a user.
-#[must_use]
-pub fn home(uid: u32) -> Option<PathBuf> {
+fn home(uid: u32) -> Option<PathBuf> {
     let passwd = files::text(Path::new("/etc/passwd")).unwrap_or_default();
     places::passwd(&passwd, uid).map(|(_, _, home)| home)
-}
-
-/// Whether a directory can be written, or the first one above it that exists.
-fn writable(path: &Path) -> bool {
-    let existing = path.ancestors().find(|path| files::exists(path));
-    existing.is_some_and(|path| Dir::open(path).is_ok_and(|dir| dir.check_writable().is_ok()))
 }
 
 #[cfg(test)]

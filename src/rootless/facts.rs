@@ -7,10 +7,11 @@ use std::time::Duration;
 use caps::{CapSet, Capability};
 use serde::{Deserialize, Serialize};
 
-use super::idmap::{self, IdFacts, Range};
+use super::idmap::{self, IdFacts};
 use super::options::{NetDriver, Options, SubidSource};
 use super::places;
 use super::ports::rules::Filter;
+use super::subids::{self, OddRow, Rows};
 use super::trial::{self, NamespaceTrial};
 use crate::cli::environment::Environment;
 use crate::files::{self, kernel};
@@ -45,8 +46,8 @@ pub struct RootlessFacts {
     pub bounding: Vec<String>,
     /// The packet filter that can keep client addresses of published ports.
     pub filter: Option<Filter>,
-    /// Whether the outer namespace has an address of the IPv6 internet.
-    pub global_ipv6: bool,
+    /// Whether the outer namespace has an IPv6 address by which others can reach it.
+    pub outer_ipv6: bool,
     /// The trial.
     pub trial: Tried<NamespaceTrial>,
 }
@@ -106,6 +107,7 @@ impl RootlessFacts {
         let source = options.subid_source;
         let sub =
             |file: &str, flag: &[&str]| sub_ids(source, file, flag, user.as_deref(), uid, env);
+        let (uids, gids) = (sub("/etc/subuid", &[]), sub("/etc/subgid", &["-g"]));
         let status = text("/proc/self/status");
         let bounding = caps::read(None, CapSet::Bounding).unwrap_or_default();
         let sysctl = |name: &&str| {
@@ -116,8 +118,10 @@ impl RootlessFacts {
             ids: IdFacts {
                 uid,
                 gid,
-                sub_uids: sub("/etc/subuid", &[]),
-                sub_gids: sub("/etc/subgid", &["-g"]),
+                sub_uids: uids.ranges,
+                sub_gids: gids.ranges,
+                odd_uids: uids.odd,
+                odd_gids: gids.odd,
                 outer_uids: idmap::parse_map(&text("/proc/self/uid_map")),
                 outer_gids: idmap::parse_map(&text("/proc/self/gid_map")),
                 may_write: may(Capability::CAP_SETUID) && may(Capability::CAP_SETGID),
@@ -141,8 +145,11 @@ impl RootlessFacts {
                 let found = filters.into_iter().find(|(name, _)| find(name).is_some())?;
                 Some(found.1)
             }),
-            global_ipv6: crate::sys::netdev::addresses().iter().any(of_internet6),
-            trial: trials.collect().take(ticket),
+            outer_ipv6: crate::sys::netdev::addresses().iter().any(reached_by6),
+            trial: match trials.collect().take(ticket) {
+                Tried::Known(Ok(found)) => Tried::Known(found),
+                Tried::Known(Err(why)) | Tried::Unknown(why) => Tried::Unknown(why),
+            },
         }
     }
 
@@ -166,22 +173,38 @@ fn sub_ids(
     user: Option<&str>,
     uid: u32,
     env: &Environment,
-) -> Vec<Range> {
-    let text = files::text(Path::new(file)).unwrap_or_default();
-    let of_file = idmap::parse_file(&text, user, uid);
+) -> Rows {
+    let of_file = match files::text(Path::new(file)) {
+        Ok(text) => subids::parse_file(file, &text, user, uid),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Rows::default(),
+        // What cannot be read is not empty.
+        Err(error) => Rows {
+            odd: vec![OddRow::File {
+                file: file.to_owned(),
+                error: error.to_string(),
+            }],
+            ..Rows::default()
+        },
+    };
     match source {
         SubidSource::Static => return of_file,
-        SubidSource::Auto if !of_file.is_empty() => return of_file,
+        SubidSource::Auto if !of_file.ranges.is_empty() => return of_file,
         SubidSource::Auto | SubidSource::Dynamic => {}
     }
     let Some(program) = find_program("getsubids".as_ref(), env.get("PATH")) else {
-        return Vec::new();
+        return match source {
+            SubidSource::Dynamic => Rows::default(),
+            SubidSource::Auto | SubidSource::Static => of_file,
+        };
     };
     let owner = user.map_or_else(|| uid.to_string(), str::to_owned);
     let words = ["getsubids"].iter().chain(flag).map(ToString::to_string);
     let argv: Vec<_> = words.chain([owner]).map(Into::into).collect();
     let said = super::ask(&program, &argv, &env.words()).unwrap_or_default();
-    idmap::parse_getsubids(&said)
+    Rows {
+        ranges: subids::parse_getsubids(&said),
+        odd: of_file.odd,
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "as execve(2) finds it")]
@@ -203,12 +226,31 @@ fn map_helper(name: &str, path: Option<PathBuf>) -> MapHelper {
     }
 }
 
-/// 2000::/3, all that is routed.
-fn of_internet6(address: &IpAddr) -> bool {
-    matches!(address, IpAddr::V6(ip) if ip.octets().first().is_some_and(|byte| byte >> 5 == 1))
+/// Of the IPv6 internet or of a site: neither loopback nor for one link alone.
+fn reached_by6(address: &IpAddr) -> bool {
+    let IpAddr::V6(ip) = address else {
+        return false;
+    };
+    !(ip.is_loopback() || ip.is_unspecified() || ip.is_unicast_link_local())
 }
 
 fn status_field(status: &str, name: &str) -> Option<u32> {
     let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     line.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_a_site_count_as_those_of_the_internet_do() {
+        let reached = |text: &str| reached_by6(&text.parse().unwrap());
+        assert!(reached("2001:db8::1") && reached("fd00::2"));
+        assert!(
+            !["::1", "fe80::1", "::", "192.0.2.1"]
+                .into_iter()
+                .any(reached)
+        );
+    }
 }

@@ -7,6 +7,8 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
+use super::subids::{self, OddRow};
+
 /// A run of ids that exist: `start`, …, `start + count - 1`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Range {
@@ -63,6 +65,12 @@ pub struct IdFacts {
     pub sub_uids: Vec<Range>,
     /// Subordinate group ids.
     pub sub_gids: Vec<Range>,
+    /// Rows that are for us, and not as `newuidmap` reads them.
+    #[serde(default)]
+    pub odd_uids: Vec<OddRow>,
+    /// The same for `newgidmap`.
+    #[serde(default)]
+    pub odd_gids: Vec<OddRow>,
     /// User ids that our own namespace has.
     pub outer_uids: Vec<Range>,
     /// Group ids that it has.
@@ -74,8 +82,8 @@ pub struct IdFacts {
 /// No map can be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NoMap {
-    /// Neither a file nor `getsubids` has ids for us.
-    NoSubIds,
+    /// Neither a file nor `getsubids` has ids for us; what was found in their place.
+    NoSubIds(Vec<OddRow>),
     /// There are some, and none of them exists in our own user namespace.
     Outside {
         /// The ranges.
@@ -87,6 +95,15 @@ pub enum NoMap {
 
 /// Ids in use by images: distributions number up to 65534 (nobody).
 const WANTED: u32 = 65536;
+
+/// The container's own root, never mapped.
+const ROOT: u32 = 0;
+
+/// The highest of those ids.
+const NOBODY: u32 = 65534;
+
+/// The kernel reads so many (user_namespaces(7)).
+const MOST_LINES: usize = 340;
 
 /// Decides.
 ///
@@ -111,13 +128,25 @@ pub fn plan(facts: &IdFacts, single: bool) -> Result<MapPlan, NoMap> {
         });
     }
     let mut notes = Vec::new();
-    let mut side = |what: &str, own: u32, subs: &[Range], outer: &[Range]| {
-        let (ranges, note) = subordinate(own, subs, outer, facts.may_write)?;
-        notes.extend(note.map(|note| format!("subordinate {what} ids: {note}")));
-        Ok(lines(own, &ranges))
+    let mut side = |what: &str, side: &Side<'_>| {
+        let (ranges, said) = subordinate(side, facts.may_write)?;
+        let said = said.into_iter();
+        notes.extend(said.map(|note| format!("subordinate {what} ids: {note}")));
+        Ok(lines(side.own, &ranges))
     };
-    let uids = side("user", facts.uid, &facts.sub_uids, &facts.outer_uids)?;
-    let gids = side("group", facts.gid, &facts.sub_gids, &facts.outer_gids)?;
+    let uids = Side {
+        own: facts.uid,
+        subs: &facts.sub_uids,
+        odd: &facts.odd_uids,
+        outer: &facts.outer_uids,
+    };
+    let gids = Side {
+        own: facts.gid,
+        subs: &facts.sub_gids,
+        odd: &facts.odd_gids,
+        outer: &facts.outer_gids,
+    };
+    let (uids, gids) = (side("user", &uids)?, side("group", &gids)?);
     Ok(MapPlan {
         writer: if facts.may_write {
             Writer::Direct
@@ -130,43 +159,58 @@ pub fn plan(facts: &IdFacts, single: bool) -> Result<MapPlan, NoMap> {
     })
 }
 
+/// What is known about the ids of one kind.
+struct Side<'a> {
+    own: u32,
+    subs: &'a [Range],
+    odd: &'a [OddRow],
+    outer: &'a [Range],
+}
+
 fn lines(own: u32, ranges: &[Range]) -> Vec<Line> {
-    let mut lines = vec![Line {
-        inside: 0,
-        outside: own,
-        count: 1,
-    }];
+    let line = |inside: u32, outside: u32, count: u32| Line {
+        inside,
+        outside,
+        count,
+    };
+    let mut lines = vec![line(0, own, 1)];
     let mut inside = 1u32;
     for range in ranges {
-        lines.push(Line {
-            inside,
-            outside: range.start,
-            count: range.count,
-        });
+        lines.push(line(inside, range.start, range.count));
         inside = inside.saturating_add(range.count);
     }
-    // The kernel reads at most 340 lines (user_namespaces(7)).
-    lines.truncate(340);
+    lines.truncate(MOST_LINES);
+    // `nobody` owns files in many images, and nothing has the ids right below it: where there are
+    // too few ids to reach it, the last one is it.
+    if inside <= NOBODY
+        && let Some(last) = lines.last_mut()
+        && last.inside > 0
+    {
+        last.count -= 1;
+        let end = last.outside + last.count;
+        lines.retain(|line| line.count > 0);
+        lines.push(line(NOBODY, end, 1));
+    }
     lines
 }
 
 /// Ranges for 1 and above, and what is to be said about them.
-fn subordinate(
-    own: u32,
-    subs: &[Range],
-    outer: &[Range],
-    may_write: bool,
-) -> Result<(Vec<Range>, Option<String>), NoMap> {
-    let given = without(subs, own);
-    let kept = clip(&given, outer);
-    let total = |ranges: &[Range]| ranges.iter().map(|r| u64::from(r.count)).sum::<u64>();
+fn subordinate(side: &Side<'_>, may_write: bool) -> Result<(Vec<Range>, Vec<String>), NoMap> {
+    let outer = side.outer;
+    // Where we write the maps ourselves, a row need not be one that newuidmap can read.
+    let read = |row: &OddRow| row.range().filter(|_| may_write);
+    let mut subs = side.subs.to_vec();
+    subs.extend(side.odd.iter().filter_map(read));
+    let mut notes: Vec<String> = side.odd.iter().map(OddRow::note).collect();
+    let given = each_once(&without(&without(&subs, side.own), ROOT));
+    let kept = each_once(&enough(&clip(&given, outer)));
     if kept.is_empty() {
         if !may_write {
             return Err(if subs.is_empty() {
-                NoMap::NoSubIds
+                NoMap::NoSubIds(side.odd.to_vec())
             } else {
                 NoMap::Outside {
-                    ranges: subs.to_vec(),
+                    ranges: subs,
                     outer: outer.to_vec(),
                 }
             });
@@ -177,36 +221,75 @@ fn subordinate(
             start: 1,
             count: WANTED - 1,
         }];
-        let kept = without(&clip(&all, outer), own);
+        let kept = without(&clip(&all, outer), side.own);
         if kept.is_empty() {
             return Err(NoMap::Outside {
                 ranges: all.to_vec(),
                 outer: outer.to_vec(),
             });
         }
-        let note = format!(
+        notes.push(format!(
             "none are usable, {} of this container are taken",
             list(&kept)
-        );
-        return Ok((kept, Some(note)));
+        ));
+        return Ok((kept, notes));
     }
-    let note = if total(&kept) < total(&given) {
-        Some(format!(
+    let lost = without_all(&given, outer);
+    if total(&kept) < u64::from(WANTED - 1) && !lost.is_empty() {
+        notes.push(format!(
             "{} clipped to {}, which is what this container's own user namespace has ({})",
             list(&given),
             list(&kept),
             list(outer)
-        ))
-    } else if total(&kept) < u64::from(WANTED - 1) {
-        Some(format!(
-            "{} are only {}: images with higher ids cannot be unpacked; 65536 are usual",
+        ));
+    } else if total(&kept) < u64::from(NOBODY) {
+        notes.push(format!(
+            "{} are only {}: images with higher ids than that, but for {NOBODY} (nobody), cannot \
+             be unpacked; 65536 are usual",
             list(&kept),
             total(&kept)
-        ))
-    } else {
-        None
-    };
-    Ok((kept, note))
+        ));
+    }
+    if kept.len() >= MOST_LINES {
+        notes.push(format!(
+            "the kernel takes {MOST_LINES} lines for a map; what comes after them is left out"
+        ));
+    }
+    Ok((kept, notes))
+}
+
+fn total(ranges: &[Range]) -> u64 {
+    ranges.iter().map(|range| u64::from(range.count)).sum()
+}
+
+/// Ranges in their order, as each id of it first appears: the kernel refuses an id that is mapped
+/// twice, and rows are often written by `useradd` and once more by hand. Neighbours become one.
+fn each_once(ranges: &[Range]) -> Vec<Range> {
+    let mut kept: Vec<Range> = Vec::new();
+    for range in ranges {
+        for new in without_all(&[*range], &kept) {
+            match kept.last_mut() {
+                Some(last) if end(*last) == u64::from(new.start) => {
+                    last.count = last.count.saturating_add(new.count);
+                }
+                _ => kept.push(new),
+            }
+        }
+    }
+    kept
+}
+
+/// What images need. A range of ordinary users of this very container is for containers that
+/// have no others (`hostUsers: false`): elsewhere those ids may be somebody.
+fn enough(ranges: &[Range]) -> Vec<Range> {
+    let mut kept: Vec<Range> = Vec::new();
+    for range in ranges {
+        let ordinary = end(*range) <= u64::from(WANTED);
+        if !ordinary || total(&kept) < u64::from(WANTED - 1) {
+            kept.push(*range);
+        }
+    }
+    kept
 }
 
 /// The parts of ranges that lie inside others.
@@ -227,20 +310,31 @@ fn clip(ranges: &[Range], outer: &[Range]) -> Vec<Range> {
 
 /// Ranges without one id: nobody may be mapped twice.
 fn without(ranges: &[Range], id: u32) -> Vec<Range> {
-    let below = [Range {
-        start: 0,
-        count: id,
-    }];
-    let above = [Range {
-        start: id.saturating_add(1),
-        count: u32::MAX.saturating_sub(id.saturating_add(1)),
-    }];
-    let mut kept = Vec::new();
-    for range in ranges {
-        kept.extend(clip(&[*range], &below));
-        kept.extend(clip(&[*range], &above));
+    without_all(
+        ranges,
+        &[Range {
+            start: id,
+            count: 1,
+        }],
+    )
+}
+
+/// The parts of ranges that lie in none of the others.
+fn without_all(ranges: &[Range], others: &[Range]) -> Vec<Range> {
+    let mut left = ranges.to_vec();
+    for other in others {
+        let below = Range {
+            start: 0,
+            count: other.start,
+        };
+        let above = u32::try_from(end(*other)).map(|start| Range {
+            start,
+            count: u32::MAX - start,
+        });
+        let around: Vec<Range> = [below].into_iter().chain(above).collect();
+        left = clip(&left, &around);
     }
-    kept
+    left
 }
 
 fn end(range: Range) -> u64 {
@@ -258,6 +352,16 @@ pub fn list(ranges: &[Range]) -> String {
 }
 
 impl MapPlan {
+    /// Whether a user id of ours exists inside: root there may do as its owner does then.
+    #[must_use]
+    pub fn has_uid(&self, uid: u32) -> bool {
+        let holds = |line: &Line| {
+            uid.checked_sub(line.outside)
+                .is_some_and(|at| at < line.count)
+        };
+        self.uids.iter().any(holds)
+    }
+
     /// The content of a map file.
     #[must_use]
     pub fn text(lines: &[Line]) -> String {
@@ -278,47 +382,15 @@ impl MapPlan {
     }
 }
 
-/// Reads /etc/subuid or /etc/subgid (`subuid(5)`): every range of the user, by name or number.
-#[must_use]
-pub fn parse_file(text: &str, name: Option<&str>, uid: u32) -> Vec<Range> {
-    let line = |line: &str| {
-        let mut fields = line.trim().split(':');
-        let owner = fields.next()?;
-        if Some(owner) != name && owner.parse() != Ok(uid) {
-            return None;
-        }
-        range(fields.next()?, fields.next()?)
-    };
-    text.lines().filter_map(line).collect()
-}
-
-/// Reads what `getsubids USER` prints: `0: alice 100000 65536`.
-#[must_use]
-pub fn parse_getsubids(text: &str) -> Vec<Range> {
-    let line = |line: &str| {
-        let mut fields = line.split_whitespace().skip(2);
-        range(fields.next()?, fields.next()?)
-    };
-    text.lines().filter_map(line).collect()
-}
-
 /// Reads /proc/self/uid_map or gid_map: the ids that exist here.
 #[must_use]
 pub fn parse_map(text: &str) -> Vec<Range> {
     let line = |line: &str| {
         let mut fields = line.split_whitespace();
         let inside = fields.next()?;
-        range(inside, fields.nth(1)?)
+        subids::range(inside, fields.nth(1)?)
     };
     text.lines().filter_map(line).collect()
-}
-
-fn range(start: &str, count: &str) -> Option<Range> {
-    let range = Range {
-        start: start.trim().parse().ok()?,
-        count: count.trim().parse().ok()?,
-    };
-    (range.count > 0).then_some(range)
 }
 
 #[cfg(test)]

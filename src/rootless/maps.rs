@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Pid;
 
+use super::complaint;
 use super::error::LaunchError;
 use super::idmap::{Line, MapPlan, Writer};
 use crate::files::kernel;
@@ -63,6 +64,7 @@ pub(super) fn write(
 
 /// A helper at work.
 struct Writing {
+    name: &'static str,
     command: String,
     pid: Pid,
     output: fs::File,
@@ -70,7 +72,7 @@ struct Writing {
 
 impl Writing {
     fn start(
-        name: &str,
+        name: &'static str,
         pid: i32,
         lines: &[Line],
         env: &[OsString],
@@ -103,6 +105,7 @@ impl Writing {
         })
         .map_err(failed)?;
         Ok(Self {
+            name,
             command,
             pid,
             output,
@@ -132,16 +135,11 @@ impl Writing {
             return Ok(());
         }
         let text = super::said(&mut self.output);
+        let uid = rustix::process::geteuid().as_raw();
+        let remedy = complaint::remedy(self.name, uid, &text, status.exit_status());
         Err(LaunchError::plain(format!("{} failed", self.command))
             .saying(&text)
-            .because(
-                "it needs the rights of its set-user-ID bit or its file capability, which \
-                 no_new_privs, a nosuid mount or the bounding set take away; with the bit it also \
-                 needs CAP_SYS_ADMIN in the bounding set",
-                "in the image: chmod u-s and setcap cap_setuid=ep newuidmap, cap_setgid=ep \
-                 newgidmap; Kubernetes: allowPrivilegeEscalation: true; or start as root with \
-                 DIND_ROOTLESS=1 and --cap-add SETUID --cap-add SETGID",
-            ))
+            .because(remedy.why, remedy.fix))
     }
 }
 

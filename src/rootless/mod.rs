@@ -15,6 +15,7 @@
 
 pub mod channel;
 mod child;
+pub mod complaint;
 pub mod daemon;
 pub mod driver;
 pub mod enter;
@@ -26,6 +27,7 @@ mod handshake;
 pub mod idmap;
 mod keeper;
 mod lives;
+pub mod lookout;
 mod maps;
 mod mounts;
 pub mod names;
@@ -43,6 +45,7 @@ mod published;
 pub mod refusal;
 mod rules;
 pub mod state;
+pub mod subids;
 pub mod trial;
 mod wishes;
 

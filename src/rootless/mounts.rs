@@ -153,6 +153,15 @@ pub(super) fn forget_outer_daemons() {
     }
 }
 
+/// Leads the standard path to the API's socket, for nested containers that mount it (Ryuk, CI
+/// jobs). What is there already stays: a socket that dockerd makes, or one that was mounted.
+pub(super) fn standard_socket(api: &Path) {
+    // Tolerated where /run is not a copy of ours, or something is there.
+    if let Err(error) = symlink(api, "/run/docker.sock") {
+        tracing::debug!("/run/docker.sock: {error}");
+    }
+}
+
 /// Makes a link to a directory a mount of that directory, for those who do not follow links.
 pub(super) fn real_directory(path: &Path) {
     let Ok(target) = files::real(path) else {

@@ -137,7 +137,7 @@ pub fn plan(
             name: options.ifname.clone(),
             mtu: options.mtu.unwrap_or(MTU),
             network: tap_network(options, uplink, &mut notes),
-            ipv6: options.ipv6,
+            ipv6: options.ipv6 || uplink.only_ipv6,
         }),
     };
     let outer = outer(uplink, tap.as_ref(), inner, &mut notes);
@@ -246,6 +246,7 @@ impl NetPlan {
                 name: tap.name.clone(),
                 mtu: tap.mtu,
             }],
+            only_ipv6: outer.only_ipv6,
             routes,
             on_link: outer.on_link.clone(),
             docker0: None,

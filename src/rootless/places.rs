@@ -95,11 +95,10 @@ pub fn decide(
     } else {
         return Err(refused(&wanted));
     };
-    let config_home = path("XDG_CONFIG_HOME").unwrap_or_else(|| home.join(".config"));
     let env = env
         .with("HOME", home.as_os_str())
         .with("XDG_RUNTIME_DIR", runtime.as_os_str());
-    let data = data_root(&env);
+    let (data, config) = (data_root(&env), config(&env));
     if !writable(&data) {
         return Err(refused(&data));
     }
@@ -108,9 +107,19 @@ pub fn decide(
         keep: runtime.clone(),
         runtime,
         data,
-        config: config_home.join("docker"),
+        config,
         notes,
     })
+}
+
+/// Where a rootless dockerd has its configuration (`homedir.GetConfigHome` of moby).
+#[must_use]
+pub fn config(env: &Environment) -> PathBuf {
+    let path = |name: &str| env.non_empty(name).map(PathBuf::from);
+    let home = || path("HOME").unwrap_or_else(|| "/".into());
+    path("XDG_CONFIG_HOME")
+        .unwrap_or_else(|| home().join(".config"))
+        .join("docker")
 }
 
 impl Places {

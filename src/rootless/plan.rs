@@ -41,6 +41,8 @@ pub struct RootlessPlan {
     pub publish: Vec<PortSpec>,
     /// Unix sockets, and the groups that they get inside.
     pub socket_groups: Vec<(PathBuf, u32)>,
+    /// The API's socket, to which the standard path leads inside, where nothing else is there.
+    pub api: Option<PathBuf>,
     /// Where dockerd is to map ports to; nothing without a port driver of ours.
     pub child_side: Option<ChildSide>,
     /// The packet filter that keeps client addresses; nothing where they are not kept.
@@ -83,6 +85,15 @@ pub fn plan(
     let source_filter = facts
         .filter
         .filter(|_| child_side.is_some() && options.source_address && net.tap.is_some());
+    if child_side == Some(ChildSide::Loopback) && options.child_side.is_none() && net.tap.is_some()
+    {
+        warnings.push(
+            "published ports serve IPv6 by itself here, and so go through docker-proxy: services \
+             see its address instead of their clients'; DIND_ROOTLESS_PORTS=tap keeps those of \
+             IPv4 and TCP"
+                .into(),
+        );
+    }
     let state = options.state_dir.clone();
     Ok(RootlessPlan {
         state: state.unwrap_or_else(|| places::default_state(&places.keep)),
@@ -91,6 +102,7 @@ pub fn plan(
         cgroup: None,
         publish: options.publish.clone(),
         socket_groups: Vec::new(),
+        api: None,
         child_side,
         source_filter,
         refusals: preflight::refusals(facts, &maps),
@@ -111,7 +123,7 @@ fn child_side(options: &Options, net: &NetPlan, facts: &RootlessFacts) -> Option
     Some(match options.child_side {
         _ if net.tap.is_none() => ChildSide::Loopback,
         Some(side) => side,
-        None if facts.global_ipv6 => ChildSide::Loopback,
+        None if facts.outer_ipv6 || options.ipv6 => ChildSide::Loopback,
         None => ChildSide::Tap,
     })
 }

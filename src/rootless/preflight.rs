@@ -156,8 +156,9 @@ fn map_helper(helper: &MapHelper, facts: &RootlessFacts) -> Option<RootlessRefus
 fn tap(step: &str, errno: i32) -> RootlessRefusal {
     let fix = match errno {
         libc::ENOENT => {
-            "--device /dev/net/tun (Kubernetes: a device plugin, or privileged); if \
-                         the node has none: modprobe tun there"
+            "--device /dev/net/tun (Kubernetes: a device plugin that offers it, since a pod with \
+             hostUsers: false can neither make nor mount it; or privileged); if the node has none: \
+             modprobe tun there"
         }
         libc::ENODEV | libc::ENXIO => "on the node: modprobe tun",
         libc::EACCES => {

@@ -35,6 +35,8 @@ fn good() -> RootlessFacts {
             gid: 1000,
             sub_uids: subs.clone(),
             sub_gids: subs,
+            odd_uids: Vec::new(),
+            odd_gids: Vec::new(),
             outer_uids: full.clone(),
             outer_gids: full,
             may_write: false,
@@ -51,7 +53,7 @@ fn good() -> RootlessFacts {
             .map(String::from)
             .to_vec(),
         filter: None,
-        global_ipv6: false,
+        outer_ipv6: false,
         trial: Tried::Known(NamespaceTrial {
             sysfs: Sysfs::Writable,
             ..NamespaceTrial::default()

@@ -94,6 +94,14 @@ fn decide(wish: &Wish, offer: &Offer) -> Result<Decision, String> {
         true => wish.proto.clone(),
         false => format!("{}{}", wish.proto, if v6 { 6 } else { 4 }),
     };
+    if !driver.protos.contains(&proto) && v6 && !host.ip().is_unspecified() {
+        // Beside IPv4 dockerd asks for `::`; another address is a wish.
+        return Err(format!(
+            "{} port {} cannot be published: ports are mapped to the tap device's IPv4 address \
+             here; DIND_ROOTLESS_PORTS=loopback publishes on IPv6 by itself",
+            wish.host_ip, wish.host_port
+        ));
+    }
     if !driver.protos.contains(&proto) {
         return Ok(Decision::Leave(format!(
             "protocol {proto:?} is not served by the port driver {:?}: {} port {} is not published",
@@ -333,6 +341,13 @@ mod tests {
         let six = wish("-host-ip :: -host-port 80").unwrap();
         let left = decide(&six, &offer("builtin", true)).unwrap();
         assert!(matches!(left, Decision::Leave(why) if why.contains("\"tcp6\"")));
+        let one = wish("-host-ip ::1 -host-port 80").unwrap();
+        let refused = decide(&one, &offer("builtin", true)).unwrap_err();
+        assert!(
+            refused.contains("DIND_ROOTLESS_PORTS=loopback"),
+            "{refused}"
+        );
+        assert!(decide(&one, &offer("builtin", false)).is_ok());
         for none in [
             offer("none", false),
             offer("implicit", false),

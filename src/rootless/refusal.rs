@@ -1,8 +1,11 @@
 //! Where a rootless dockerd certainly cannot work, and what to do about it. The words of the
 //! official scripts stay where people search for them (S38–S41).
 
+use std::path::PathBuf;
+
 use super::facts::RootlessFacts;
 use super::idmap::{NoMap, list};
+use super::subids::OddRow;
 use crate::explain::{Explain, exit};
 
 /// A rootless plan that cannot be made. Nothing was changed.
@@ -42,6 +45,8 @@ pub enum RootlessRefusal {
         uid: u32,
         /// Our name, or the number again.
         name: String,
+        /// What was found in their place.
+        odd: Vec<OddRow>,
     },
     /// Subordinate ids do not exist in our own user namespace.
     #[error("the subordinate ids {ranges} do not exist in this container, which has {outer}")]
@@ -84,6 +89,16 @@ pub enum RootlessRefusal {
         /// The remedy.
         fix: String,
     },
+    /// The data root is somebody else's.
+    #[error("the data root {} belongs to uid {owner}, not to uid {uid}", path.display())]
+    NotOwner {
+        /// The data root.
+        path: PathBuf,
+        /// Its owner.
+        owner: u32,
+        /// Who we are.
+        uid: u32,
+    },
     /// /proc is masked.
     #[error("no inner container could start: a process table of its own cannot be mounted: {0}")]
     MaskedProc(String),
@@ -96,7 +111,7 @@ impl RootlessRefusal {
         let uid = facts.ids.uid;
         let name = facts.user.clone().unwrap_or_else(|| uid.to_string());
         match none {
-            NoMap::NoSubIds => Self::NoSubIds { uid, name },
+            NoMap::NoSubIds(odd) => Self::NoSubIds { uid, name, odd },
             NoMap::Outside { ranges, outer } => Self::IdsOutside {
                 ranges: list(&ranges),
                 outer: list(&outer),
@@ -116,6 +131,9 @@ impl Explain for RootlessRefusal {
                     .into()
             }
             Self::Namespace { why, .. } => why.clone(),
+            Self::NoSubIds { odd, .. } if !odd.is_empty() => {
+                odd.iter().map(OddRow::note).collect::<Vec<_>>().join("; ")
+            }
             Self::NoSubIds { .. } => {
                 "users of nested containers are mapped to subordinate ids, and neither these files \
                  nor getsubids have any for us"
@@ -138,6 +156,12 @@ impl Explain for RootlessRefusal {
                 "it moves packets between the namespace of dockerd and the outer network".into()
             }
             Self::Tap { .. } => "the network driver speaks to a tap device".into(),
+            Self::NotOwner { .. } => {
+                "dockerd changes its mode and ends where it may not (\"chmod: operation not \
+                 permitted\"); a volume of Kubernetes (emptyDir, fsGroup) is root's, whoever may \
+                 write to it"
+                    .into()
+            }
             Self::MaskedProc(_) => {
                 "the outer container masks parts of /proc, so the kernel lets nobody inside mount \
                  an unmasked one"
@@ -152,6 +176,11 @@ impl Explain for RootlessRefusal {
             Self::NoUserNamespaces => {
                 "on the node: sysctl -w user.max_user_namespaces=28633".into()
             }
+            Self::NoSubIds { name, odd, .. } if !odd.is_empty() => format!(
+                "in the image: let /etc/subuid and /etc/subgid be readable for everybody, with a \
+                 row {name}:100000:65536 without spaces or carriage returns; or start as root with \
+                 DIND_ROOTLESS=1 and --cap-add SETUID --cap-add SETGID"
+            ),
             Self::NoSubIds { name, .. } => format!(
                 "in the image: echo {name}:100000:65536 | tee -a /etc/subuid /etc/subgid; or start \
                  as root with DIND_ROOTLESS=1 and --cap-add SETUID --cap-add SETGID"
@@ -169,6 +198,11 @@ impl Explain for RootlessRefusal {
             Self::NoDriver { .. } => "install slirp4netns or passt in the image, or set \
                  DOCKERD_ROOTLESS_ROOTLESSKIT_NET=none to do without a network"
                 .into(),
+            Self::NotOwner { path, uid, .. } => format!(
+                "mount the volume at {}, so that dockerd makes the directory itself; or start as \
+                 root with DIND_ROOTLESS=1 and CAP_CHOWN on an empty volume; or chown it to {uid}",
+                path.parent().unwrap_or(path).display()
+            ),
             Self::MaskedProc(_) => "--security-opt systempaths=unconfined, or --privileged; \
                  Kubernetes: procMount: Unmasked with hostUsers: false"
                 .into(),

@@ -39,15 +39,19 @@ pub enum Sysfs {
 }
 
 /// Tries everything, in a process that ends with it. `device` is whether a tap device is wanted.
-pub(super) fn run(device: bool) -> NamespaceTrial {
+///
+/// # Errors
+/// Why there is no answer.
+pub(super) fn run(device: bool) -> Result<NamespaceTrial, String> {
     let mut found = NamespaceTrial::default();
     let uid = rustix::process::geteuid().as_raw();
     let gid = rustix::process::getegid().as_raw();
     if let Err(errno) = unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS) {
         found.user = Some(errno as i32);
-        return found;
+        return Ok(found);
     }
-    userns::become_root_alone(uid, gid);
+    // With an id that stays unmapped, whatever is tried fails, and means nothing.
+    userns::become_root_alone(uid, gid).map_err(|error| format!("map ids: {error}"))?;
     let _ = mount_change(
         "/",
         MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,
@@ -64,7 +68,7 @@ pub(super) fn run(device: bool) -> NamespaceTrial {
     }
     found.proc = proc();
     found.sysfs = sysfs();
-    found
+    Ok(found)
 }
 
 fn proc() -> Option<i32> {

@@ -7,7 +7,7 @@ use super::machine::{Action, Event, Millis, Outcome, State, Wait};
 use super::ping::Ping;
 use super::table::Table;
 use super::{Passing, Supervisor, launch, oom_counter, restart};
-use crate::apply::file;
+use crate::apply::{file, termination};
 use crate::explain::{Explain as _, one_line};
 use crate::files;
 use crate::printable::line;
@@ -308,6 +308,19 @@ impl Supervisor {
         }
         self.status.status.last_death = Some(text);
         transient
+    }
+
+    /// Leaves the cause of our end where an orchestrator shows it. A command of ours tells its own.
+    pub(super) fn leave_message(&self) {
+        if let Some(death) = &self.status.status.last_death {
+            let text = format!(
+                "error: {}\n  why    this container lives as long as dockerd does\n  fix    \
+                 see the lines before in its log (kubectl logs --previous, docker logs); \
+                 DIND_RESTART=on-failure starts a dockerd again that was ready\n",
+                line(death)
+            );
+            termination::leave(&self.termination_log, &text);
+        }
     }
 
     pub(super) fn set_status(&mut self, state: &str) {

@@ -10,7 +10,8 @@ use crate::host::mountinfo;
 use crate::host::mountinfo::Mount;
 
 /// The line of dockerd's output that names the cause: its own final line, a panic, the last fatal
-/// line, or else the last error.
+/// line, the beginning of the last ones that are no log lines (dockerd prints like that what it ends
+/// with), or else the last error.
 #[must_use]
 pub(super) fn last_words(lines: &str) -> Option<&str> {
     let fatal = |line: &&str| {
@@ -34,12 +35,25 @@ pub(super) fn last_words(lines: &str) -> Option<&str> {
             || line.starts_with("unable to configure the Docker daemon")
     };
     let error = |line: &&str| line.contains("level=error") || line.contains("\"level\":\"error\"");
+    // Neither of its logger, nor a remark of a program that it started.
+    let logged = |line: &&str| {
+        let line = line.trim_start();
+        let logger = line.starts_with("time=") || line.starts_with('{');
+        logger || line.starts_with('#') || line.to_lowercase().starts_with("warn")
+    };
+    let blank = |line: &&str| line.trim().is_empty();
+    let plain = || {
+        let back = lines.lines().rev().filter(|line| !blank(line));
+        let block = back.skip_while(logged).take_while(|line| !logged(line));
+        block.last()
+    };
     // The first line of a panic is its cause, the last fatal line of a log is its end.
     let panic = lines
         .lines()
         .find(|line| line.starts_with("panic: ") || line.starts_with("fatal error: "));
     panic
         .or_else(|| lines.lines().rfind(fatal))
+        .or_else(plain)
         .or_else(|| lines.lines().rfind(error))
         .map(str::trim)
 }
@@ -109,19 +123,29 @@ mod tests {
     fn the_cause_is_found_among_hundreds_of_lines() {
         for (lines, cause) in [
             (
-                "level=info msg=x\nlevel=error msg=y\n\
+                "time=1 level=info msg=x\ntime=1 level=error msg=y\n\
                  failed to start daemon: pid file found\nlevel=info msg=z\n",
                 Some("failed to start daemon: pid file found"),
             ),
             (
-                "level=error msg=first\nlevel=error msg=last\nlevel=info\n",
-                Some("level=error msg=last"),
+                "time=1 level=error msg=first\ntime=1 level=error msg=last\ntime=1 level=info\n",
+                Some("time=1 level=error msg=last"),
             ),
             (
                 "panic: no map\n\ngoroutine 1 [running]:\nfatal error: x\n",
                 Some("panic: no map"),
             ),
-            ("level=info msg=fine\n", None),
+            (
+                "time=1 level=info msg=x\n# Warning: iptables-legacy tables present\n\
+                 chmod /data: operation not permitted\ntime=1 level=error msg=late\n",
+                Some("chmod /data: operation not permitted"),
+            ),
+            (
+                "time=1 level=info msg=x\nStatus: unknown flag: --x\nSee 'dockerd --help'.\n\n\
+                 Usage:  dockerd\n, Code: 125\n",
+                Some("Status: unknown flag: --x"),
+            ),
+            ("time=1 level=info msg=fine\n{\"level\":\"info\"}\n\n", None),
         ] {
             assert_eq!(last_words(lines), cause);
         }

@@ -20,6 +20,7 @@ pub mod notify;
 pub mod output;
 pub mod ping;
 mod processes;
+pub mod reserve;
 mod restart;
 mod script;
 pub mod status;
@@ -46,6 +47,7 @@ use self::names::NameForwarder;
 use self::notify::{NotifySocket, Outer};
 use self::output::Output;
 use self::ping::Ping;
+use self::reserve::MemoryReserve;
 use self::status::StatusFile;
 use self::status_socket::StatusSocket;
 use self::table::Table;
@@ -83,6 +85,10 @@ pub struct Supervisor {
     pub status_socket: Option<StatusSocket>,
     /// The file that exists while the API answers.
     pub ready_file: PathBuf,
+    /// What is kept of our memory for dockerd and what is beside it.
+    pub reserve: Option<MemoryReserve>,
+    /// Where the reason of our end is left.
+    pub termination_log: PathBuf,
     /// The way to standard error.
     pub sink: &'static Sink,
     /// dockerd's standard error, where it is not simply ours.
@@ -178,6 +184,10 @@ impl Supervisor {
             output.pump();
         }
         self.sink.flush();
+        if let Some(reserve) = &mut self.reserve {
+            watchdog::doing(Doing::Memory);
+            reserve.look();
+        }
         watchdog::doing(Doing::Status);
         if let Some(socket) = &self.status_socket {
             socket.answer(self.status.reply());
@@ -240,6 +250,9 @@ impl Supervisor {
         let at = at.into_iter().flatten().min();
         let left = at.map(|until| Duration::from_millis(until.saturating_sub(self.now())));
         let besides = self.rootless.as_ref().and_then(Parent::deadline);
+        let besides = besides
+            .into_iter()
+            .chain(self.reserve.as_ref().map(MemoryReserve::deadline));
         let besides = besides.map(|until| until.saturating_duration_since(Instant::now()));
         let timeout = left.into_iter().chain(besides).min().map(|left| Timespec {
             tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
@@ -360,6 +373,9 @@ impl Supervisor {
         self.set_status("ended");
         if let Some(output) = &mut self.output {
             output.finish();
+        }
+        if code != 0 {
+            self.leave_message();
         }
         tracing::info!("dockerd is gone; exit code {code}");
         self.sink.finish();

@@ -31,6 +31,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::signal::OriginalMask;
+use super::userns;
 
 /// Answers are facts, not files.
 const LONGEST_ANSWER: usize = 256 * 1024;
@@ -405,24 +406,14 @@ fn prepare(parent: Pid, namespaces: UnshareFlags) -> Result<(), String> {
     // thread's is unshared from under it.
     unsafe { rustix::thread::unshare_unsafe(namespaces) }.map_err(|e| failed("unshare", e))?;
     if namespaces.contains(UnshareFlags::NEWUSER) {
-        map_root(uid.as_raw(), gid.as_raw()).map_err(|e| format!("map ids: {e}"))?;
+        userns::become_root_alone(uid.as_raw(), gid.as_raw())
+            .map_err(|e| format!("map ids: {e}"))?;
     }
     if namespaces.contains(UnshareFlags::NEWNS) {
         let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
         rustix::mount::mount_change("/", private).map_err(|e| failed("make / private", e))?;
     }
     Ok(())
-}
-
-/// Maps the caller to root of the new user namespace.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the namespace is this child's own"
-)]
-fn map_root(uid: u32, gid: u32) -> io::Result<()> {
-    std::fs::write("/proc/self/setgroups", "deny")?;
-    std::fs::write("/proc/self/uid_map", format!("0 {uid} 1"))?;
-    std::fs::write("/proc/self/gid_map", format!("0 {gid} 1"))
 }
 
 #[cfg(test)]

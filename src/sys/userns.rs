@@ -110,22 +110,26 @@ pub fn become_user(uid: u32, gid: u32, groups: &[u32]) -> io::Result<()> {
 
 /// Maps the ids that this process had before it unshared a user namespace, and no others, to root
 /// there: enough for a trial, and no help is needed for it (`user_namespaces(7)`).
+///
+/// # Errors
+/// What the kernel says to the first file that it refuses; nothing that is tried then means
+/// anything.
 #[expect(
     clippy::disallowed_methods,
     reason = "a trial maps itself, in a namespace that ends with it"
 )]
-pub fn become_root_alone(uid: u32, gid: u32) {
+pub fn become_root_alone(uid: u32, gid: u32) -> io::Result<()> {
     // After a change of ids, and executed with file capabilities or unreadable, /proc/self is
     // root's.
-    let _ = set_dumpable_behavior(DumpableBehavior::Dumpable);
+    set_dumpable_behavior(DumpableBehavior::Dumpable)?;
     for (file, text) in [
         ("setgroups", "deny".to_owned()),
         ("uid_map", format!("0 {uid} 1")),
         ("gid_map", format!("0 {gid} 1")),
     ] {
-        // With an id that stays unmapped, what is tried fails, and says so.
-        let _ = std::fs::write(format!("/proc/self/{file}"), text);
+        std::fs::write(format!("/proc/self/{file}"), text)?;
     }
+    Ok(())
 }
 
 /// Gives up every capability of this process.
@@ -155,6 +159,10 @@ pub fn become_inner_root() -> io::Result<()> {
 mod tests {
     use super::*;
     use rustix::process::{WaitOptions, waitpid};
+    use rustix::thread::UnshareFlags;
+    use std::time::Duration;
+
+    use crate::sys::trial::{Trials, Tried};
 
     #[test]
     fn a_child_without_namespaces_is_a_plain_fork() {
@@ -164,6 +172,39 @@ mod tests {
                 let (_, status) = waitpid(Some(pid), WaitOptions::empty()).unwrap().unwrap();
                 assert_eq!(status.exit_status(), Some(7));
             }
+        }
+    }
+
+    /// As after a change of ids, or when the executable is unreadable.
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "MUST_RUN")]
+    fn a_trial_maps_itself_where_its_parent_cannot_be_dumped() {
+        let mut trials = Trials::new();
+        let limit = Duration::from_secs(30);
+        let inner = trials.start("outer", UnshareFlags::empty(), limit, move || {
+            if rustix::process::geteuid().is_root() {
+                // root may write to its own files whatever they say.
+                become_user(65534, 65534, &[]).unwrap();
+            }
+            set_dumpable_behavior(DumpableBehavior::NotDumpable).unwrap();
+            let mut trials = Trials::new();
+            let root = trials.start("inner", UnshareFlags::NEWUSER, limit, || {
+                rustix::process::geteuid().as_raw()
+            });
+            match trials.collect().take(root) {
+                Tried::Known(uid) => Ok(uid),
+                Tried::Unknown(why) => Err(why),
+            }
+        });
+        match trials.collect().take(inner) {
+            Tried::Known(Err(why)) if why.starts_with("unshare: ") => {
+                assert_ne!(
+                    std::env::var("MUST_RUN").as_deref(),
+                    Ok("1"),
+                    "no user namespaces: {why}"
+                );
+            }
+            other => assert_eq!(other, Tried::Known(Ok(0))),
         }
     }
 }

@@ -44,6 +44,8 @@ pub enum Doing {
     Steps,
     /// dockerd's standard error, and ours.
     Output,
+    /// What is kept of the memory for dockerd.
+    Memory,
     /// Who asks for the status.
     Status,
     /// dockerd's notices.
@@ -65,11 +67,12 @@ pub enum Doing {
 }
 
 impl Doing {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Begin,
         Self::Plan,
         Self::Steps,
         Self::Output,
+        Self::Memory,
         Self::Status,
         Self::Notices,
         Self::Signals,
@@ -87,6 +90,7 @@ impl Doing {
             Self::Plan => "looks at the machine",
             Self::Steps => "carries its plan out and starts dockerd",
             Self::Output => "passes output on",
+            Self::Memory => "measures the memory that is kept for dockerd",
             Self::Status => "answers for its status",
             Self::Notices => "reads notices of dockerd",
             Self::Signals => "takes signals and dead processes in",

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use nix::unistd::{Uid, setfsuid};
 
 use crate::cli::environment::Environment;
-use crate::files::kernel;
 use crate::host::private;
-use crate::rootless::{enter, places};
+use crate::rootless::enter::{self, User};
+use crate::rootless::{lookout, places};
 
 /// A directory in which the daemon of this container may keep its status.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,14 +39,15 @@ impl Place {
         if let Ok(places) = enter::places(env.clone()) {
             add(places.runtime, own);
         }
-        let asked_for = enter::user(env).filter(|_| own == 0);
-        for user in asked_for.into_iter().chain(user_of_init()) {
-            let home = enter::home(user);
-            let dir = env.non_empty("XDG_RUNTIME_DIR").map(PathBuf::from);
-            let usual = PathBuf::from(format!("/run/user/{user}"));
-            let fallback = home.map(|home| home.join(".docker/run"));
-            for runtime in dir.into_iter().chain([usual]).chain(fallback) {
-                add(runtime, user);
+        let set = env.non_empty("XDG_RUNTIME_DIR").map(PathBuf::from);
+        for user in [lookout::user_of_settings(env), lookout::user_of_init()] {
+            let Some(User { uid, home, .. }) = user else {
+                continue;
+            };
+            let usual = PathBuf::from(format!("/run/user/{uid}"));
+            let fallback = home.join(".docker/run");
+            for runtime in set.clone().into_iter().chain([usual, fallback]) {
+                add(runtime, uid);
             }
         }
         all
@@ -89,13 +90,4 @@ impl Drop for AsOwner {
     fn drop(&mut self) {
         setfsuid(self.0);
     }
-}
-
-/// Whom the daemon became, where PID 1 is not root's. Its directory in /proc may still be: the
-/// kernel gives it to root when the process is not dumpable.
-fn user_of_init() -> Option<u32> {
-    let status = kernel::text("/proc/1/status").ok()?;
-    let ids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
-    let effective = ids.split_whitespace().nth(1)?.parse().ok()?;
-    (effective != 0).then_some(effective)
 }

@@ -3,7 +3,6 @@
 use crate::cli::config::Identity;
 use crate::host::process;
 use crate::sys::trial::UnshareFlags;
-use crate::sys::userns;
 
 /// In whose name dockerd mounts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,12 +12,7 @@ pub enum Mounter {
     /// Root of the user namespace that we are in.
     NamespaceRoot,
     /// A user, who will be root of a user namespace of their own.
-    User {
-        /// Their id.
-        uid: u32,
-        /// Their group.
-        gid: u32,
-    },
+    User,
 }
 
 impl Mounter {
@@ -28,26 +22,16 @@ impl Mounter {
         match identity.uid {
             0 if process::has_full_id_map() => Self::Root,
             0 => Self::NamespaceRoot,
-            uid => Self::User {
-                uid,
-                gid: identity.gid,
-            },
+            _ => Self::User,
         }
     }
 
-    /// The namespaces that a trial in this name has for itself.
+    /// The namespaces that a trial in this name has for itself; it is root in them.
     #[must_use]
     pub fn namespaces(self) -> UnshareFlags {
         match self {
             Self::Root | Self::NamespaceRoot => UnshareFlags::NEWNS,
-            Self::User { .. } => UnshareFlags::NEWNS | UnshareFlags::NEWUSER,
-        }
-    }
-
-    /// To be called first in these namespaces.
-    pub fn enter(self) {
-        if let Self::User { uid, gid } = self {
-            userns::become_root_alone(uid, gid);
+            Self::User => UnshareFlags::NEWNS | UnshareFlags::NEWUSER,
         }
     }
 }

@@ -111,7 +111,6 @@ pub struct FuseProgram {
 /// question.
 #[must_use]
 pub fn run(dir: &Path, mounter: Mounter) -> RootTrial {
-    mounter.enter();
     sweep(dir);
     let result = Workplace::new(dir).and_then(|workplace| prepare().map(|()| workplace));
     match result {
@@ -128,8 +127,7 @@ pub fn run(dir: &Path, mounter: Mounter) -> RootTrial {
 
 /// The trial of fuse-overlayfs, which is one of its own: a program can hang.
 #[must_use]
-pub fn run_fuse(dir: &Path, mounter: Mounter, fuse: &FuseProgram) -> OverlayTrial {
-    mounter.enter();
+pub fn run_fuse(dir: &Path, fuse: &FuseProgram) -> OverlayTrial {
     let result = Workplace::new(dir).and_then(|workplace| prepare().map(|()| workplace));
     match result {
         Ok(_workplace) => fuse_overlay(fuse),
@@ -267,7 +265,7 @@ fn kernel_overlay(target: &Path, mounter: Mounter) -> OverlayTrial {
     // (5.11) knows them: those of the `trusted` class cannot be written there.
     let classes = match mounter {
         Mounter::Root => [trusted, user],
-        Mounter::NamespaceRoot | Mounter::User { .. } => [user, trusted],
+        Mounter::NamespaceRoot | Mounter::User => [user, trusted],
     };
     let mut refused = None;
     for options in classes.as_flattened() {

@@ -10,6 +10,7 @@ fn facts(mtu: u32, routes: &[&str], resolvers: &[&str]) -> UplinkFacts {
             name: "eth0".into(),
             mtu,
         }],
+        only_ipv6: false,
         routes: routes.iter().map(|net| net.parse().unwrap()).collect(),
         on_link: Vec::new(),
         docker0: None,
@@ -35,6 +36,46 @@ fn an_ordinary_uplink_needs_no_flags() {
     let ordinary = facts(1500, &["172.17.0.0/16"], &["10.0.0.53"]);
     assert_eq!(flags(&ordinary, &[], "{}", 28), NONE);
     assert!(!needs_version(&ordinary));
+}
+
+/// A pod of an IPv6-only cluster.
+#[test]
+fn with_a_way_out_by_ipv6_alone_the_bridge_has_ipv6_or_it_is_said() {
+    let six = UplinkFacts {
+        only_ipv6: true,
+        ..facts(1500, &[], &["fd00::a"])
+    };
+    let added = ["ipv6=true", "fixed-cidr-v6=fd9c:e0a7:d1d0::/64"];
+    let loud = |words: &[&str], json, version| {
+        let (config, file) = (said::config(words, &[]), said::file(json));
+        let warnings = plan(&config, &file, &six, &[], version).warnings;
+        warnings.iter().any(|line| line.starts_with("NO WAY OUT"))
+    };
+    assert!(needs_version(&six));
+    assert_eq!(flags(&six, &[], "{}", 28), added);
+    assert!(!loud(&[], "{}", Some(28)));
+    for (words, json, version, is_loud) in [
+        (&[][..], "{}", Some(26), true),
+        (&[], "{}", None, true),
+        (&["--ip6tables=false"], "{}", Some(28), true),
+        (
+            &["--ipv6", "--fixed-cidr-v6=fd00::/64"],
+            "{}",
+            Some(28),
+            false,
+        ),
+        (&[], r#"{"ipv6":false}"#, Some(28), false),
+    ] {
+        let found = plan(
+            &said::config(words, &[]),
+            &said::file(json),
+            &six,
+            &[],
+            version,
+        );
+        assert!(found.flags.is_empty(), "{words:?}");
+        assert_eq!(loud(words, json, version), is_loud, "{words:?} {json}");
+    }
 }
 
 #[test]

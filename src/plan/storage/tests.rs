@@ -40,6 +40,7 @@ fn root(fs_type: &str, overlay: OverlayTrial, fuse_overlayfs: Option<OverlayTria
 fn volume() -> StorageFacts {
     StorageFacts {
         data_root: "/var/lib/docker".into(),
+        data_root_uid: None,
         root: root("ext4", works(), None),
         snapshots: None,
         content: Content::default(),
@@ -454,12 +455,39 @@ fn what_is_not_known_is_said_and_not_refused() {
         assert_eq!(line(&plan), "overlay2 graph");
         assert!(plan.warnings[0].contains("is not known: no answer within 5s"));
     }
+    let plan = decide(&facts, Before29, NOTHING);
+    expect_test::expect![
+        "storage: dockerd's own choice, overlay2 if it works (graph driver): it could not be tried"
+    ]
+    .assert_eq(&plan.to_string());
+    let recorded = |plan: &StoragePlan| {
+        let mut actions = plan.steps.iter().map(|step| &step.action);
+        actions.any(|action| matches!(action, Action::RecordStorage { .. }))
+    };
+    assert!(!recorded(&plan), "what is not known is not recorded");
+    assert!(recorded(&decide(&volume(), Before29, NOTHING)));
     let plan = decide(&volume(), Before29, (&["-s", "zebra"], &[], "{}"));
     assert!(plan.refusal.is_none() && plan.warnings[0].contains("no driver that we know"));
     let mut facts = volume();
     facts.content.unclear.push("not understood".into());
     let plan = decide(&facts, Before29, NOTHING);
     assert_eq!(plan.warnings, ["not understood"]);
+}
+
+/// dockerd would fall back to a driver that copies by itself, but not from one that it is given.
+#[test]
+fn strict_names_the_driver_that_could_not_be_tried() {
+    let mut facts = volume();
+    facts.root.trial = Tried::Unknown("no answer within 5s: killed".into());
+    let strict = (&[][..], &[("DIND_STORAGE", "strict")][..], "{}");
+    for (generation, want) in [
+        (Before29, "overlay2 graph --storage-driver=overlay2"),
+        (From29, "overlayfs containerd --storage-driver=overlayfs"),
+        // Naming one might change the store there, and so hide images.
+        (Unknown, "overlay2 ?"),
+    ] {
+        assert_eq!(line(&decide(&facts, generation, strict)), want);
+    }
 }
 
 #[test]

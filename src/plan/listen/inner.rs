@@ -1,0 +1,86 @@
+//! Where a rootless daemon's unix sockets are. Only the user's own directories can be written out
+//! here; in dockerd's namespaces `/run` is a writable copy, as with the official scripts.
+
+use std::path::{Path, PathBuf};
+
+use super::ListenPlan;
+use crate::cli::config::Config;
+use crate::host::listen::ListenFacts;
+use crate::plan::address::Address;
+use crate::plan::listen_refusal::ListenRefusal;
+
+/// What comes of a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Place {
+    /// It is bound here.
+    Here(PathBuf),
+    /// dockerd binds it in its namespaces.
+    Inside(PathBuf),
+    /// It is passed over, and said.
+    Nowhere,
+}
+
+/// The socket that can always be made: in the runtime directory.
+#[must_use]
+pub fn own(config: &Config) -> PathBuf {
+    config.runtime_dir().join("docker.sock")
+}
+
+/// Where the socket of a path is, for whoever we are.
+pub(super) fn place(
+    plan: &mut ListenPlan,
+    config: &Config,
+    facts: &ListenFacts,
+    path: PathBuf,
+) -> Result<Place, ListenRefusal> {
+    let uid = config.identity.uid;
+    if uid == 0 {
+        return Ok(Place::Here(path));
+    }
+    let own = own(config);
+    if facts.links.get(&path) == Some(&own) {
+        // The image leads the standard path to where it is served.
+        return Ok(Place::Here(own));
+    }
+    if !facts.closed.contains(&path) {
+        return Ok(Place::Here(path));
+    }
+    let (shown, own) = (path.display().to_string(), own.display());
+    if copied_up(&path) {
+        plan.notes.push(format!(
+            "uid {uid} cannot make {shown}: dockerd makes it in its namespaces, for nested \
+             containers to mount; out here the API is at unix://{own}"
+        ));
+        return Ok(Place::Inside(path));
+    }
+    if from_environment(config, &path) {
+        plan.notes.push(format!(
+            "DOCKER_HOST=unix://{shown} is passed over: uid {uid} cannot make that socket; the API \
+             is at unix://{own}"
+        ));
+        return Ok(Place::Nowhere);
+    }
+    Err(ListenRefusal::Closed { path, uid })
+}
+
+/// Whether a path is right in a directory that dockerd's namespaces have as a writable copy. What
+/// is below a directory in there is the outer one.
+fn copied_up(path: &Path) -> bool {
+    let above = path.parent();
+    ["/run", "/var/run"]
+        .iter()
+        .any(|dir| above == Some(Path::new(dir)))
+}
+
+/// CI systems pass the client's variable to the daemon's container, too; a flag is a wish.
+fn from_environment(config: &Config, path: &Path) -> bool {
+    let path = Address::Unix(path.to_owned());
+    let is = |text: &str| Address::parse(text, &path).as_ref() == Ok(&path);
+    let flags = config.daemon.values("host");
+    config.docker_host.as_deref().is_some_and(is)
+        && !flags.iter().any(|host| is(host))
+        && !config
+            .socket_paths
+            .iter()
+            .any(|listed| Address::Unix(listed.clone()) == path)
+}
