@@ -24,7 +24,7 @@ mod trace;
 mod world;
 
 /// Which part of the whole fits between other tests.
-const SECONDS: &str = "150";
+const SECONDS: &str = "60";
 
 #[test]
 fn whatever_is_planted_where_a_neighbour_may_write_harms_nobody() {
