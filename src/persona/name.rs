@@ -62,6 +62,11 @@ pub(super) fn decide(
     words: &[OsString],
     subcommand: impl Fn(&str) -> bool,
 ) -> Persona {
+    // Said by us or by somebody who means us, whatever the file is called: PID 1 starts its
+    // forwarder so, also where the binary was copied to the name that it replaces.
+    if called == "dind-init" {
+        return Persona::CommandLine;
+    }
     let names = || std::iter::once(called).chain(others.iter().map(OsString::as_os_str));
     if let Some(persona) = names().find_map(exact) {
         return persona;
@@ -136,6 +141,11 @@ mod tests {
             ("docker-rootlesskit", "sh", Rootlesskit),
             ("rootlesskit-docker-proxy", "-proto tcp", DockerProxy),
             ("dind-init", "", CommandLine),
+            (
+                "dind-init -> exe -> dockerd-entrypoint.sh",
+                "forward-names",
+                CommandLine,
+            ),
             ("dind-init", "--version", CommandLine),
             ("dind-init", "nonsense", CommandLine),
             // By a link.
