@@ -430,13 +430,21 @@ impl AsFd for Dir {
 
 /// A name that nobody can have prepared something for.
 fn temporary(name: &OsStr) -> io::Result<OsString> {
+    let mut text = OsString::from(format!(".dind-init.{:016x}.", unforeseen()?));
+    text.push(name);
+    Ok(text)
+}
+
+/// A number for a name that nobody can have prepared something for.
+///
+/// # Errors
+/// What `getrandom(2)` says.
+pub fn unforeseen() -> io::Result<u64> {
     let mut bytes = [0; 8];
     // Never waits for entropy: a name need not be a secret for ever, only unknown beforehand.
     rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::INSECURE)
         .or_else(|_| rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::NONBLOCK))?;
-    let mut text = OsString::from(format!(".dind-init.{:016x}.", u64::from_ne_bytes(bytes)));
-    text.push(name);
-    Ok(text)
+    Ok(u64::from_ne_bytes(bytes))
 }
 
 /// Reads the rest of an open file of at most `most` bytes.

@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Mode, OFlags};
 
-pub use dir::{Dir, TEMPORARY, read_at_most};
+pub use dir::{Dir, TEMPORARY, read_at_most, unforeseen};
 pub use remove::{remove, remove_tree};
 pub use trust::{Foreign, Kind};
 pub use walk::real;

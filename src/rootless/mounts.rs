@@ -74,8 +74,10 @@ pub(super) fn copy_up(dir: &Path) -> Result<(), LaunchError> {
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
     let data = std::ffi::CString::new(format!("mode={mode:o}")).unwrap_or_default();
     mount("tmpfs", dir, "tmpfs", flags, &*data).map_err(|e| say("mount a tmpfs")(e.into()))?;
-    // The form of rootlesskit's name, for scripts that look below it.
-    let name = format!(".ro{:010}", std::process::id());
+    // The form of rootlesskit's name, for scripts that look below it; not one that somebody who can
+    // write to the old directory could have taken.
+    let number = files::unforeseen().map_err(say("getrandom"))?;
+    let name = format!(".ro{:010}", number % 10_000_000_000);
     let below = dir.join(&name);
     fs::create_dir(&below).map_err(say("mkdir"))?;
     attach(&old, &below).map_err(|e| say("move_mount")(e.into()))?;
