@@ -36,6 +36,7 @@ fn whatever_is_planted_where_a_neighbour_may_write_harms_nobody() {
     let own = std::env::current_exe().expect("the test program");
     let container = Create::of(lab, &std::env::var("DIND_LAB_IMAGE").expect("the image"))
         .option("--privileged")
+        .env("HOSTILE_INSIDE=1")
         .env(&variable("HOSTILE_SECONDS", SECONDS))
         .env(&variable("HOSTILE_SEED", &today()))
         .env(&variable("HOSTILE_ONLY", ""))

@@ -43,9 +43,11 @@ struct Case {
 /// Not a test, but the program of the container.
 #[test]
 fn all() {
-    let Ok(seconds) = std::env::var("HOSTILE_SECONDS") else {
+    // Set in the container alone: on a machine it would make and change what is not ours.
+    if std::env::var_os("HOSTILE_INSIDE").is_none() {
         return;
-    };
+    }
+    let seconds = std::env::var("HOSTILE_SECONDS").expect("HOSTILE_SECONDS");
     let seconds: u64 = seconds.parse().expect("HOSTILE_SECONDS is a number");
     let seed = std::env::var("HOSTILE_SEED").unwrap_or_default();
     let begin = Instant::now();
