@@ -4,7 +4,7 @@
 //! sequences in it, a line of its own that looks like ours, or characters that nobody sees. Two
 //! layers keep that from a reader. [`lines`] is in the only ways out to a terminal
 //! ([`crate::log::stdout`], [`crate::log::stderr`] and the writers beside them): nothing but text
-//! and line ends gets through. [`line`] is for what is quoted in a line of ours: it cannot end that
+//! and line ends gets through. [`line()`] is for what is quoted in a line of ours: it cannot end that
 //! line, and it has a bound. What dockerd itself prints is passed on as it is, and goes neither way.
 
 use std::borrow::Cow;

@@ -167,7 +167,7 @@ impl Dir {
         Ok(Kind::of(&self.stat_of(name)?))
     }
 
-    /// The names in it, at most [`MOST_NAMES`].
+    /// The names in it, at most `MOST_NAMES`.
     ///
     /// # Errors
     /// What the kernel says.

@@ -4,7 +4,7 @@
 //!
 //! - A path is resolved once, component by component, into a descriptor of its directory. A
 //!   symbolic link is followed only where root (or the user that runs this) made it in a directory
-//!   that nobody else can write, such as `/var/run -> /run` ([`trust`], [`walk`]).
+//!   that nobody else can write, such as `/var/run -> /run` ([`trust`], `walk`).
 //! - Reads are of regular files only, never wait, and have a largest size ([`read`]).
 //! - A file is written under a random name that did not exist, and renamed in the same directory
 //!   ([`replace`]).
@@ -112,7 +112,7 @@ pub fn text(path: &Path) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&read(path, MOST)?).into_owned())
 }
 
-/// The paths in a directory, at most [`dir::MOST_NAMES`] of them.
+/// The paths in a directory, a hundred thousand at most.
 ///
 /// # Errors
 /// What the kernel says, or [`Foreign`].

@@ -9,7 +9,7 @@
 //! certificate.
 //!
 //! Questions go out before the trials and are read after them. An answer about our own network
-//! comes within a millisecond; who gives none holds up nothing for longer than [`PATIENCE`].
+//! comes within a millisecond; who gives none holds up nothing for longer than `PATIENCE`.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};

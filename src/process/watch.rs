@@ -27,7 +27,7 @@ const MOST_NAMED: usize = 8;
 /// Processes whose end is awaited.
 ///
 /// A process is held by a pidfd and compared after that, so that one which got the same id later
-/// is never hit. Without pidfds (before kernel 5.3, or beyond [`MOST_HELD`]) the comparison comes
+/// is never hit. Without pidfds (before kernel 5.3, or beyond `MOST_HELD`) the comparison comes
 /// in the instant before the signal, and the end is looked for.
 #[derive(Debug)]
 pub struct Watch {

@@ -1,6 +1,6 @@
 //! A watchdog over our one thread: where it stands still, it says so, and in which call.
 //!
-//! A timer of the kernel fires when the loop has not come round for [`PATIENCE`]. Its signal runs
+//! A timer of the kernel fires when the loop has not come round for `PATIENCE`. Its signal runs
 //! a handler on top of whatever stands still, which writes one line to the log, and answers who
 //! asks on the status socket meanwhile. It costs two calls a turn, no process and no memory; it is
 //! never armed while the loop sleeps. What was interrupted is continued (`SA_RESTART`); a wait
