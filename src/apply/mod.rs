@@ -187,7 +187,6 @@ fn carry_out(action: &Action, certificates: Certificates<'_>) -> Result<(), Fail
         Action::RemoveTree { path } => Ok(file::remove_tree(path)?),
         Action::WithdrawReady { path } => Ok(file::withdraw(path)?),
         Action::CreatePrivate { path, mode } => Ok(file::create_private(path, *mode)?),
-        Action::CreateDirectory { path, mode } => Ok(file::create_directory(path, *mode)?),
         Action::Mount {
             fs_type,
             target,

@@ -435,7 +435,8 @@ fn temporary(name: &OsStr) -> io::Result<OsString> {
     Ok(text)
 }
 
-/// A number for a name that nobody can have prepared something for.
+/// A number that nobody can have foreseen: for a name for which nothing is prepared, for the id of
+/// a question that nobody else answers.
 ///
 /// # Errors
 /// What `getrandom(2)` says.

@@ -144,10 +144,6 @@ pub fn create_directory(path: &Path, mode: u32) -> io::Result<()> {
 /// What the kernel says; [`Foreign::Open`] where others can write to it or to a directory on the
 /// way.
 pub fn create_private(path: &Path, mode: u32) -> io::Result<()> {
-    let refused = |path: &Path| -> io::Error {
-        let path = path.to_owned();
-        Foreign::Open { path }.into()
-    };
     let (above, name) = match path.parent().filter(|above| !above.as_os_str().is_empty()) {
         Some(above) => {
             Dir::make(above, 0o755)?;
@@ -157,10 +153,10 @@ pub fn create_private(path: &Path, mode: u32) -> io::Result<()> {
     };
     let dir = above.make_sub(&name, mode)?;
     if dir.is_closed() {
-        Ok(())
-    } else {
-        Err(refused(path))
+        return Ok(());
     }
+    let path = path.to_owned();
+    Err(Foreign::Open { path }.into())
 }
 
 /// Whether a directory that is made at a path now would be ours alone, and stay so.

@@ -171,10 +171,10 @@ impl Asking {
 
     /// What cannot be sent is not known, and that is all.
     fn send(&mut self, what: What) {
-        let Ok(token) = crate::tls::token() else {
+        let Ok(number) = crate::files::unforeseen() else {
             return;
         };
-        let [high, low, ..] = token.0.to_be_bytes();
+        let [high, low, ..] = number.to_be_bytes();
         let id = u16::from_be_bytes([high, low]);
         let query = match &what {
             What::Address(name, family) => dns::query(id, name, *family),

@@ -47,13 +47,6 @@ pub enum Action {
         /// Its mode.
         mode: u32,
     },
-    /// Make a directory, with its parents.
-    CreateDirectory {
-        /// Which.
-        path: PathBuf,
-        /// Its mode.
-        mode: u32,
-    },
     /// Mount a file system.
     Mount {
         /// `tmpfs`, `securityfs`.
@@ -230,7 +223,7 @@ impl fmt::Display for Action {
                 write!(f, "remove {}", path.display())
             }
             Self::RemoveTree { path } => write!(f, "remove {} and its content", path.display()),
-            Self::CreateDirectory { path, mode } | Self::CreatePrivate { path, mode } => {
+            Self::CreatePrivate { path, mode } => {
                 write!(f, "mkdir  {} (mode {mode:04o})", path.display())
             }
             Self::Mount {

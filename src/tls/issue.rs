@@ -301,19 +301,6 @@ fn serial_number() -> Result<SerialNumber, IssueError> {
     Ok(SerialNumber::from_slice(&bytes))
 }
 
-/// Random bytes for the names of temporary files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Token(pub u64);
-
-/// Draws a [`Token`].
-///
-/// # Errors
-/// The random generator failed.
-pub fn token() -> Result<Token, IssueError> {
-    let [a, b, c, d, e, f, g, h, ..] = random()?;
-    Ok(Token(u64::from_be_bytes([a, b, c, d, e, f, g, h])))
-}
-
 fn random() -> Result<[u8; 16], IssueError> {
     let mut bytes = [0; 16];
     let generator = rustls::crypto::ring::default_provider().secure_random;

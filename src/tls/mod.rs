@@ -30,7 +30,7 @@ use time::Duration;
 pub use certificate::Certificate;
 pub use decide::decide;
 pub use der::base64;
-pub use issue::{IssueError, NewFile, Token, issue, token};
+pub use issue::{IssueError, NewFile, issue};
 pub use key::{KeyProblem, PrivateKey};
 pub use material::{CaFiles, Content, Folder, FolderId, Item, LeafFiles, Material, StoredFile};
 pub use plan::{
