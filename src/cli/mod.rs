@@ -7,6 +7,7 @@ pub mod command;
 pub mod config;
 pub mod daemon_args;
 pub mod environment;
+pub mod go_flags;
 pub mod lifetime;
 #[cfg(test)]
 pub(crate) mod said;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::flags::{BadFlag, Flags};
+use super::flags::{BadFlag, Flags, ROOTLESSKIT};
 use super::ports::api::info::ChildSide;
 use super::ports::spec::PortSpec;
 use super::wishes::{PREFIX, Wishes, env_all, text};
@@ -209,8 +209,9 @@ impl Options {
     pub fn for_dockerd(env: &Environment) -> Result<Self, BadOption> {
         let words = text(env, "FLAGS").unwrap_or_default();
         let words: Vec<String> = words.split_whitespace().map(str::to_owned).collect();
-        let (flags, rest) =
-            Flags::parse(&words).map_err(|e| bad(format!("{PREFIX}FLAGS"), e.to_string()))?;
+        let (flags, rest) = ROOTLESSKIT
+            .read(&words)
+            .map_err(|e| bad(format!("{PREFIX}FLAGS"), e.to_string()))?;
         if let Some(word) = rest.first() {
             let reason = format!("{word:?} is not a flag");
             return Err(bad(format!("{PREFIX}FLAGS"), reason));

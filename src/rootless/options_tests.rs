@@ -113,7 +113,7 @@ fn what_cannot_be_honoured_is_refused_by_name() {
 #[test]
 fn the_persona_has_rootlesskits_own_defaults() {
     let words = ["--net=slirp4netns", "--copy-up=/etc", "sh"].map(str::to_owned);
-    let (flags, rest) = Flags::parse(&words).unwrap();
+    let (flags, rest) = ROOTLESSKIT.read(&words).unwrap();
     let options = Options::for_persona(&flags).unwrap();
     assert_eq!(rest, ["sh"]);
     assert!(options.host_loopback);

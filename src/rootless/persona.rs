@@ -12,7 +12,7 @@ use rustix::process::{Pid, WaitStatus};
 use super::enter;
 use super::error::LaunchError;
 use super::facts::RootlessFacts;
-use super::flags::Flags;
+use super::flags::{Flags, ROOTLESSKIT};
 use super::follow::{self, Beside};
 use super::options::{BadOption, Options};
 use super::parent::{self, Job, Parent};
@@ -47,7 +47,7 @@ const USAGE: &str = "usage: rootlesskit [flags] COMMAND [arguments]\n\
 pub fn run(words: &[OsString], caller: &Caller) -> Result<u8, Failure> {
     let text = |word: &OsString| word.to_string_lossy().into_owned();
     let words_text: Vec<String> = words.iter().map(text).collect();
-    let (flags, rest) = Flags::parse(&words_text).map_err(BadOption::from)?;
+    let (flags, rest) = ROOTLESSKIT.read(&words_text).map_err(BadOption::from)?;
     let command = words.get(words.len() - rest.len()..).unwrap_or_default();
     if let Some(text) = printed(&flags) {
         log::stdout(&text);
