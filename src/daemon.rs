@@ -114,8 +114,8 @@ pub fn wishes(
     cgroup: Option<handover::Decision>,
 ) -> Result<Wishes, Failure> {
     // Before the first question about a rootless daemon: all that is bad is told at once.
-    Config::new(form, arguments, env.clone(), Caller::identity())?;
-    let rootless = rootless::daemon::wishes(&env, cgroup)?;
+    let options = Config::new(form, arguments, env.clone(), Caller::identity())?.rootless;
+    let rootless = rootless::daemon::wishes(options, &env, cgroup)?;
     let env = rootless
         .as_ref()
         .map_or(env, |wishes| wishes.places.env.clone());

@@ -46,7 +46,7 @@ Exit codes:
     name = "dind-init",
     version,
     after_help = SHORT,
-    after_long_help = format!("{EXAMPLES}\n{}", super::settings::help())
+    after_long_help = format!("{EXAMPLES}\n{}", super::settings::text::help())
 )]
 pub struct CommandLine {
     /// What to do.
@@ -143,6 +143,21 @@ pub enum Command {
     },
     /// Print the version
     Version,
+}
+
+impl Command {
+    /// Whether it makes a [`super::config::Config`], which refuses every bad setting.
+    #[must_use]
+    pub fn reads_settings(&self) -> bool {
+        matches!(
+            self,
+            Self::Run { .. }
+                | Self::ExecWhenReady { .. }
+                | Self::Plan { .. }
+                | Self::Facts { .. }
+                | Self::Setup { .. }
+        )
+    }
 }
 
 /// `install`.

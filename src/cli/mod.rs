@@ -9,8 +9,10 @@ pub mod daemon_args;
 pub mod environment;
 pub mod go_flags;
 pub mod lifetime;
+pub mod misspelt;
 #[cfg(test)]
 pub(crate) mod said;
+pub mod setting;
 pub mod settings;
 pub mod size;
 pub mod wish;
