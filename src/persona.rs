@@ -103,7 +103,12 @@ fn init_words(words: &[OsString]) -> Vec<OsString> {
 }
 
 fn command(command: Command, executed: &Path, caller: &Caller) -> Result<u8, Failure> {
-    if !command.reads_settings() {
+    use Command::{ExecWhenReady, Facts as FactsOf, Plan, Run, Setup};
+    // The others make no Config, which refuses all that is bad.
+    if !matches!(
+        command,
+        Run { .. } | ExecWhenReady { .. } | Plan { .. } | FactsOf { .. } | Setup { .. }
+    ) {
         bad::log(&caller.env)?;
     }
     match command {

@@ -145,21 +145,6 @@ pub enum Command {
     Version,
 }
 
-impl Command {
-    /// Whether it makes a [`super::config::Config`], which refuses every bad setting.
-    #[must_use]
-    pub fn reads_settings(&self) -> bool {
-        matches!(
-            self,
-            Self::Run { .. }
-                | Self::ExecWhenReady { .. }
-                | Self::Plan { .. }
-                | Self::Facts { .. }
-                | Self::Setup { .. }
-        )
-    }
-}
-
 /// `install`.
 #[derive(Debug, Args)]
 pub struct InstallArgs {

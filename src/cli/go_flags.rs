@@ -17,29 +17,8 @@ pub enum Kind {
     Unsupported(&'static str),
 }
 
-/// A flag that the program has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Flag {
-    name: &'static str,
-    short: Option<char>,
-    kind: Kind,
-}
-
-impl Flag {
-    /// A flag without a short form.
-    #[must_use]
-    pub const fn new(name: &'static str, kind: Kind) -> Self {
-        let short = None;
-        Self { name, short, kind }
-    }
-
-    /// The same with a short form.
-    #[must_use]
-    pub const fn or(self, letter: char) -> Self {
-        let short = Some(letter);
-        Self { short, ..self }
-    }
-}
+/// A flag that a program has: its name, its letter, and what it takes.
+pub type Flag = (&'static str, Option<char>, Kind);
 
 /// Which of the two packages reads the words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +63,7 @@ pub struct Found<'a> {
 
 impl<'a> Found<'a> {
     fn new(flag: Option<Flag>, written: &'a str, value: Option<&'a str>) -> Self {
-        let name = flag.map_or(written, |flag| flag.name);
+        let name = flag.map_or(written, |(name, ..)| name);
         Self { flag, name, value }
     }
 }
@@ -110,15 +89,12 @@ impl Grammar {
             Some((name, value)) => (name, Some(value)),
             None => (word, None),
         };
-        let short = |flag: &Flag| {
-            let mut letters = name.chars();
-            let only = letters.next().filter(|_| letters.next().is_none());
-            self.package == Package::Flag && only.is_some() && flag.short == only
-        };
-        let flag = self.find(|flag| flag.name == name || short(flag));
+        let letter = name.parse::<char>().ok();
+        let letter = letter.filter(|_| self.package == Package::Flag);
+        let flag = self.find(|flag| flag.0 == name || (letter.is_some() && flag.1 == letter));
         let next = next.filter(|next| match flag {
             _ if value.is_some() => false,
-            Some(flag) => flag.kind != Kind::Switch,
+            Some((.., kind)) => kind != Kind::Switch,
             None => !next.starts_with('-'),
         });
         Item::Flags(vec![Found::new(flag, name, value.or(next))], next.is_some())
@@ -131,8 +107,8 @@ impl Grammar {
                 .get(index..)
                 .and_then(|rest| rest.split_at_checked(letter.len_utf8()))
                 .unwrap_or_default();
-            let flag = self.find(|flag| flag.short == Some(letter));
-            if flag.is_some_and(|flag| flag.kind == Kind::Switch) {
+            let flag = self.find(|flag| flag.1 == Some(letter));
+            if flag.is_some_and(|(.., kind)| kind == Kind::Switch) {
                 found.push(Found::new(flag, written, None));
                 continue;
             }
@@ -172,38 +148,10 @@ impl Grammar {
     }
 }
 
-/// Words that are no flags of the program's.
+/// A word that is no flag of the program's, or none that we can honour.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BadFlag {
-    /// Nobody knows it.
-    #[error("unknown flag {word}")]
-    Unknown {
-        /// As written.
-        word: String,
-    },
-    /// Known, and nothing that we can do.
-    #[error("--{name}: {reason}")]
-    Unsupported {
-        /// The flag.
-        name: &'static str,
-        /// Why not.
-        reason: &'static str,
-    },
-    /// The value is missing.
-    #[error("--{name} needs a value")]
-    NoValue {
-        /// The flag.
-        name: &'static str,
-    },
-    /// A switch with a value that is neither true nor false.
-    #[error("--{name}={value}: neither true nor false")]
-    NotASwitch {
-        /// The flag.
-        name: &'static str,
-        /// As written.
-        value: String,
-    },
-}
+#[error("{0}")]
+pub struct BadFlag(String);
 
 /// Flags with their values.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -211,21 +159,18 @@ pub struct Flags(BTreeMap<&'static str, Vec<String>>);
 
 impl Flags {
     fn add(&mut self, word: &OsStr, found: &Found<'_>) -> Result<(), BadFlag> {
-        let Some(Flag { name, kind, .. }) = found.flag else {
-            let word = word.to_string_lossy().into_owned();
-            return Err(BadFlag::Unknown { word });
+        let bad = |text: String| Err(BadFlag(text));
+        let Some((name, _, kind)) = found.flag else {
+            return bad(format!("unknown flag {}", word.to_string_lossy()));
         };
         let values = match (kind, found.value) {
-            (Kind::Unsupported(reason), _) => return Err(BadFlag::Unsupported { name, reason }),
+            (Kind::Unsupported(reason), _) => return bad(format!("--{name}: {reason}")),
             (Kind::Switch, None) => vec![true.to_string()],
             (Kind::Switch, Some(value)) => match parse_bool(value) {
                 Some(value) => vec![value.to_string()],
-                None => {
-                    let value = value.to_owned();
-                    return Err(BadFlag::NotASwitch { name, value });
-                }
+                None => return bad(format!("--{name}={value}: neither true nor false")),
             },
-            (Kind::Value | Kind::List, None) => return Err(BadFlag::NoValue { name }),
+            (Kind::Value | Kind::List, None) => return bad(format!("--{name} needs a value")),
             (Kind::Value, Some(value)) => vec![value.to_owned()],
             (Kind::List, Some(value)) => value.split(',').map(str::to_owned).collect(),
         };
@@ -280,12 +225,12 @@ mod tests {
     const GRAMMAR: Grammar = Grammar {
         package: Package::Flag,
         flags: &[
-            Flag::new("mtu", Kind::Value),
-            Flag::new("ipv6", Kind::Switch),
-            Flag::new("pidns", Kind::Switch),
-            Flag::new("copy-up", Kind::List),
-            Flag::new("publish", Kind::List).or('p'),
-            Flag::new("vpnkit", Kind::Unsupported("no vpnkit")),
+            ("mtu", None, Kind::Value),
+            ("ipv6", None, Kind::Switch),
+            ("pidns", None, Kind::Switch),
+            ("copy-up", None, Kind::List),
+            ("publish", Some('p'), Kind::List),
+            ("vpnkit", None, Kind::Unsupported("no vpnkit")),
         ],
     };
 

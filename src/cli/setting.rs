@@ -19,8 +19,6 @@ pub struct Setting<T: 'static> {
     pub default: (&'static str, T),
     /// One line of documentation.
     pub help: &'static str,
-    /// Whether the official image knows it too.
-    pub official: bool,
 }
 
 /// What a value may be. Texts are for users, functions for us.
@@ -103,7 +101,6 @@ pub struct About {
     pub values: String,
     pub default: &'static str,
     pub help: &'static str,
-    pub official: bool,
 }
 
 impl<T: Clone + PartialEq + Debug + Sync> Row for Setting<T> {
@@ -113,7 +110,6 @@ impl<T: Clone + PartialEq + Debug + Sync> Row for Setting<T> {
             values: self.takes.values(),
             default: self.default.0,
             help: self.help,
-            official: self.official,
         }
     }
 

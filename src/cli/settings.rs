@@ -9,7 +9,7 @@ use tracing::Level;
 use super::lifetime::{self, Drain, ExitWhen, RestartPolicy};
 use super::wish::{
     self, FirewallWish, GroupName, IptablesWish, Preflight, SocketHolder, StoragePolicy, Switch,
-    TcpPolicy,
+    TcpPolicy, absolute,
 };
 use crate::log::{self, Form};
 use crate::rootless::ports::api::info::ChildSide;
@@ -74,7 +74,6 @@ pub(crate) static TLS_CERTDIR: Setting<Option<PathBuf>> = Setting {
     default: ("unset (the image sets /certs)", None),
     help: "Certificates are kept and made here and TCP speaks TLS on 2376; empty or unset: \
               plain TCP on 2375.",
-    official: true,
 };
 
 pub(crate) static TLS_SAN: Setting<String> = Setting {
@@ -86,7 +85,6 @@ pub(crate) static TLS_SAN: Setting<String> = Setting {
     default: ("empty", String::new()),
     help: "More names for the server certificate; what cannot be one is left out with a warning \
               where others can.",
-    official: true,
 };
 
 pub(crate) static HOST: Setting<Option<String>> = Setting {
@@ -100,7 +98,6 @@ pub(crate) static HOST: Setting<Option<String>> = Setting {
         None,
     ),
     help: "Where the unix socket is, when no --host is given.",
-    official: true,
 };
 
 pub(crate) static IPTABLES_LEGACY: Setting<IptablesWish> = Setting {
@@ -111,7 +108,6 @@ pub(crate) static IPTABLES_LEGACY: Setting<IptablesWish> = Setting {
     ),
     default: ("unset: decided by looking", IptablesWish::Auto),
     help: "Which iptables backend dockerd finds first in PATH.",
-    official: true,
 };
 
 pub(crate) static SOCKETS: Setting<SocketHolder> = Setting {
@@ -123,7 +119,6 @@ pub(crate) static SOCKETS: Setting<SocketHolder> = Setting {
     default: ("held", SocketHolder::Us),
     help: "held: we bind the API sockets at once and hand them to dockerd as fd://; dockerd: \
               dockerd binds them itself, with exactly the official arguments.",
-    official: false,
 };
 
 pub(crate) static SOCKET_GID: Setting<Option<GroupName>> = Setting {
@@ -131,7 +126,6 @@ pub(crate) static SOCKET_GID: Setting<Option<GroupName>> = Setting {
     takes: Takes::Text("number or group name", wish::group),
     default: ("--group, daemon.json, group docker, own gid", None),
     help: "Group of the unix sockets.",
-    official: false,
 };
 
 pub(crate) static SOCKET_MODE: Setting<u32> = Setting {
@@ -139,7 +133,6 @@ pub(crate) static SOCKET_MODE: Setting<u32> = Setting {
     takes: Takes::Text("octal number, 0600 to 0777", wish::socket_mode),
     default: ("0660", 0o660),
     help: "Mode of the unix sockets.",
-    official: false,
 };
 
 pub(crate) static SOCKET_PATHS: Setting<Vec<PathBuf>> = Setting {
@@ -150,7 +143,6 @@ pub(crate) static SOCKET_PATHS: Setting<Vec<PathBuf>> = Setting {
     ),
     default: ("none", Vec::new()),
     help: "More unix sockets on which the API is served.",
-    official: false,
 };
 
 pub(crate) static TCP: Setting<TcpPolicy> = Setting {
@@ -163,7 +155,6 @@ pub(crate) static TCP: Setting<TcpPolicy> = Setting {
     default: ("any", TcpPolicy::Any),
     help: "Plain TCP that is not on loopback: served with a warning, narrowed to loopback, or \
               refused. TLS is not concerned.",
-    official: false,
 };
 
 pub(crate) static PREFLIGHT: Setting<Preflight> = Setting {
@@ -171,7 +162,6 @@ pub(crate) static PREFLIGHT: Setting<Preflight> = Setting {
     takes: Takes::Words(&[("refuse", Preflight::Refuse), ("warn", Preflight::Warn)]),
     default: ("refuse", Preflight::Refuse),
     help: "warn: go on where we would refuse because dockerd cannot work here.",
-    official: false,
 };
 
 pub(crate) static CGROUP: Setting<Switch> = Setting {
@@ -179,7 +169,6 @@ pub(crate) static CGROUP: Setting<Switch> = Setting {
     takes: SWITCH,
     default: ("auto", Switch::Auto),
     help: "skip: leave the cgroup tree alone; limits of nested containers may not work.",
-    official: false,
 };
 
 pub(crate) static MEMORY_RESERVE: Setting<Option<u64>> = Setting {
@@ -189,7 +178,6 @@ pub(crate) static MEMORY_RESERVE: Setting<Option<u64>> = Setting {
     help: "Nested containers together get this much less memory than this container has, so \
               that one that eats too much does not take dockerd with it; on cgroup version 2 it \
               grows with what dockerd and its helpers need.",
-    official: false,
 };
 
 pub(crate) static SYSCTL: Setting<Switch> = Setting {
@@ -198,7 +186,6 @@ pub(crate) static SYSCTL: Setting<Switch> = Setting {
     default: ("auto", Switch::Auto),
     help: "auto: raise fs.inotify.max_user_instances and max_user_watches of the node where \
               they are too low for nested clusters and we may; skip: never.",
-    official: false,
 };
 
 pub(crate) static TMP: Setting<Switch> = Setting {
@@ -206,7 +193,6 @@ pub(crate) static TMP: Setting<Switch> = Setting {
     takes: SWITCH,
     default: ("auto", Switch::Auto),
     help: "auto: a tmpfs on /tmp when it is empty and not a mount point; skip: never.",
-    official: false,
 };
 
 pub(crate) static DAEMON_MTU: Setting<Switch> = Setting {
@@ -215,7 +201,6 @@ pub(crate) static DAEMON_MTU: Setting<Switch> = Setting {
     default: ("auto", Switch::Auto),
     help: "auto: dockerd's networks get the MTU of the container's own uplink; skip: dockerd's \
               default of 1500.",
-    official: false,
 };
 
 pub(crate) static DNS: Setting<Switch> = Setting {
@@ -224,7 +209,6 @@ pub(crate) static DNS: Setting<Switch> = Setting {
     default: ("auto", Switch::Auto),
     help: "auto: when every resolver is on loopback, names of nested containers on the default \
               bridge and of builds go through a forwarder of ours; skip: never.",
-    official: false,
 };
 
 pub(crate) static ROOTLESS: Setting<bool> = Setting {
@@ -233,15 +217,13 @@ pub(crate) static ROOTLESS: Setting<bool> = Setting {
     default: ("0: rootless when not started as root", false),
     help: "1: when started as root, become the image's user and run dockerd rootless; \
               CAP_SETUID and CAP_SETGID are enough for that.",
-    official: false,
 };
 
 pub(crate) static ROOTLESS_USER: Setting<Option<String>> = Setting {
     name: "DIND_ROOTLESS_USER",
-    takes: Takes::Text("user name or number", wish::name),
+    takes: Takes::Text("user name or number", |name| Some(Some(name.into()))),
     default: ("rootless, or 1000", None),
     help: "Whom to become with DIND_ROOTLESS=1.",
-    official: false,
 };
 
 pub(crate) static ROOTLESS_PORTS: Setting<Option<ChildSide>> = Setting {
@@ -257,7 +239,6 @@ pub(crate) static ROOTLESS_PORTS: Setting<Option<ChildSide>> = Setting {
     ),
     help: "Where dockerd maps published ports to: tap is faster and keeps client addresses; \
               loopback can publish on IPv6 alone.",
-    official: false,
 };
 
 pub(crate) static ROOTLESS_SINGLE_ID: Setting<bool> = Setting {
@@ -266,16 +247,14 @@ pub(crate) static ROOTLESS_SINGLE_ID: Setting<bool> = Setting {
     default: ("0: subordinate ids are needed", false),
     help: "1: map one id only in rootless mode; images with files of other users than root \
               cannot be unpacked.",
-    official: false,
 };
 
 pub(crate) static DRIVER: Setting<Option<String>> = Setting {
     name: "DOCKER_DRIVER",
-    takes: Takes::Text("a storage driver's name", wish::name),
+    takes: Takes::Text("a storage driver's name", |name| Some(Some(name.into()))),
     default: ("unset: decided by trying", None),
     help: "Read by dockerd, too. --storage-driver wins over it; it wins over daemon.json; the \
               name may be that of either image store.",
-    official: true,
 };
 
 pub(crate) static TLS_UNTRUSTED: Setting<Untrusted> = Setting {
@@ -285,7 +264,6 @@ pub(crate) static TLS_UNTRUSTED: Setting<Untrusted> = Setting {
     help: "What happens where somebody else may have made, or can use, the CA of the TLS \
               clients: it belongs to another user, its key is readable for others, or its folder \
               is open to them.",
-    official: false,
 };
 
 pub(crate) static STORAGE: Setting<StoragePolicy> = Setting {
@@ -297,7 +275,6 @@ pub(crate) static STORAGE: Setting<StoragePolicy> = Setting {
     default: ("auto", StoragePolicy::Auto),
     help: "strict: refuse to start where only a storage driver works that copies every layer \
               (vfs, native); auto: start with a warning.",
-    official: false,
 };
 
 pub(crate) static FIREWALL: Setting<FirewallWish> = Setting {
@@ -310,7 +287,6 @@ pub(crate) static FIREWALL: Setting<FirewallWish> = Setting {
     default: ("auto", FirewallWish::Auto),
     help: "nftables: engine 29 or newer programs nftables by itself, without iptables; auto: \
               iptables, with the backend that works here.",
-    official: false,
 };
 
 pub(crate) static STOP_TIMEOUT: Setting<Option<Duration>> = Setting {
@@ -321,7 +297,6 @@ pub(crate) static STOP_TIMEOUT: Setting<Option<Duration>> = Setting {
     default: ("9s (28s inside Kubernetes)", None),
     help: "How long an asked stop may take before dockerd is killed; in Kubernetes \
               terminationGracePeriodSeconds − 1.",
-    official: false,
 };
 
 pub(crate) static DRAIN: Setting<Option<Drain>> = Setting {
@@ -333,7 +308,6 @@ pub(crate) static DRAIN: Setting<Option<Drain>> = Setting {
     default: ("now", None),
     help: "What an asked stop waits for, dockerd serving as before: no running container or \
               build, or a file. Not part of DIND_STOP_TIMEOUT; a second TERM or INT ends the wait.",
-    official: false,
 };
 
 pub(crate) static RESTART: Setting<RestartPolicy> = Setting {
@@ -342,27 +316,24 @@ pub(crate) static RESTART: Setting<RestartPolicy> = Setting {
     default: ("never (N: 5)", RestartPolicy::Never),
     help: "on-failure: a dockerd that was ready and died is started again, N times in 10 \
               minutes; clients wait meanwhile.",
-    official: false,
 };
 
 pub(crate) static READY_FILE: Setting<Option<PathBuf>> = Setting {
     name: "DIND_READY_FILE",
-    takes: Takes::Text("absolute path", wish::some_absolute),
+    takes: Takes::Text("absolute path", |path| absolute(path).map(Some)),
     default: (
         "/run/dind-init/ready; rootless: $XDG_RUNTIME_DIR/dind-init/ready",
         None,
     ),
     help: "This file exists while the API answers.",
-    official: false,
 };
 
 pub(crate) static TERMINATION_LOG: Setting<Option<PathBuf>> = Setting {
     name: "DIND_TERMINATION_LOG",
-    takes: Takes::Text("absolute path", wish::some_absolute),
+    takes: Takes::Text("absolute path", |path| absolute(path).map(Some)),
     default: ("/dev/termination-log", None),
     help: "A file that exists gets what ended the daemon, why, and what helps: Kubernetes shows \
               it as the pod's termination message.",
-    official: false,
 };
 
 pub(crate) static EXIT_WHEN: Setting<Vec<ExitWhen>> = Setting {
@@ -375,7 +346,6 @@ pub(crate) static EXIT_WHEN: Setting<Vec<ExitWhen>> = Setting {
     help: "Stop with exit code 0 when the file appears, the last process of that name or the \
               parent is gone, or no container ran and no client was connected for so long. parent \
               and process need a shared pid namespace.",
-    official: false,
 };
 
 pub(crate) static LOG_LEVEL: Setting<Level> = Setting {
@@ -383,7 +353,6 @@ pub(crate) static LOG_LEVEL: Setting<Level> = Setting {
     takes: Takes::Text("error, warn, info, debug", log::level),
     default: ("info", Level::INFO),
     help: "What dind-init itself says; dockerd has --log-level.",
-    official: false,
 };
 
 pub(crate) static LOG_FORMAT: Setting<Form> = Setting {
@@ -391,5 +360,4 @@ pub(crate) static LOG_FORMAT: Setting<Form> = Setting {
     takes: Takes::Words(&[("text", Form::Text), ("json", Form::Json)]),
     default: ("text", Form::Text),
     help: "Form of our log lines, and of the error that a start ends with.",
-    official: false,
 };

@@ -153,11 +153,6 @@ pub(super) fn unix_host(host: &OsStr) -> Option<String> {
     host.map(str::to_owned)
 }
 
-/// A user or a driver, which only the machine can judge.
-pub(super) fn name(name: &str) -> Option<Option<String>> {
-    Some(Some(name.to_owned()))
-}
-
 pub(super) fn group(group: &str) -> Option<Option<GroupName>> {
     Some(Some(GroupName::parse(group)))
 }
@@ -169,10 +164,6 @@ pub(super) fn reserve(size: &str) -> Option<Option<u64>> {
 
 pub(super) fn absolute(path: &str) -> Option<PathBuf> {
     Some(PathBuf::from(path)).filter(|path| path.is_absolute())
-}
-
-pub(super) fn some_absolute(path: &str) -> Option<Option<PathBuf>> {
-    absolute(path).map(Some)
 }
 
 pub(super) fn socket_mode(value: &str) -> Option<u32> {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::{Setting, Takes};
 use crate::cli::go_flags::parse_bool;
-use crate::cli::wish;
+use crate::cli::wish::absolute;
 use crate::rootless::options::{Layer, NetDriver, PortDriver};
 use crate::rootless::wishes;
 
@@ -24,7 +24,6 @@ pub(crate) static NET: Setting<Option<NetDriver>> = Setting {
     takes: Takes::Text("slirp4netns, pasta, none", wishes::net),
     default: ("slirp4netns, or pasta where only that is installed", None),
     help: "Network driver of rootless mode.",
-    official: true,
 };
 
 pub(crate) static MTU: Setting<Option<u32>> = Setting {
@@ -32,7 +31,6 @@ pub(crate) static MTU: Setting<Option<u32>> = Setting {
     takes: Takes::Text("68 to 65521", wishes::mtu),
     default: ("65520", None),
     help: "MTU of the tap device, and of dockerd's networks unless --mtu is given.",
-    official: true,
 };
 
 pub(crate) static FLAGS: Setting<String> = Setting {
@@ -42,7 +40,6 @@ pub(crate) static FLAGS: Setting<String> = Setting {
     }),
     default: ("none", String::new()),
     help: "More wishes for the namespaces, such as --cidr, --ipv6, --publish; what cannot be honoured is refused by name.",
-    official: true,
 };
 
 pub(crate) static PORT_DRIVER: Setting<Option<PortDriver>> = Setting {
@@ -50,15 +47,13 @@ pub(crate) static PORT_DRIVER: Setting<Option<PortDriver>> = Setting {
     takes: Takes::Text("builtin, implicit, none", wishes::port_driver),
     default: ("builtin", None),
     help: "Who serves published ports; implicit is pasta itself.",
-    official: false,
 };
 
 pub(crate) static STATE_DIR: Setting<Option<PathBuf>> = Setting {
     name: "DOCKERD_ROOTLESS_ROOTLESSKIT_STATE_DIR",
-    takes: Takes::Text("absolute path", wish::some_absolute),
+    takes: Takes::Text("absolute path", |path| absolute(path).map(Some)),
     default: ("$XDG_RUNTIME_DIR/dockerd-rootless", None),
     help: "Where child_pid and api.sock are.",
-    official: false,
 };
 
 pub(crate) static DISABLE_HOST_LOOPBACK: Setting<bool> = Setting {
@@ -66,7 +61,6 @@ pub(crate) static DISABLE_HOST_LOOPBACK: Setting<bool> = Setting {
     takes: Takes::Text("false, or anything", |word| Some(word != "false")),
     default: ("true", true),
     help: "false: loopback of the outer container can be reached from inside, as 10.0.2.2.",
-    official: false,
 };
 
 pub(crate) static SANDBOX: Setting<Layer> = Setting {
@@ -74,7 +68,6 @@ pub(crate) static SANDBOX: Setting<Layer> = Setting {
     takes: LAYER,
     default: ("auto", Layer::Auto),
     help: "slirp4netns in a mount namespace of its own.",
-    official: false,
 };
 
 pub(crate) static SECCOMP: Setting<Layer> = Setting {
@@ -82,7 +75,6 @@ pub(crate) static SECCOMP: Setting<Layer> = Setting {
     takes: LAYER,
     default: ("auto", Layer::Auto),
     help: "slirp4netns under its own seccomp filter.",
-    official: false,
 };
 
 pub(crate) static DETACH_NETNS: Setting<bool> = Setting {
@@ -90,5 +82,4 @@ pub(crate) static DETACH_NETNS: Setting<bool> = Setting {
     takes: Takes::Text("true, 1, false, 0", parse_bool),
     default: ("false", false),
     help: "true: a warning, this version does not detach network namespaces.",
-    official: false,
 };

@@ -2,12 +2,27 @@
 
 use super::ALL;
 
+/// Those that the official image knows, too.
+const OFFICIAL: [&str; 8] = [
+    "DOCKERD_ROOTLESS_ROOTLESSKIT_FLAGS",
+    "DOCKERD_ROOTLESS_ROOTLESSKIT_MTU",
+    "DOCKERD_ROOTLESS_ROOTLESSKIT_NET",
+    "DOCKER_DRIVER",
+    "DOCKER_HOST",
+    "DOCKER_IPTABLES_LEGACY",
+    "DOCKER_TLS_CERTDIR",
+    "DOCKER_TLS_SAN",
+];
+
 /// The table as the README shows it.
 #[must_use]
 pub fn markdown() -> String {
     let mut text = String::from("| variable | values | default | meaning |\n|---|---|---|---|\n");
     for setting in ALL.iter().map(|row| row.about()) {
-        let known = if setting.official { " (official)" } else { "" };
+        let known = match OFFICIAL.contains(&setting.name) {
+            true => " (official)",
+            false => "",
+        };
         text.push_str(&format!(
             "| `{}`{known} | {} | {} | {} |\n",
             setting.name, setting.values, setting.default, setting.help
