@@ -242,9 +242,10 @@ fn plan(words: &[OsString], json: bool, caller: &Caller) -> Result<u8, Failure> 
         log::stdout("exec docker-entrypoint.sh: nothing is prepared for this command\n");
         return Ok(0);
     };
-    let (env, part) = enter::daemon(form, &arguments, caller.env.clone(), daemon::Run::Dry)?;
+    let enter::Entry { env, part, gifts } =
+        enter::daemon(form, &arguments, caller.env.clone(), daemon::Run::Dry)?;
     let cgroup = part.map(|part| part.decision);
-    let decided = daemon::wishes(form, &arguments, env, cgroup).and_then(|wishes| {
+    let decided = daemon::wishes(form, &arguments, env, cgroup, gifts).and_then(|wishes| {
         Ok((
             daemon::decide(&wishes, caller.now, daemon::Run::Dry)?.plan,
             wishes,
