@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::tls::{TlsFailure, TlsReason};
 use crate::client::credentials::CredentialsError;
 use crate::client::endpoint::{Address, Endpoint, Way, no_proxy};
-use crate::client::http::NotHttp;
+use crate::client::http::{self, NotHttp};
 use crate::client::patience::Halt;
 use crate::client::resolve::ResolveError;
 use crate::explain::{Explain, exit};
@@ -307,6 +307,9 @@ impl Explain for PingError {
                 ..
             } => USE_TLS.into(),
             Self::Status { message, .. } if message.contains("HTTPS") => USE_TLS.into(),
+            Self::Status { message, .. } if http::is_about_version(message) => {
+                "remove DOCKER_API_VERSION, so that client and daemon agree on one".into()
+            }
             Self::NotHttp { .. } | Self::Io { .. } | Self::Refused { .. } => START_IT.into(),
             Self::Proxy { host, .. } => no_proxy(host),
             Self::Silent { phase, .. } => match phase {
