@@ -116,8 +116,8 @@ pub fn wishes(
     gifts: Gifts,
 ) -> Result<Wishes, Failure> {
     // Before the first question about a rootless daemon: all that is bad is told at once.
-    Config::new(form, arguments, env.clone(), Caller::identity())?;
-    let rootless = rootless::daemon::wishes(&env, cgroup, gifts)?;
+    let options = Config::new(form, arguments, env.clone(), Caller::identity())?.rootless;
+    let rootless = rootless::daemon::wishes(options, &env, cgroup, gifts)?;
     let env = rootless
         .as_ref()
         .map_or(env, |wishes| wishes.places.env.clone());

@@ -14,6 +14,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::cli::environment::Environment;
+use crate::cli::settings;
 use crate::explain::{self, Explain};
 use crate::printable::lines;
 use crate::sink::Sink;
@@ -167,8 +168,7 @@ pub fn stdout_for_shell(bytes: &[u8]) {
 }
 
 /// DIND_LOG_LEVEL. The second word is dockerd's for the same.
-#[must_use]
-pub fn level(word: &str) -> Option<Level> {
+pub(crate) fn level(word: &str) -> Option<Level> {
     match word {
         "error" => Some(Level::ERROR),
         "warn" | "warning" => Some(Level::WARN),
@@ -178,26 +178,10 @@ pub fn level(word: &str) -> Option<Level> {
     }
 }
 
-/// DIND_LOG_FORMAT.
-#[must_use]
-pub fn form(word: &str) -> Option<Form> {
-    match word {
-        "text" => Some(Form::Text),
-        "json" => Some(Form::Json),
-        _ => None,
-    }
-}
-
-/// A word of the environment. What is not understood is refused with all other settings, by
-/// `Config::new`; until then there must be a log.
-fn word<T>(env: &Environment, name: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
-    parse(env.get(name)?.to_str()?)
-}
-
 /// Whether the user asked for JSON.
 #[must_use]
 pub fn wants_json(env: &Environment) -> bool {
-    word(env, "DIND_LOG_FORMAT", form) == Some(Form::Json)
+    settings::LOG_FORMAT.of(env) == Form::Json
 }
 
 /// Tells a failure: as a frame for people, or as a line of a log that is read by machines.
@@ -227,14 +211,14 @@ fn now() -> String {
         .unwrap_or_default()
 }
 
-/// Starts logging as the environment asks; a second call changes nothing.
+/// Starts logging as the environment asks; a second call changes nothing. What is not understood is
+/// refused with all other settings, by `Config::new`; until then there must be a log.
 pub fn start(env: &Environment) {
-    let form = word(env, "DIND_LOG_FORMAT", form).unwrap_or(Form::Text);
     let subscriber = tracing_subscriber::fmt()
-        .with_max_level(word(env, "DIND_LOG_LEVEL", level).unwrap_or(Level::INFO))
+        .with_max_level(settings::LOG_LEVEL.of(env))
         .log_internal_errors(false) // or a full stderr would end the process
         .with_writer(|| Stderr)
-        .event_format(Line(form))
+        .event_format(Line(settings::LOG_FORMAT.of(env)))
         .finish();
     let _ = tracing::subscriber::set_global_default(subscriber);
 }

@@ -3,16 +3,18 @@
 mod called;
 mod name;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
 use clap::Parser as _;
 
 use self::name::Persona;
+use crate::cli::bad;
 use crate::cli::certs::CertsArgs;
 use crate::cli::command::{Command, CommandLine, InstallArgs, is_subcommand};
 use crate::cli::config::{CommandForm, Config};
+use crate::cli::settings;
 use crate::client::endpoint::shell;
 use crate::client::own::{self, Known, Place};
 use crate::client::{probe, wait};
@@ -64,7 +66,10 @@ fn act(
     match persona {
         Persona::Entrypoint => entrypoint(words, caller),
         Persona::SetUp => set_up(words, caller),
-        Persona::Client => Err(client(words, caller)),
+        Persona::Client => {
+            bad::log(&caller.env)?;
+            Err(client(words, caller))
+        }
         Persona::Init => Ok(init::run(argv, caller.env.pairs(), caller.mask)),
         Persona::Rootlesskit => rootless::persona::run(words, caller),
         Persona::DockerProxy => rootless::proxy::run(words, caller),
@@ -99,6 +104,14 @@ fn init_words(words: &[OsString]) -> Vec<OsString> {
 }
 
 fn command(command: Command, executed: &Path, caller: &Caller) -> Result<u8, Failure> {
+    use Command::{ExecWhenReady, Facts as FactsOf, Plan, Run, Setup};
+    // The others make no Config, which refuses all that is bad.
+    if !matches!(
+        command,
+        Run { .. } | ExecWhenReady { .. } | Plan { .. } | FactsOf { .. } | Setup { .. }
+    ) {
+        bad::log(&caller.env)?;
+    }
     match command {
         Command::Run { words } => return run_with_command(&words, caller),
         Command::ExecWhenReady { words } => {
@@ -117,14 +130,12 @@ fn command(command: Command, executed: &Path, caller: &Caller) -> Result<u8, Fai
             print_json(&Facts::probe(&config, &file));
         }
         Command::Certs(args) => {
-            let text = |name: &str| caller.env.non_empty(name).map(OsStr::to_os_string);
+            let set = settings::TLS_CERTDIR.of(&caller.env);
+            let dir = set.filter(|dir| !dir.as_os_str().is_empty());
+            let san = Some(settings::TLS_SAN.of(&caller.env)).filter(|san| !san.is_empty());
             let args = CertsArgs {
-                dir: args
-                    .dir
-                    .or_else(|| text("DOCKER_TLS_CERTDIR").map(Into::into)),
-                san: args
-                    .san
-                    .or_else(|| text("DOCKER_TLS_SAN")?.into_string().ok()),
+                dir: args.dir.or(dir),
+                san: args.san.or(san),
                 ..args
             };
             let names = NetworkFacts::read().with_aliases(&caller.env);

@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 
 use dind_init::cli::environment::Environment;
-use dind_init::rootless::flags::Flags;
+use dind_init::rootless::flags::{Flags, ROOTLESSKIT};
 use dind_init::rootless::options::Options;
 
 const VARIABLE: &str = "DOCKERD_ROOTLESS_ROOTLESSKIT_FLAGS";
@@ -15,7 +15,7 @@ pub fn check(bytes: &[u8]) {
         return;
     };
     let words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
-    let parsed = Flags::parse(&words);
+    let parsed = ROOTLESSKIT.read(&words);
     if let Ok((flags, rest)) = &parsed {
         assert!(words.ends_with(rest), "what follows is not changed");
         let read = &words[..words.len() - rest.len()];
@@ -46,21 +46,21 @@ fn spelled_otherwise(words: &[String], flags: &Flags) {
             break;
         }
         let name = word.trim_start_matches('-');
-        let alone = Flags::parse(std::slice::from_ref(word));
+        let alone = ROOTLESSKIT.read(std::slice::from_ref(word));
         joined.push(match (alone, words.peek()) {
             (Ok(_), _) => format!("-{name}"),
             (Err(_), Some(_)) => format!("-{name}={}", words.next().map_or("", |it| it)),
             (Err(error), None) => panic!("accepted with what follows nothing: {error}"),
         });
     }
-    let again = Flags::parse(&joined);
+    let again = ROOTLESSKIT.read(&joined);
     assert_eq!(again, Ok((flags.clone(), &[][..])), "{joined:?}");
 }
 
 /// The last one wins: what was said before changes nothing, and lists grow.
 fn said_twice(words: &[String], flags: &Flags) {
     let twice = [words, words].concat();
-    let (again, rest) = Flags::parse(&twice).expect("flags again");
+    let (again, rest) = ROOTLESSKIT.read(&twice).expect("flags again");
     assert!(rest.is_empty());
     for name in ["net", "mtu", "port-driver", "ipv6", "state-dir", "debug"] {
         assert_eq!(again.value(name), flags.value(name));

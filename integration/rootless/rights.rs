@@ -146,7 +146,7 @@ fn what_is_missing_is_refused_with_its_remedy() {
         ),
         (
             &["--env", "DOCKERD_ROOTLESS_ROOTLESSKIT_NET=vpnkit"],
-            "\"vpnkit\" is not supported",
+            "DOCKERD_ROOTLESS_ROOTLESSKIT_NET=\"vpnkit\" is not a valid setting",
         ),
     ] {
         let create = bare(lab).options(SECCOMP.iter().copied());

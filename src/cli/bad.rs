@@ -7,42 +7,87 @@ use super::environment::Environment;
 use super::settings;
 use crate::explain::{Explain, exit};
 
-/// A variable holds something that we do not understand.
+/// A variable, or a flag that has one's meaning, holds something that we do not understand.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadSetting {
-    /// The variable.
-    pub name: &'static str,
-    /// Its value.
-    pub value: String,
+    /// The variable or flag.
+    pub name: String,
+    value: String,
+    why: String,
+    fix: String,
 }
 
-/// Every such variable.
+impl BadSetting {
+    /// A value that is none of those which are taken.
+    #[must_use]
+    pub fn new(name: impl Into<String>, value: &str, takes: &str) -> Self {
+        let name = name.into();
+        let lower = value.trim().to_ascii_lowercase();
+        let mut words = takes.split([',', ' ']).map(str::trim);
+        let fix = match lower != value && words.any(|word| word == lower) {
+            true => format!("write it as {name}={lower}"),
+            false => format!("change or remove {name}"),
+        };
+        Self {
+            why: format!("{name} takes: {takes}"),
+            value: value.to_owned(),
+            fix,
+            name,
+        }
+    }
+
+    /// The same with a reason of its own.
+    #[must_use]
+    pub fn because(self, why: impl fmt::Display) -> Self {
+        let why = format!("{}: {why}", self.name);
+        Self { why, ..self }
+    }
+
+    /// The same with what holds without it.
+    pub(super) fn or_default(mut self, default: &str) -> Self {
+        if self.fix.starts_with("change") {
+            self.fix.push_str(&format!("; the default is: {default}"));
+        }
+        self
+    }
+}
+
+/// What a command that reads no other settings says of them: its log, too, is as was asked for.
+///
+/// # Errors
+/// What is bad in those of the log.
+pub(crate) fn log(env: &Environment) -> Result<(), BadSettings> {
+    let rows: [&dyn settings::Row; 2] = [&settings::LOG_LEVEL, &settings::LOG_FORMAT];
+    BadSettings(rows.iter().filter_map(|row| row.judge(env)).collect()).or(())
+}
+
+/// Every such variable or flag.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BadSettings(pub Vec<BadSetting>);
 
-impl BadSetting {
-    fn row(&self) -> Option<&'static settings::Setting> {
-        settings::SETTINGS.iter().find(|row| row.name == self.name)
+impl BadSettings {
+    /// What is bad in an environment; what only a rootless daemon reads is nobody else's business.
+    pub(crate) fn of(env: &Environment, rootless: bool) -> Self {
+        let read = |row: &&&dyn settings::Row| {
+            rootless || !row.about().name.starts_with(settings::rootless::PREFIX)
+        };
+        let rows = settings::ALL.iter().filter(read);
+        Self(rows.filter_map(|row| row.judge(env)).collect())
     }
 
-    fn takes(&self) -> String {
-        let values = self.row().map_or("something else", |row| row.values);
-        format!("{} takes: {values}", self.name)
-    }
-
-    fn remedy(&self) -> String {
-        let name = self.name;
-        let lower = self.value.trim().to_ascii_lowercase();
-        let words = self.row().map_or("", |row| row.values).split([',', ' ']);
-        if lower != self.value && words.map(str::trim).any(|word| word == lower) {
-            return format!("write it as {name}={lower}");
+    /// A result, or all of these.
+    ///
+    /// # Errors
+    /// When there are any.
+    pub fn or<T>(self, result: T) -> Result<T, Self> {
+        match self.0.is_empty() {
+            true => Ok(result),
+            false => Err(self),
         }
-        let default = self.row().map_or("unset", |row| row.default);
-        format!("change or remove {name}; the default is: {default}")
     }
 
-    fn lines(all: &[Self], line: impl Fn(&Self) -> String) -> String {
-        all.iter().map(line).collect::<Vec<_>>().join("\n")
+    fn lines(&self, line: impl Fn(&BadSetting) -> &str) -> String {
+        self.0.iter().map(line).collect::<Vec<_>>().join("\n")
     }
 }
 
@@ -64,74 +109,12 @@ impl std::error::Error for BadSettings {}
 
 impl Explain for BadSettings {
     fn why(&self) -> String {
-        BadSetting::lines(&self.0, BadSetting::takes)
+        self.lines(|bad| &bad.why)
     }
     fn fix(&self) -> String {
-        BadSetting::lines(&self.0, BadSetting::remedy)
+        self.lines(|bad| &bad.fix)
     }
     fn exit_code(&self) -> u8 {
         exit::REFUSED
-    }
-}
-
-/// Reads variables and remembers those that make no sense.
-#[derive(Debug)]
-pub(super) struct Reader<'a> {
-    env: &'a Environment,
-    bad: BadSettings,
-}
-
-impl<'a> Reader<'a> {
-    pub(super) fn new(env: &'a Environment) -> Self {
-        Self {
-            env,
-            bad: BadSettings::default(),
-        }
-    }
-
-    /// A variable that holds something, as `parse` understands it.
-    pub(super) fn setting<T>(
-        &mut self,
-        name: &'static str,
-        parse: impl FnOnce(&str) -> Option<T>,
-    ) -> Option<T> {
-        let value = self.env.non_empty(name)?.to_string_lossy().into_owned();
-        let parsed = parse(&value);
-        if parsed.is_none() {
-            self.bad.0.push(BadSetting { name, value });
-        }
-        parsed
-    }
-
-    /// A variable that holds one of some words.
-    pub(super) fn word<T: Copy>(
-        &mut self,
-        name: &'static str,
-        default: T,
-        words: &[(&str, T)],
-    ) -> T {
-        let meaning = |value: &str| {
-            let found = words.iter().find(|(word, _)| *word == value);
-            found.map(|(_, meaning)| *meaning)
-        };
-        self.setting(name, meaning).unwrap_or(default)
-    }
-
-    /// Ends: with an error when anything was bad.
-    pub(super) fn finish(self) -> Result<(), BadSettings> {
-        match self.bad.0.is_empty() {
-            true => Ok(()),
-            false => Err(self.bad),
-        }
-    }
-}
-
-/// Yes or no, for every setting that is one of them.
-#[must_use]
-pub fn switch(value: &str) -> Option<bool> {
-    match value {
-        "1" | "true" | "yes" | "on" => Some(true),
-        "0" | "false" | "no" | "off" => Some(false),
-        _ => None,
     }
 }

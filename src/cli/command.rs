@@ -46,7 +46,7 @@ Exit codes:
     name = "dind-init",
     version,
     after_help = SHORT,
-    after_long_help = format!("{EXAMPLES}\n{}", super::settings::help())
+    after_long_help = format!("{EXAMPLES}\n{}", super::settings::text::help())
 )]
 pub struct CommandLine {
     /// What to do.

@@ -1,14 +1,15 @@
 //! What the user wants, checked and typed. Knows nothing of the machine.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use super::bad::{self, BadSettings, Reader};
+use super::bad::BadSettings;
 use super::daemon_args::DaemonArgs;
 use super::environment::Environment;
 use super::lifetime::{self, Lifetime};
+use super::misspelt::misspelt;
 use super::settings;
-use super::size;
+use crate::rootless::options::Options;
 use crate::tls::Untrusted;
 
 pub use super::wish::{
@@ -55,6 +56,8 @@ pub struct Config {
     pub iptables: IptablesWish,
     /// What ends the daemon, and how.
     pub lifetime: Lifetime,
+    /// The namespaces of a rootless daemon, where it is one.
+    pub rootless: Option<Options>,
     /// DIND_FIREWALL.
     pub firewall: FirewallWish,
     /// DIND_STORAGE.
@@ -82,101 +85,48 @@ impl Config {
         env: Environment,
         identity: Identity,
     ) -> Result<Self, BadSettings> {
-        let docker_host = env
-            .get("DOCKER_HOST")
-            .and_then(OsStr::to_str)
-            .filter(|h| h.starts_with("unix://"));
-        let tls = match env.get("DOCKER_TLS_CERTDIR") {
-            None => TlsWish::Unset,
-            Some(dir) if dir.is_empty() => TlsWish::Off,
-            Some(dir) => TlsWish::Directory {
-                dir: PathBuf::from(dir),
-                san: text(&env, "DOCKER_TLS_SAN").unwrap_or_default(),
-            },
-        };
+        let rootless = identity.uid != 0 || settings::ROOTLESS.of(&env);
+        let mut bad = BadSettings::of(&env, rootless);
         let misspelt = env.pairs().iter().filter_map(|(name, _)| {
             let name = name.to_str()?;
-            Some((name.to_owned(), settings::misspelt(name, &env)?))
+            Some((name.to_owned(), misspelt(name, &env)?))
         });
-        let mut read = Reader::new(&env);
-        judged_elsewhere(&mut read);
         let config = Self {
             form,
             daemon: DaemonArgs::parse(arguments),
-            holder: read.word(
-                "DIND_SOCKETS",
-                SocketHolder::Us,
-                &[
-                    ("held", SocketHolder::Us),
-                    ("dockerd", SocketHolder::Dockerd),
-                ],
-            ),
-            docker_host: docker_host.map(str::to_owned),
-            tls,
-            socket_group: text(&env, "DIND_SOCKET_GID").map(|group| GroupName::parse(&group)),
-            socket_mode: read
-                .setting("DIND_SOCKET_MODE", socket_mode)
-                .unwrap_or(0o660),
-            socket_paths: read
-                .setting("DIND_SOCKET_PATHS", socket_paths)
-                .unwrap_or_default(),
-            tcp: read.word(
-                "DIND_TCP",
-                TcpPolicy::Any,
-                &[
-                    ("any", TcpPolicy::Any),
-                    ("loopback", TcpPolicy::Loopback),
-                    ("refuse", TcpPolicy::Refuse),
-                ],
-            ),
-            preflight: read.word(
-                "DIND_PREFLIGHT",
-                Preflight::Refuse,
-                &[("refuse", Preflight::Refuse), ("warn", Preflight::Warn)],
-            ),
-            cgroup: switch(&mut read, "DIND_CGROUP"),
-            memory_reserve: read
-                .setting("DIND_MEMORY_RESERVE", size::bytes)
-                .filter(|bytes| *bytes > 0),
-            sysctl: switch(&mut read, "DIND_SYSCTL"),
-            tmp: switch(&mut read, "DIND_TMP"),
-            dns: switch(&mut read, "DIND_DNS"),
-            mtu: switch(&mut read, "DIND_MTU"),
-            iptables: match env.get("DOCKER_IPTABLES_LEGACY") {
-                None => IptablesWish::Auto,
-                Some(value) if value.is_empty() => IptablesWish::Default,
-                Some(_) => IptablesWish::Legacy,
+            holder: settings::SOCKETS.of(&env),
+            docker_host: settings::HOST.of(&env),
+            tls: match settings::TLS_CERTDIR.of(&env) {
+                None => TlsWish::Unset,
+                Some(dir) if dir.as_os_str().is_empty() => TlsWish::Off,
+                Some(dir) => TlsWish::Directory {
+                    dir,
+                    san: settings::TLS_SAN.of(&env),
+                },
             },
-            lifetime: Lifetime::read(&mut read, &env, identity),
-            firewall: read.word(
-                "DIND_FIREWALL",
-                FirewallWish::Auto,
-                &[
-                    ("auto", FirewallWish::Auto),
-                    ("iptables", FirewallWish::Iptables),
-                    ("nftables", FirewallWish::Nftables),
-                ],
-            ),
-            storage: read.word(
-                "DIND_STORAGE",
-                StoragePolicy::Auto,
-                &[
-                    ("auto", StoragePolicy::Auto),
-                    ("strict", StoragePolicy::Strict),
-                ],
-            ),
-            tls_untrusted: read.word(
-                "DIND_TLS_UNTRUSTED",
-                Untrusted::Warn,
-                &[("warn", Untrusted::Warn), ("refuse", Untrusted::Refuse)],
-            ),
+            socket_group: settings::SOCKET_GID.of(&env),
+            socket_mode: settings::SOCKET_MODE.of(&env),
+            socket_paths: settings::SOCKET_PATHS.of(&env),
+            tcp: settings::TCP.of(&env),
+            preflight: settings::PREFLIGHT.of(&env),
+            cgroup: settings::CGROUP.of(&env),
+            memory_reserve: settings::MEMORY_RESERVE.of(&env),
+            sysctl: settings::SYSCTL.of(&env),
+            tmp: settings::TMP.of(&env),
+            dns: settings::DNS.of(&env),
+            mtu: settings::DAEMON_MTU.of(&env),
+            iptables: settings::IPTABLES_LEGACY.of(&env),
+            lifetime: Lifetime::read(&env, identity, &mut bad),
+            rootless: rootless.then(|| Options::read(&env, &mut bad)),
+            firewall: settings::FIREWALL.of(&env),
+            storage: settings::STORAGE.of(&env),
+            tls_untrusted: settings::TLS_UNTRUSTED.of(&env),
             misspelt: misspelt.collect(),
             env: env.clone(),
             identity,
             directory: PathBuf::from("/"),
         };
-        read.finish()?;
-        Ok(config)
+        bad.or(config)
     }
 
     /// The unix socket of the default command form, as `--host` writes it: DOCKER_HOST's (S3), or
@@ -198,46 +148,6 @@ impl Config {
     pub fn runtime_dir(&self) -> PathBuf {
         lifetime::runtime_dir(&self.env, self.identity.uid)
     }
-}
-
-/// Settings whose meaning is decided at other times: the log's before anything else (log.rs), those
-/// of a rootless daemon in rootless/. What they may hold is judged here, with all the others.
-fn judged_elsewhere(read: &mut Reader<'_>) {
-    read.setting("DIND_LOG_LEVEL", crate::log::level);
-    read.setting("DIND_LOG_FORMAT", crate::log::form);
-    read.setting("DIND_ROOTLESS", bad::switch);
-    read.setting("DIND_ROOTLESS_SINGLE_ID", bad::switch);
-    let ports = ["auto", "tap", "loopback"].map(|word| (word, ()));
-    read.word("DIND_ROOTLESS_PORTS", (), &ports);
-}
-
-/// A variable's text, when it holds something.
-pub(super) fn text(env: &Environment, name: &str) -> Option<String> {
-    env.non_empty(name)
-        .map(|value| value.to_string_lossy().into_owned())
-}
-
-fn switch(read: &mut Reader<'_>, name: &'static str) -> Switch {
-    let words = [("auto", Switch::Auto), ("skip", Switch::Skip)];
-    read.word(name, Switch::Auto, &words)
-}
-
-fn socket_mode(value: &str) -> Option<u32> {
-    let digits = value.strip_prefix("0o").unwrap_or(value);
-    // The owner must keep read and write: we and our probes connect as owner.
-    let mode = u32::from_str_radix(digits, 8).ok();
-    mode.filter(|m| *m <= 0o777 && m & 0o600 == 0o600)
-}
-
-fn socket_paths(value: &str) -> Option<Vec<PathBuf>> {
-    let paths = value
-        .split(',')
-        .map(str::trim)
-        .filter(|path| !path.is_empty());
-    let paths: Vec<PathBuf> = paths
-        .map(|path| PathBuf::from(path.strip_prefix("unix://").unwrap_or(path)))
-        .collect();
-    paths.iter().all(|path| path.is_absolute()).then_some(paths)
 }
 
 #[cfg(test)]
@@ -285,19 +195,61 @@ mod tests {
 
     #[test]
     fn every_setting_refuses_what_it_does_not_understand() {
-        // Names, which only the machine can judge.
-        let free = ["DIND_SOCKET_GID", "DIND_ROOTLESS_USER"];
-        let ours = settings::SETTINGS.iter().map(|row| row.name);
-        let ours: Vec<_> = ours
-            .filter(|name| name.starts_with("DIND_") && !free.contains(name))
-            .collect();
-        let all: Vec<_> = ours.iter().map(|name| (*name, "garbage?")).collect();
-        let mut named: Vec<_> = config(&all).unwrap_err().0;
-        named.sort_by_key(|bad| bad.name);
-        let mut expected = ours.clone();
+        // What only the machine can judge, and where every value means something.
+        let free = [
+            "DIND_SOCKET_GID",
+            "DIND_ROOTLESS_USER",
+            "DOCKER_DRIVER",
+            "DOCKER_HOST",
+            "DOCKER_IPTABLES_LEGACY",
+            "DOCKER_TLS_CERTDIR",
+            "DOCKER_TLS_SAN",
+            "DOCKERD_ROOTLESS_ROOTLESSKIT_DISABLE_HOST_LOOPBACK",
+        ];
+        let rows = settings::ALL.iter().map(|row| row.about().name);
+        let rows: Vec<_> = rows.filter(|name| !free.contains(name)).collect();
+        let refused = |identity| {
+            let env = rows.iter().map(|name| (*name, "garbage?")).collect();
+            let error = Config::new(CommandForm::Default, &[], env, identity).unwrap_err();
+            let mut named: Vec<_> = error.0.into_iter().map(|bad| bad.name).collect();
+            named.sort();
+            named
+        };
+        let mut expected = rows.clone();
         expected.sort_unstable();
-        let named: Vec<_> = named.iter().map(|bad| bad.name).collect();
-        assert_eq!(named, expected, "all of them, at once");
+        let user = Identity { uid: 1000, ..ROOT };
+        assert_eq!(refused(user), expected, "all of them, at once");
+        expected.retain(|name| !name.starts_with(settings::rootless::PREFIX));
+        assert_eq!(
+            refused(ROOT),
+            expected,
+            "those of a rootless daemon mean nothing"
+        );
+    }
+
+    #[test]
+    fn one_report_has_the_settings_of_a_rootless_daemon_and_of_the_log() {
+        let env = [
+            ("DIND_ROOTLESS", "1"),
+            ("DIND_LOG_LEVEL", "verbose"),
+            ("DIND_LOG_FORMAT", "xml"),
+            ("DOCKERD_ROOTLESS_ROOTLESSKIT_MTU", "9"),
+            ("DOCKERD_ROOTLESS_ROOTLESSKIT_FLAGS", "--net=host"),
+        ];
+        let error = config(&env).unwrap_err().to_string();
+        for pair in [
+            "4 settings are not",
+            "LEVEL=\"verbose\"",
+            "FORMAT=\"xml\"",
+            "MTU=\"9\"",
+            "--net=\"host\"",
+        ] {
+            assert!(error.contains(pair), "{error}");
+        }
+        let one = crate::cli::bad::log(&env.into_iter().collect()).unwrap_err();
+        assert_eq!(one.0.len(), 2, "what a client refuses");
+        assert!(config(&env[..1]).unwrap().rootless.is_some());
+        assert!(config(&[]).unwrap().rootless.is_none());
     }
 
     #[test]
@@ -308,13 +260,13 @@ mod tests {
             ("DIND_ROOTLESS_SINGLE_ID", "maybe"),
         ]);
         expect_test::expect![[r#"
-            error: 3 settings are not valid: DIND_LOG_LEVEL="WARN", DIND_LOG_FORMAT="jsn", DIND_ROOTLESS_SINGLE_ID="maybe"
-              why    DIND_LOG_LEVEL takes: error, warn, info, debug
+            error: 3 settings are not valid: DIND_ROOTLESS_SINGLE_ID="maybe", DIND_LOG_LEVEL="WARN", DIND_LOG_FORMAT="jsn"
+              why    DIND_ROOTLESS_SINGLE_ID takes: 1, true, 0, false
+                     DIND_LOG_LEVEL takes: error, warn, info, debug
                      DIND_LOG_FORMAT takes: text, json
-                     DIND_ROOTLESS_SINGLE_ID takes: 1, true, 0, false
-              fix    write it as DIND_LOG_LEVEL=warn
+              fix    change or remove DIND_ROOTLESS_SINGLE_ID; the default is: 0: subordinate ids are needed
+                     write it as DIND_LOG_LEVEL=warn
                      change or remove DIND_LOG_FORMAT; the default is: text
-                     change or remove DIND_ROOTLESS_SINGLE_ID; the default is: 0: subordinate ids are needed
         "#]]
         .assert_eq(&crate::explain::frame(&error.unwrap_err()));
     }

@@ -1,83 +1,88 @@
 //! dockerd's own command line, read as dockerd (pflag) reads it, so that single flags can be
 //! looked up and taken out while every other word stays exactly as the user wrote it.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 
-/// Flags that take a value, with their one-letter form. Only needed to know that the word after
-/// them is a value even when it begins with `-`; an unknown flag takes the following word when
-/// that does not look like a flag, since dockerd has no positional arguments.
-const VALUED: &[(&str, Option<char>)] = &[
-    ("add-runtime", None),
-    ("allow-nondistributable-artifacts", None),
-    ("authorization-plugin", None),
-    ("bip", None),
-    ("bip6", None),
-    ("bridge", Some('b')),
-    ("cgroup-parent", None),
-    ("config-file", None),
-    ("containerd", None),
-    ("containerd-namespace", None),
-    ("containerd-plugins-namespace", None),
-    ("cpu-rt-period", None),
-    ("cpu-rt-runtime", None),
-    ("data-root", None),
-    ("default-address-pool", None),
-    ("default-cgroupns-mode", None),
-    ("default-gateway", None),
-    ("default-gateway-v6", None),
-    ("default-ipc-mode", None),
-    ("default-network-opt", None),
-    ("default-runtime", None),
-    ("default-shm-size", None),
-    ("default-ulimit", None),
-    ("dns", None),
-    ("dns-opt", None),
-    ("dns-search", None),
-    ("exec-opt", None),
-    ("exec-root", None),
-    ("feature", None),
-    ("firewall-backend", None),
-    ("fixed-cidr", None),
-    ("fixed-cidr-v6", None),
-    ("graph", Some('g')),
-    ("group", Some('G')),
-    ("host", Some('H')),
-    ("host-gateway-ip", None),
-    ("http-proxy", None),
-    ("https-proxy", None),
-    ("init-path", None),
-    ("insecure-registry", None),
-    ("ip", None),
-    ("label", None),
-    ("log-driver", None),
-    ("log-format", None),
-    ("log-level", Some('l')),
-    ("log-opt", None),
-    ("max-concurrent-downloads", None),
-    ("max-concurrent-uploads", None),
-    ("max-download-attempts", None),
-    ("metrics-addr", None),
-    ("mtu", None),
-    ("network-control-plane-mtu", None),
-    ("no-proxy", None),
-    ("node-generic-resource", None),
-    ("oom-score-adjust", None),
-    ("pidfile", Some('p')),
-    ("registry-mirror", None),
-    ("seccomp-profile", None),
-    ("shutdown-timeout", None),
-    ("storage-driver", Some('s')),
-    ("storage-opt", None),
-    ("swarm-default-advertise-addr", None),
-    ("tlscacert", None),
-    ("tlscert", None),
-    ("tlskey", None),
-    ("userland-proxy-path", None),
-    ("userns-remap", None),
-];
+use super::go_flags::Kind::{Switch, Value};
+use super::go_flags::{Found, Grammar, Item, Package, parse_bool};
 
-/// One-letter flags without a value.
-const SWITCHES: &[(&str, char)] = &[("debug", 'D'), ("help", 'h'), ("version", 'v')];
+/// Flags that take a value, so that the word after them is known for one even when it begins with
+/// `-`, and those with a letter.
+const DOCKERD: Grammar = Grammar {
+    package: Package::Pflag,
+    flags: &[
+        ("add-runtime", None, Value),
+        ("allow-nondistributable-artifacts", None, Value),
+        ("authorization-plugin", None, Value),
+        ("bip", None, Value),
+        ("bip6", None, Value),
+        ("bridge", Some('b'), Value),
+        ("cgroup-parent", None, Value),
+        ("config-file", None, Value),
+        ("containerd", None, Value),
+        ("containerd-namespace", None, Value),
+        ("containerd-plugins-namespace", None, Value),
+        ("cpu-rt-period", None, Value),
+        ("cpu-rt-runtime", None, Value),
+        ("data-root", None, Value),
+        ("debug", Some('D'), Switch),
+        ("default-address-pool", None, Value),
+        ("default-cgroupns-mode", None, Value),
+        ("default-gateway", None, Value),
+        ("default-gateway-v6", None, Value),
+        ("default-ipc-mode", None, Value),
+        ("default-network-opt", None, Value),
+        ("default-runtime", None, Value),
+        ("default-shm-size", None, Value),
+        ("default-ulimit", None, Value),
+        ("dns", None, Value),
+        ("dns-opt", None, Value),
+        ("dns-search", None, Value),
+        ("exec-opt", None, Value),
+        ("exec-root", None, Value),
+        ("feature", None, Value),
+        ("firewall-backend", None, Value),
+        ("fixed-cidr", None, Value),
+        ("fixed-cidr-v6", None, Value),
+        ("graph", Some('g'), Value),
+        ("group", Some('G'), Value),
+        ("help", Some('h'), Switch),
+        ("host", Some('H'), Value),
+        ("host-gateway-ip", None, Value),
+        ("http-proxy", None, Value),
+        ("https-proxy", None, Value),
+        ("init-path", None, Value),
+        ("insecure-registry", None, Value),
+        ("ip", None, Value),
+        ("label", None, Value),
+        ("log-driver", None, Value),
+        ("log-format", None, Value),
+        ("log-level", Some('l'), Value),
+        ("log-opt", None, Value),
+        ("max-concurrent-downloads", None, Value),
+        ("max-concurrent-uploads", None, Value),
+        ("max-download-attempts", None, Value),
+        ("metrics-addr", None, Value),
+        ("mtu", None, Value),
+        ("network-control-plane-mtu", None, Value),
+        ("no-proxy", None, Value),
+        ("node-generic-resource", None, Value),
+        ("oom-score-adjust", None, Value),
+        ("pidfile", Some('p'), Value),
+        ("registry-mirror", None, Value),
+        ("seccomp-profile", None, Value),
+        ("shutdown-timeout", None, Value),
+        ("storage-driver", Some('s'), Value),
+        ("storage-opt", None, Value),
+        ("swarm-default-advertise-addr", None, Value),
+        ("tlscacert", None, Value),
+        ("tlscert", None, Value),
+        ("tlskey", None, Value),
+        ("userland-proxy-path", None, Value),
+        ("userns-remap", None, Value),
+        ("version", Some('v'), Switch),
+    ],
+};
 
 /// A flag as the user gave it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +91,15 @@ pub struct Flag {
     pub name: String,
     /// The value, if one was given.
     pub value: Option<String>,
+}
+
+impl From<&Found<'_>> for Flag {
+    fn from(found: &Found<'_>) -> Self {
+        Self {
+            name: found.name.to_owned(),
+            value: found.value.map(str::to_owned),
+        }
+    }
 }
 
 /// Words that belong together, with the flags that they hold.
@@ -106,19 +120,15 @@ impl DaemonArgs {
         let mut tokens = Vec::new();
         let mut rest = words;
         while let Some((word, after)) = rest.split_first() {
-            if word == "--" {
-                tokens.push(Token {
-                    words: rest.to_vec(),
-                    flags: Vec::new(),
-                });
-                break;
-            }
-            let (flags, takes_next) = read_word(word, after.first().map(OsString::as_os_str));
-            let count = if takes_next { 2 } else { 1 };
-            let (own, after) = rest.split_at(count.min(rest.len()));
+            let (count, found) = match DOCKERD.item(word, after.first().map(OsString::as_os_str)) {
+                Item::End => (rest.len(), Vec::new()),
+                Item::Word => (1, Vec::new()),
+                Item::Flags(found, takes_next) => (1 + usize::from(takes_next), found),
+            };
+            let (own, after) = rest.split_at(count);
             tokens.push(Token {
                 words: own.to_vec(),
-                flags,
+                flags: found.iter().map(Flag::from).collect(),
             });
             rest = after;
         }
@@ -164,13 +174,9 @@ impl DaemonArgs {
     #[must_use]
     pub fn switch(&self, name: &str) -> Option<bool> {
         let flag = self.flags().filter(|flag| flag.name == name).last()?;
-        // strconv.ParseBool's words for false; what it cannot parse is dockerd's to refuse.
-        let no = ["0", "f", "F", "false", "FALSE", "False"];
-        Some(
-            flag.value
-                .as_deref()
-                .is_none_or(|value| !no.contains(&value)),
-        )
+        // What is no boolean is dockerd's to refuse.
+        let value = flag.value.as_deref();
+        Some(value.is_none_or(|value| parse_bool(value) != Some(false)))
     }
 
     /// Whether dockerd would print something and end instead of serving.
@@ -202,74 +208,6 @@ impl DaemonArgs {
         };
         self.0.iter().flat_map(kept).collect()
     }
-}
-
-/// The flags of one word, and whether the next word is the value of the last of them.
-fn read_word(word: &OsStr, next: Option<&OsStr>) -> (Vec<Flag>, bool) {
-    let Some(word) = word.to_str() else {
-        return (Vec::new(), false); // no flag of dockerd's has a name that is not UTF-8
-    };
-    let next = next.and_then(OsStr::to_str);
-    if let Some(long) = word.strip_prefix("--") {
-        let (flag, takes) = read_long(long, next);
-        return (vec![flag], takes);
-    }
-    match word.strip_prefix('-') {
-        Some(letters) if !letters.is_empty() => read_short(letters, next),
-        _ => (Vec::new(), false),
-    }
-}
-
-fn read_long(word: &str, next: Option<&str>) -> (Flag, bool) {
-    if let Some((name, value)) = word.split_once('=') {
-        return (
-            Flag {
-                name: name.into(),
-                value: Some(value.into()),
-            },
-            false,
-        );
-    }
-    let switch = SWITCHES.iter().any(|(name, _)| *name == word);
-    let valued = VALUED.iter().any(|(name, _)| *name == word);
-    let value = next.filter(|next| valued || (!switch && !next.starts_with('-')));
-    (
-        Flag {
-            name: word.into(),
-            value: value.map(str::to_owned),
-        },
-        value.is_some(),
-    )
-}
-
-fn read_short(letters: &str, next: Option<&str>) -> (Vec<Flag>, bool) {
-    let mut flags = Vec::new();
-    for (index, letter) in letters.char_indices() {
-        let after = letters.get(index + letter.len_utf8()..).unwrap_or_default();
-        if let Some((name, _)) = SWITCHES.iter().find(|(_, short)| *short == letter) {
-            flags.push(Flag {
-                name: (*name).into(),
-                value: None,
-            });
-            continue;
-        }
-        let long = VALUED.iter().find(|(_, short)| *short == Some(letter));
-        let name = long.map_or_else(|| letter.to_string(), |(name, _)| (*name).to_owned());
-        let here = after.strip_prefix('=').unwrap_or(after);
-        if !after.is_empty() {
-            flags.push(Flag {
-                name,
-                value: Some(here.into()),
-            });
-            return (flags, false);
-        }
-        flags.push(Flag {
-            name,
-            value: next.map(str::to_owned),
-        });
-        return (flags, next.is_some());
-    }
-    (flags, false)
 }
 
 #[cfg(test)]

@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::bad::Reader;
+use super::bad::BadSettings;
 use super::config::Identity;
 use super::environment::Environment;
+use super::settings;
+use super::wish::absolute;
 
 /// Restarts within [`RESTART_WINDOW`] when `DIND_RESTART` names no number.
 pub const RESTARTS: u32 = 5;
@@ -22,9 +24,8 @@ const TERMINATION_LOG: &str = "/dev/termination-log";
 /// Where the reason of an end is left, also when it is that another setting is bad.
 #[must_use]
 pub fn termination_log(env: &Environment) -> PathBuf {
-    let path = env.non_empty("DIND_TERMINATION_LOG");
-    path.and_then(|path| absolute(path.to_str()?))
-        .unwrap_or_else(|| TERMINATION_LOG.into())
+    let path = settings::TERMINATION_LOG.of(env);
+    path.unwrap_or_else(|| TERMINATION_LOG.into())
 }
 
 /// Everything about the daemon's end.
@@ -82,22 +83,21 @@ pub enum ExitWhen {
 
 impl Lifetime {
     /// Reads the variables.
-    pub(super) fn read(read: &mut Reader<'_>, env: &Environment, identity: Identity) -> Self {
+    pub(super) fn read(env: &Environment, identity: Identity, bad: &mut BadSettings) -> Self {
+        let exit_when = settings::EXIT_WHEN.of(env);
+        // Process 1 has no parent, and nobody to share a pid namespace with.
+        if identity.pid == 1 && exit_when.contains(&ExitWhen::Parent) {
+            bad.0.push(settings::EXIT_WHEN.bad(env));
+        }
         Self {
-            stop_timeout: read.setting("DIND_STOP_TIMEOUT", duration),
-            drain: read.setting("DIND_DRAIN", drain).flatten(),
-            restart: read
-                .setting("DIND_RESTART", restart)
-                .unwrap_or(RestartPolicy::Never),
-            ready_file: read
-                .setting("DIND_READY_FILE", absolute)
+            stop_timeout: settings::STOP_TIMEOUT.of(env),
+            drain: settings::DRAIN.of(env),
+            restart: settings::RESTART.of(env),
+            ready_file: settings::READY_FILE
+                .of(env)
                 .unwrap_or_else(|| default_ready_file(env, identity)),
-            termination_log: read
-                .setting("DIND_TERMINATION_LOG", absolute)
-                .unwrap_or_else(|| termination_log(env)),
-            exit_when: read
-                .setting("DIND_EXIT_WHEN", |value| exit_when(value, identity))
-                .unwrap_or_default(),
+            termination_log: termination_log(env),
+            exit_when,
         }
     }
 }
@@ -117,12 +117,8 @@ pub fn runtime_dir(env: &Environment, uid: u32) -> PathBuf {
     set.unwrap_or_else(|| format!("/run/user/{uid}").into())
 }
 
-fn absolute(path: &str) -> Option<PathBuf> {
-    Some(PathBuf::from(path)).filter(|path| path.is_absolute())
-}
-
 /// `Some(None)` is the word `now`.
-fn drain(value: &str) -> Option<Option<Drain>> {
+pub(super) fn drain(value: &str) -> Option<Option<Drain>> {
     if value == "now" {
         return Some(None);
     }
@@ -144,7 +140,7 @@ fn drain(value: &str) -> Option<Option<Drain>> {
     Some(Some(drain))
 }
 
-fn restart(value: &str) -> Option<RestartPolicy> {
+pub(super) fn restart(value: &str) -> Option<RestartPolicy> {
     let most = match value.split_once(':') {
         None if value == "never" => return Some(RestartPolicy::Never),
         None if value == "on-failure" => RESTARTS,
@@ -154,10 +150,9 @@ fn restart(value: &str) -> Option<RestartPolicy> {
     Some(RestartPolicy::OnFailure { most })
 }
 
-fn exit_when(value: &str, identity: Identity) -> Option<Vec<ExitWhen>> {
+pub(super) fn exit_when(value: &str) -> Option<Vec<ExitWhen>> {
     let condition = |word: &str| match word.split_once(':') {
-        // Process 1 has no parent, and nobody to share a pid namespace with.
-        None if word == "parent" && identity.pid != 1 => Some(ExitWhen::Parent),
+        None if word == "parent" => Some(ExitWhen::Parent),
         Some(("file", path)) => absolute(path).map(ExitWhen::File),
         Some(("process", name)) if !name.is_empty() => Some(ExitWhen::Process(name.to_owned())),
         Some(("idle", time)) => duration(time)
@@ -192,7 +187,6 @@ pub fn duration(text: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::bad::BadSettings;
 
     fn read(pairs: &[(&str, &str)], pid: u32) -> Result<Lifetime, BadSettings> {
         let env = pairs.iter().map(|(k, v)| (*k, *v)).collect();
@@ -201,9 +195,9 @@ mod tests {
             uid: 0,
             gid: 0,
         };
-        let mut read = Reader::new(&env);
-        let lifetime = Lifetime::read(&mut read, &env, identity);
-        read.finish().map(|()| lifetime)
+        let mut bad = BadSettings::of(&env, false);
+        let lifetime = Lifetime::read(&env, identity, &mut bad);
+        bad.or(lifetime)
     }
 
     #[test]

@@ -7,9 +7,12 @@ pub mod command;
 pub mod config;
 pub mod daemon_args;
 pub mod environment;
+pub mod go_flags;
 pub mod lifetime;
+pub mod misspelt;
 #[cfg(test)]
 pub(crate) mod said;
+pub mod setting;
 pub mod settings;
 pub mod size;
 pub mod wish;

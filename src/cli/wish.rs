@@ -1,6 +1,10 @@
 //! The values that settings can have.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
+
+use super::go_flags::parse_bool;
+use super::size;
 
 /// How the daemon was asked for (S1–S5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +84,15 @@ pub enum IptablesWish {
     Default,
 }
 
+impl IptablesWish {
+    pub(super) fn of(value: &OsStr) -> Self {
+        match value.is_empty() {
+            true => Self::Default,
+            false => Self::Legacy,
+        }
+    }
+}
+
 /// A group, by number or by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GroupName {
@@ -123,4 +136,50 @@ pub struct Identity {
     pub uid: u32,
     /// Effective group id.
     pub gid: u32,
+}
+
+/// Yes or no, for every setting of ours that is one of them.
+pub(super) fn boolean(word: &str) -> Option<bool> {
+    match word {
+        "yes" | "on" => Some(true),
+        "no" | "off" => Some(false),
+        _ => parse_bool(word),
+    }
+}
+
+/// Any other DOCKER_HOST is the client's.
+pub(super) fn unix_host(host: &OsStr) -> Option<String> {
+    let host = host.to_str().filter(|host| host.starts_with("unix://"));
+    host.map(str::to_owned)
+}
+
+pub(super) fn group(group: &str) -> Option<Option<GroupName>> {
+    Some(Some(GroupName::parse(group)))
+}
+
+/// Bytes; 0 is no reserve.
+pub(super) fn reserve(size: &str) -> Option<Option<u64>> {
+    size::bytes(size).map(|bytes| Some(bytes).filter(|bytes| *bytes > 0))
+}
+
+pub(super) fn absolute(path: &str) -> Option<PathBuf> {
+    Some(PathBuf::from(path)).filter(|path| path.is_absolute())
+}
+
+pub(super) fn socket_mode(value: &str) -> Option<u32> {
+    let digits = value.strip_prefix("0o").unwrap_or(value);
+    // The owner must keep read and write: we and our probes connect as owner.
+    let mode = u32::from_str_radix(digits, 8).ok();
+    mode.filter(|m| *m <= 0o777 && m & 0o600 == 0o600)
+}
+
+pub(super) fn socket_paths(value: &str) -> Option<Vec<PathBuf>> {
+    let paths = value
+        .split(',')
+        .map(str::trim)
+        .filter(|path| !path.is_empty());
+    let paths: Vec<PathBuf> = paths
+        .map(|path| PathBuf::from(path.strip_prefix("unix://").unwrap_or(path)))
+        .collect();
+    paths.iter().all(|path| path.is_absolute()).then_some(paths)
 }

@@ -7,7 +7,6 @@
 //! `DOCKER_CERT_PATH` are the client's (CI systems pass them to the service container, too) and
 //! are never looked at.
 
-use std::ffi::OsStr;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -21,6 +20,7 @@ use super::patience::Patience;
 use super::ping::{self, PingError};
 use super::resolve::Resolver;
 use crate::cli::environment::Environment;
+use crate::cli::settings;
 use crate::explain::{self, Failure};
 use crate::printable;
 use crate::supervise::status::STATUS_SOCKET;
@@ -49,11 +49,8 @@ pub struct ProbeArgs {
 /// one, for other users than root the one in their runtime directory.
 #[must_use]
 pub fn own_socket(env: &Environment, uid: u32) -> PathBuf {
-    let listed = env.non_empty("DIND_SOCKET_PATHS").and_then(OsStr::to_str);
-    let first =
-        listed.and_then(|list| list.split(',').map(str::trim).find(|path| !path.is_empty()));
-    if let Some(first) = first {
-        return first.strip_prefix("unix://").unwrap_or(first).into();
+    if let Some(first) = settings::SOCKET_PATHS.of(env).into_iter().next() {
+        return first;
     }
     if uid == 0 {
         STANDARD_SOCKET.into()

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::daemon_json::DaemonFile;
 use super::mountinfo::{self, Mount};
 use crate::cli::config::Config;
+use crate::cli::settings;
 use crate::files::{self, Dir, Kind};
 use crate::rootless::places;
 use crate::sys::spawn::find_program;
@@ -263,10 +264,10 @@ fn start_fuse(
 
 /// Whether the user names it, in whatever place.
 fn wants_fuse(config: &Config, file: &DaemonFile) -> bool {
-    let variable = config.env.get("DOCKER_DRIVER");
+    let variable = settings::DRIVER.of(&config.env);
     let places = [
         config.daemon.value("storage-driver"),
-        variable.and_then(|name| name.to_str()),
+        variable.as_deref(),
         file.text("storage-driver"),
     ];
     places.contains(&Some("fuse-overlayfs"))

@@ -19,6 +19,7 @@ use super::storage::{self, StoragePlan};
 use super::{cgroup, dockerd, limits, mounts, tls_mode};
 use crate::cli::config::{Config, IptablesWish, Preflight, SocketHolder, TlsWish};
 use crate::cli::environment::Environment;
+use crate::cli::settings;
 use crate::host::Facts;
 use crate::host::daemon_json::DaemonFile;
 use crate::host::netfilter::tools::LEGACY_FARM;
@@ -228,7 +229,7 @@ pub fn plan(
         .as_ref()
         .and_then(|plan| plan.driver_variable.clone());
     if let Some(driver) = driver {
-        env = env.with("DOCKER_DRIVER", driver);
+        env = env.with(settings::DRIVER.name, driver);
     }
     if let Some(rootless) = &rootless {
         env = rootless.environment(env);

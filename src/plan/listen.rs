@@ -17,6 +17,7 @@ use super::exposure::{Binder, Gate};
 use super::listen_refusal::ListenRefusal;
 use super::tls_mode::{TcpSecurity, security};
 use crate::cli::config::{CommandForm, Config, GroupName, SocketHolder, TlsWish};
+use crate::cli::settings;
 use crate::host::daemon_json::DaemonFile;
 use crate::host::listen::{ListenFacts, PathState};
 use crate::printable::{self, line};
@@ -411,7 +412,7 @@ fn socket_gid(
 ) -> Result<u32, ListenRefusal> {
     let flag = config.daemon.value("group");
     let (group, source) = match (&config.socket_group, flag, file.text("group")) {
-        (Some(group), _, _) => (group.clone(), "DIND_SOCKET_GID"),
+        (Some(group), _, _) => (group.clone(), settings::SOCKET_GID.name),
         (None, Some(flag), _) => (GroupName::parse(flag), "--group"),
         (None, None, Some(key)) => (GroupName::parse(key), "daemon.json"),
         (None, None, None) => (GroupName::Name("docker".into()), "default"),

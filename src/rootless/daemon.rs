@@ -42,17 +42,18 @@ pub struct RootlessWishes {
 /// The wishes, when we are not root.
 ///
 /// # Errors
-/// A wish that cannot be honoured, or directories that cannot be written.
+/// Directories that cannot be written.
 pub fn wishes(
+    options: Option<Options>,
     env: &Environment,
     cgroup: Option<Decision>,
     gifts: Gifts,
 ) -> Result<Option<RootlessWishes>, Failure> {
-    if rustix::process::geteuid().is_root() {
+    let Some(options) = options.filter(|_| !rustix::process::geteuid().is_root()) else {
         return Ok(None);
-    }
+    };
     Ok(Some(RootlessWishes {
-        options: Options::for_dockerd(env)?,
+        options,
         places: enter::places_with(env.clone(), &gifts)?,
         cgroup,
         gifts,

@@ -2,16 +2,16 @@
 //! `DIND_ROOTLESS=1` the process becomes the image's user first, and keeps only the right to
 //! write id maps.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::error::LaunchError;
 use super::gifts::{self, GiftFacts, Gifts};
 use super::part::{self, Part};
 use super::places::{self, NotWritable, Places};
-use crate::cli::bad::switch;
 use crate::cli::config::{CommandForm, Config, Identity};
 use crate::cli::environment::Environment;
+use crate::cli::settings;
 use crate::daemon::{Caller, Run};
 use crate::explain::{Failure, exit};
 use crate::files;
@@ -23,8 +23,7 @@ use crate::sys::userns;
 /// Whether root asked for a rootless daemon.
 #[must_use]
 pub fn wanted(env: &Environment) -> bool {
-    let value = env.non_empty("DIND_ROOTLESS").and_then(OsStr::to_str);
-    value.and_then(switch).unwrap_or(false)
+    settings::ROOTLESS.of(env)
 }
 
 /// Becomes the user of the image, if we are root and that was asked for.
@@ -108,8 +107,7 @@ pub(super) fn future_user(env: &Environment) -> Result<Option<User>, LaunchError
     }
     let text = |path: &str| files::text(Path::new(path)).unwrap_or_default();
     let passwd = text("/etc/passwd");
-    let asked = env.non_empty("DIND_ROOTLESS_USER");
-    let asked = asked.map(|user| user.to_string_lossy().into_owned());
+    let asked = settings::ROOTLESS_USER.of(env);
     let user = find_user(&passwd, asked.as_deref()).ok_or_else(|| {
         let name = asked.as_deref().unwrap_or("rootless");
         LaunchError::plain(format!("there is no user {name} in /etc/passwd"))

@@ -48,7 +48,7 @@ mod rules;
 pub mod state;
 pub mod subids;
 pub mod trial;
-mod wishes;
+pub(crate) mod wishes;
 
 use std::ffi::OsString;
 use std::fs::File;

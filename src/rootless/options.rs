@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use super::flags::{BadFlag, Flags};
+use super::flags::{Flags, ROOTLESSKIT};
 use super::ports::api::info::ChildSide;
 use super::ports::spec::PortSpec;
-use super::wishes::{PREFIX, Wishes, env_all, text};
-use crate::cli::bad::switch;
+use super::wishes::{self, Wishes};
+use crate::cli::bad::BadSettings;
 use crate::cli::environment::Environment;
-use crate::explain::{Explain, exit};
+use crate::cli::settings::rootless::{DISABLE_HOST_LOOPBACK, FLAGS, NET};
 use crate::host::net4::Net4;
 
 /// What moves packets between the namespace and the world.
@@ -143,124 +143,63 @@ pub struct Options {
     pub warnings: Vec<String>,
 }
 
-/// Something that cannot be honoured.
-#[derive(Debug, thiserror::Error)]
-#[error("{origin}: {reason}")]
-pub struct BadOption {
-    /// The variable or flag.
-    pub origin: String,
-    /// What is wrong with it, and then what is wrong with others.
-    pub reason: String,
-    /// All of them.
-    pub origins: String,
-}
-
-impl BadOption {
-    /// All of them as one, so that nobody mends them one start after the other.
-    pub(super) fn all(found: impl IntoIterator<Item = Option<Self>>) -> Result<(), Self> {
-        let mut found = found.into_iter().flatten();
-        let Some(first) = found.next() else {
-            return Ok(());
-        };
-        Err(found.fold(first, |all, next| {
-            let reason = format!("{}; {next}", all.reason);
-            bad(format!("{}, {}", all.origins, next.origins), reason).beginning_with(all.origin)
-        }))
-    }
-
-    fn beginning_with(self, origin: String) -> Self {
-        Self { origin, ..self }
-    }
-}
-
-impl Explain for BadOption {
-    fn why(&self) -> String {
-        "a wish about the rootless namespaces that is passed over would be a silent surprise".into()
-    }
-    fn fix(&self) -> String {
-        format!("change or remove: {}", self.origins)
-    }
-    fn exit_code(&self) -> u8 {
-        exit::REFUSED
-    }
-}
-
-pub(super) fn bad(origin: impl Into<String>, reason: impl Into<String>) -> BadOption {
-    let origin = origin.into();
-    BadOption {
-        origins: origin.clone(),
-        origin,
-        reason: reason.into(),
-    }
-}
-
-impl From<BadFlag> for BadOption {
-    fn from(flag: BadFlag) -> Self {
-        bad("rootlesskit flags", flag.to_string())
-    }
-}
-
 impl Options {
     /// The options of a rootless dockerd: the variables, then the words of `…_FLAGS`, which win
-    /// as they do in the scripts, where they come last.
-    ///
-    /// # Errors
-    /// The first wish that cannot be honoured.
-    pub fn for_dockerd(env: &Environment) -> Result<Self, BadOption> {
-        let words = text(env, "FLAGS").unwrap_or_default();
-        let words: Vec<String> = words.split_whitespace().map(str::to_owned).collect();
-        let (flags, rest) =
-            Flags::parse(&words).map_err(|e| bad(format!("{PREFIX}FLAGS"), e.to_string()))?;
+    /// as they do in the scripts, where they come last. Everything that cannot be honoured is added
+    /// to what is bad, but for variables that are not understood: the table of settings has them.
+    pub(crate) fn read(env: &Environment, bad: &mut BadSettings) -> Self {
+        let words = FLAGS.of(env);
+        let words: Vec<&str> = words.split_whitespace().collect();
+        let (flags, rest) = ROOTLESSKIT.read(&words).unwrap_or_else(|error| {
+            bad.0.push(FLAGS.bad(env).because(error));
+            Default::default()
+        });
         if let Some(word) = rest.first() {
             let reason = format!("{word:?} is not a flag");
-            return Err(bad(format!("{PREFIX}FLAGS"), reason));
+            bad.0.push(FLAGS.bad(env).because(reason));
         }
-        let wishes = Wishes { env, flags: &flags };
-        let mut options = wishes.common()?;
-        options.copy_up = vec!["/etc".into(), "/run".into()];
-        options.add_copy_up(flags.list("copy-up"))?;
-        let loopback_off = text(env, "DISABLE_HOST_LOOPBACK").is_none_or(|value| value != "false");
+        let mut wishes = Wishes {
+            env,
+            flags: &flags,
+            bad,
+        };
+        let mut options = wishes.common(&NET.takes);
+        options.copy_up = wishes.copy_up(&["/etc", "/run"]);
         options.host_loopback = !flags
             .switch("disable-host-loopback")
-            .unwrap_or(loopback_off);
-        if options.net == Some(NetDriver::Host) {
-            let reason = "dockerd needs a network namespace of its own; slirp4netns, pasta and \
-                          none are supported";
-            return Err(bad(wishes.origin("NET", "net"), reason));
-        }
-        let single = text(env_all(env), "DIND_ROOTLESS_SINGLE_ID");
-        options.single_id = single.as_deref().and_then(switch).unwrap_or(false);
-        Ok(options)
+            .unwrap_or_else(|| DISABLE_HOST_LOOPBACK.of(env));
+        options
+    }
+
+    /// The same with the variables checked.
+    ///
+    /// # Errors
+    /// Every wish that cannot be honoured.
+    pub fn for_dockerd(env: &Environment) -> Result<Self, BadSettings> {
+        let mut bad = BadSettings::of(env, true);
+        let options = Self::read(env, &mut bad);
+        bad.or(options)
     }
 
     /// The options of the `rootlesskit` persona.
     ///
     /// # Errors
-    /// The first flag that cannot be honoured.
-    pub fn for_persona(flags: &Flags) -> Result<Self, BadOption> {
-        let env = Environment::default();
-        let mut options = Wishes { env: &env, flags }.common()?;
+    /// Every flag that cannot be honoured.
+    pub fn for_persona(flags: &Flags) -> Result<Self, BadSettings> {
+        let (env, mut bad) = (Environment::default(), BadSettings::default());
+        let mut wishes = Wishes {
+            env: &env,
+            flags,
+            bad: &mut bad,
+        };
+        let mut options = wishes.common(&wishes::ANY_NET);
         options.net = options.net.or(Some(NetDriver::Host));
-        options.add_copy_up(flags.list("copy-up"))?;
+        options.copy_up = wishes.copy_up(&[]);
         options.host_loopback = !flags.switch("disable-host-loopback").unwrap_or(false);
         if !flags.has("port-driver") {
             options.port_driver = PortDriver::None;
         }
-        Ok(options)
-    }
-
-    fn add_copy_up(&mut self, list: &[String]) -> Result<(), BadOption> {
-        for word in list {
-            let path = PathBuf::from(word);
-            if !path.is_absolute() || path == *"/" || path.starts_with("/tmp") {
-                let reason = format!("{word} cannot be copied up");
-                return Err(bad("--copy-up", reason));
-            }
-            if !self.copy_up.contains(&path) {
-                self.copy_up.push(path);
-            }
-        }
-        Ok(())
+        bad.or(options)
     }
 }
 

@@ -12,9 +12,9 @@ use rustix::process::{Pid, WaitStatus};
 use super::enter;
 use super::error::LaunchError;
 use super::facts::RootlessFacts;
-use super::flags::Flags;
+use super::flags::{Flags, ROOTLESSKIT};
 use super::follow::{self, Beside};
-use super::options::{BadOption, Options};
+use super::options::Options;
 use super::parent::{self, Job, Parent};
 use super::places::Places;
 use super::plan;
@@ -22,6 +22,7 @@ use super::state::{self, StateDir};
 use crate::apply::listen::HeldSockets;
 use crate::cli::config::{CommandForm, Config};
 use crate::cli::environment::Environment;
+use crate::cli::settings::rootless::PREFIX;
 use crate::daemon::Caller;
 use crate::explain::{Failure, exit};
 use crate::host::listen::ListenFacts;
@@ -45,10 +46,14 @@ const USAGE: &str = "usage: rootlesskit [flags] COMMAND [arguments]\n\
 /// # Errors
 /// A flag that cannot be honoured, a refusal, or a step that failed.
 pub fn run(words: &[OsString], caller: &Caller) -> Result<u8, Failure> {
-    let text = |word: &OsString| word.to_string_lossy().into_owned();
-    let words_text: Vec<String> = words.iter().map(text).collect();
-    let (flags, rest) = Flags::parse(&words_text).map_err(BadOption::from)?;
-    let command = words.get(words.len() - rest.len()..).unwrap_or_default();
+    let (flags, command) = ROOTLESSKIT.read(words).map_err(|bad| {
+        LaunchError::plain(format!("rootlesskit flags: {bad}"))
+            .because(
+                "a flag that is passed over would be a silent surprise",
+                "change or remove it",
+            )
+            .with_code(exit::REFUSED)
+    })?;
     if let Some(text) = printed(&flags) {
         log::stdout(&text);
         return Ok(0);
@@ -162,7 +167,10 @@ fn decide(options: Options, env: &Environment) -> Result<plan::RootlessPlan, Fai
 
 /// Sockets that were passed to us are the command's.
 fn activation(env: &Environment) -> Result<ListenPlan, Failure> {
-    let config = Config::new(CommandForm::Explicit, &[], env.clone(), Caller::identity())?;
+    // The variables of dockerd-rootless.sh are its own: what it makes of them are our flags.
+    let ours = |name: &std::ffi::OsStr| name.as_encoded_bytes().starts_with(PREFIX.as_bytes());
+    let env = env.clone().without(ours);
+    let config = Config::new(CommandForm::Explicit, &[], env, Caller::identity())?;
     let passed = ListenFacts::read(&config, &[]).activation;
     let sockets = passed.iter().filter(|socket| socket.listening);
     Ok(ListenPlan {

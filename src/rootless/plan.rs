@@ -17,6 +17,7 @@ use super::preflight;
 use super::refusal::RootlessRefusal;
 use crate::cli::config::{Config, FirewallWish};
 use crate::cli::environment::Environment;
+use crate::cli::settings;
 use crate::host::uplink::UplinkFacts;
 use crate::plan::cgroup::handover::{self, Decision, HandOver};
 use crate::plan::network::addresses::Inner;
@@ -152,7 +153,7 @@ impl RootlessPlan {
         env.with("ROOTLESSKIT_STATE_DIR", self.state.as_os_str())
             .with("ROOTLESSKIT_PARENT_EUID", uid.to_string())
             .with("ROOTLESSKIT_PARENT_EGID", gid.to_string())
-            .without(|name| name == "DIND_ROOTLESS" || name == "DIND_ROOTLESS_USER")
+            .without(|name| name == settings::ROOTLESS.name || name == settings::ROOTLESS_USER.name)
     }
 }
 

@@ -3,164 +3,196 @@
 use std::path::PathBuf;
 
 use super::flags::Flags;
-use super::options::{
-    BadOption, Layer, MoreNamespaces, NetDriver, Options, PortDriver, Propagation, SubidSource, bad,
-};
-use super::ports::api::info::ChildSide;
+use super::options::{MoreNamespaces, NetDriver, Options, PortDriver, Propagation, SubidSource};
 use super::ports::spec::PortSpec;
+use crate::cli::bad::{BadSetting, BadSettings};
 use crate::cli::environment::Environment;
+use crate::cli::setting::{Setting, Takes};
+use crate::cli::settings::rootless::{
+    DETACH_NETNS, MTU, NET, PORT_DRIVER, SANDBOX, SECCOMP, STATE_DIR,
+};
+use crate::cli::settings::{ROOTLESS_PORTS, ROOTLESS_SINGLE_ID};
 use crate::host::net4::Net4;
 
-/// Prefix of the variables of `dockerd-rootless.sh`.
-pub(super) const PREFIX: &str = "DOCKERD_ROOTLESS_ROOTLESSKIT_";
+/// The networks of the persona, which has one more.
+pub(super) const ANY_NET: Takes<Option<NetDriver>> =
+    Takes::Text("host, slirp4netns, pasta, none", |word| match word {
+        "host" => Some(Some(NetDriver::Host)),
+        _ => net(word),
+    });
 
-/// The environment without our prefix.
-pub(super) fn env_all(env: &Environment) -> Prefixed<'_> {
-    Prefixed { env, prefix: "" }
-}
+const CIDR: Takes<Net4> = Takes::Text("the address of a network from /8 to /25", |text| {
+    let net: Net4 = text.parse().ok()?;
+    // slirp4netns takes /8 to /25: it needs the 100th address.
+    let fits = net.to_string() == text && (8..=25).contains(&net.length());
+    fits.then_some(net)
+});
 
-/// Variables under a prefix.
-pub(super) struct Prefixed<'a> {
-    env: &'a Environment,
-    prefix: &'static str,
-}
+const INTERFACE: Takes<String> = Takes::Text("the name of an interface", |name| {
+    let plain = |c: char| c.is_ascii_graphic() && !"/:".contains(c);
+    let fits = (1..=15).contains(&name.len()) && name.chars().all(plain);
+    fits.then(|| name.to_owned())
+});
 
-impl<'a> From<&'a Environment> for Prefixed<'a> {
-    fn from(env: &'a Environment) -> Self {
-        Self {
-            env,
-            prefix: PREFIX,
-        }
+const PROPAGATION: Takes<Propagation> = Takes::Words(&[
+    ("rprivate", Propagation::Private),
+    ("private", Propagation::Private),
+    ("rslave", Propagation::Slave),
+    ("slave", Propagation::Slave),
+]);
+
+const SUBID_SOURCE: Takes<SubidSource> = Takes::Words(&[
+    ("auto", SubidSource::Auto),
+    ("dynamic", SubidSource::Dynamic),
+    ("static", SubidSource::Static),
+]);
+
+/// Everything is reaped, whatever it says.
+const REAPER: Takes<()> = Takes::Words(&[("auto", ()), ("true", ()), ("false", ())]);
+
+const COPY_UP_MODE: Takes<()> = Takes::Words(&[("tmpfs+symlink", ())]);
+
+const COPY_UP: Takes<PathBuf> = Takes::Text("absolute paths besides / and those in /tmp", |word| {
+    let path = PathBuf::from(word);
+    let fits = path.is_absolute() && path != *"/" && !path.starts_with("/tmp");
+    fits.then_some(path)
+});
+
+/// A network driver; nothing where one that we have not is to be replaced.
+pub(crate) fn net(word: &str) -> Option<Option<NetDriver>> {
+    match word {
+        "none" => Some(Some(NetDriver::None)),
+        "pasta" => Some(Some(NetDriver::Pasta)),
+        "slirp4netns" => Some(Some(NetDriver::Slirp4netns)),
+        "gvisor-tap-vsock" => Some(None),
+        _ => None,
     }
 }
 
-/// A variable that is set to something.
-pub(super) fn text<'a>(env: impl Into<Prefixed<'a>>, name: &str) -> Option<String> {
-    let Prefixed { env, prefix } = env.into();
-    let value = env.non_empty(&format!("{prefix}{name}"))?;
-    Some(value.to_string_lossy().into_owned())
+/// The same for a port driver.
+pub(crate) fn port_driver(word: &str) -> Option<Option<PortDriver>> {
+    match word {
+        "builtin" => Some(Some(PortDriver::Builtin)),
+        "none" => Some(Some(PortDriver::None)),
+        "implicit" => Some(Some(PortDriver::Implicit)),
+        "slirp4netns" | "gvisor-tap-vsock" | "pesto" => Some(None),
+        _ => None,
+    }
 }
 
-/// Both sources.
+/// An MTU; 0 is rootlesskit's word for its default.
+pub(crate) fn mtu(text: &str) -> Option<Option<u32>> {
+    match text.parse().ok()? {
+        0 => Some(None),
+        mtu => (68..=65521).contains(&mtu).then_some(Some(mtu)),
+    }
+}
+
+/// Both sources, and what is bad in them.
 pub(super) struct Wishes<'a> {
     /// Variables.
     pub(super) env: &'a Environment,
     /// Flags.
     pub(super) flags: &'a Flags,
+    /// What is not understood.
+    pub(super) bad: &'a mut BadSettings,
 }
 
 impl Wishes<'_> {
-    fn value(&self, variable: &str, flag: &str) -> Option<String> {
-        let given = self.flags.value(flag).map(str::to_owned);
-        given.or_else(|| text(self.env, variable))
+    fn word<T: Clone>(&mut self, flag: &str, word: &str, takes: &Takes<T>) -> Option<T> {
+        let read = takes.read(word);
+        if read.is_none() {
+            let bad = BadSetting::new(format!("--{flag}"), word, &takes.values());
+            self.bad.0.push(bad);
+        }
+        read
     }
 
-    pub(super) fn origin(&self, variable: &str, flag: &str) -> String {
-        if self.flags.has(flag) {
-            format!("--{flag}")
-        } else {
-            format!("{PREFIX}{variable}")
+    fn flag<T: Clone>(&mut self, flag: &str, takes: &Takes<T>) -> Option<T> {
+        let word = self.flags.value(flag)?;
+        self.word(flag, word, takes)
+    }
+
+    /// What has a flag and a variable.
+    fn either<T: Clone>(&mut self, row: &Setting<T>, flag: &str) -> T {
+        match self.flags.has(flag) {
+            true => self
+                .flag(flag, &row.takes)
+                .unwrap_or_else(|| row.default.1.clone()),
+            false => row.of(self.env),
         }
     }
 
-    fn word<T: Copy>(
-        &self,
-        variable: &str,
-        flag: &str,
-        words: &[(&str, T)],
-    ) -> Result<Option<T>, BadOption> {
-        let Some(value) = self.value(variable, flag) else {
-            return Ok(None);
+    /// Which of them counts, with its value.
+    fn origin<T>(&self, row: &Setting<T>, flag: &str) -> Option<(String, String)> {
+        if let Some(word) = self.flags.value(flag) {
+            return Some((format!("--{flag}"), word.to_owned()));
+        }
+        let word = self.env.non_empty(row.name)?;
+        Some((row.name.to_owned(), word.to_string_lossy().into_owned()))
+    }
+
+    /// What is the same for dockerd and for the persona, but for the network drivers that there are.
+    pub(super) fn common(&mut self, nets: &Takes<Option<NetDriver>>) -> Options {
+        let net = match self.flags.has("net") {
+            true => self.flag("net", nets).flatten(),
+            false => NET.of(self.env),
         };
-        match words.iter().find(|(word, _)| *word == value) {
-            Some((_, meaning)) => Ok(Some(*meaning)),
-            None => {
-                let known: Vec<_> = words.iter().map(|(word, _)| *word).collect();
-                let reason = format!("{value:?} is not supported: {}", known.join(", "));
-                Err(bad(self.origin(variable, flag), reason))
+        let mut warnings = Vec::new();
+        if net.is_none()
+            && let Some((origin, word)) = self.origin(&NET, "net")
+        {
+            warnings.push(format!(
+                "{origin}={word}: that driver is a part of rootlesskit; slirp4netns or pasta takes \
+                 its place"
+            ));
+        }
+        let port_driver = self.either(&PORT_DRIVER, "port-driver");
+        if let Some((origin, word)) = self.origin(&PORT_DRIVER, "port-driver") {
+            if port_driver.is_none() {
+                warnings.push(format!(
+                    "{origin}={word}: the builtin driver takes its place, which is faster and \
+                     keeps client addresses"
+                ));
+            } else if port_driver == Some(PortDriver::Implicit) && net != Some(NetDriver::Pasta) {
+                let bad = BadSetting::new(origin, &word, &PORT_DRIVER.takes.values());
+                let bad = bad.because("implicit needs the network driver pasta");
+                self.bad.0.push(bad);
             }
         }
-    }
-
-    /// Everything that holds a value, at once.
-    fn judge(&self) -> Result<(), BadOption> {
-        let words = ["auto", "true", "false"].map(|word| (word, ()));
-        let yes_or_no = ["true", "1", "false", "0"].map(|word| (word, ()));
-        BadOption::all([
-            self.net(&mut Vec::new()).err(),
-            self.word("DETACH_NETNS", "detach-netns", &yes_or_no).err(),
-            self.word("SLIRP4NETNS_SANDBOX", "slirp4netns-sandbox", &words)
-                .err(),
-            self.word("SLIRP4NETNS_SECCOMP", "slirp4netns-seccomp", &words)
-                .err(),
-            self.mtu().err(),
-            self.cidr().err(),
-            self.ifname().err(),
-            self.publish().err(),
-            self.child_side().err(),
-            self.state_dir().err(),
-        ])
-    }
-
-    pub(super) fn common(&self) -> Result<Options, BadOption> {
-        self.judge()?;
-        let mut warnings = Vec::new();
-        let net = self.net(&mut warnings)?;
-        let port_driver = self.port_driver(net, &mut warnings)?;
-        let detach = ["true", "1"].map(|word| (word, true));
-        let keep = ["false", "0"].map(|word| (word, false));
-        if self.word("DETACH_NETNS", "detach-netns", &[detach, keep].concat())? == Some(true) {
+        if self.either(&DETACH_NETNS, "detach-netns") {
             warnings.push(
                 "detached network namespaces are not part of this version: pulls go through the \
                  network driver"
                     .into(),
             );
         }
-        let layers = [
-            ("auto", Layer::Auto),
-            ("true", Layer::On),
-            ("false", Layer::Off),
-        ];
-        let layer = |variable, flag| self.word(variable, flag, &layers);
-        let flags = self.flags;
-        let switch = |name| flags.switch(name).unwrap_or(false);
-        if flags
-            .value("copy-up-mode")
-            .is_some_and(|mode| mode != "tmpfs+symlink")
-        {
-            return Err(bad("--copy-up-mode", "only tmpfs+symlink exists"));
-        }
-        if let Some(name) = flags.value("evacuate-cgroup2") {
+        if let Some(name) = self.flags.value("evacuate-cgroup2") {
             warnings.push(format!(
                 "--evacuate-cgroup2={name} has no effect: where it can, dind-init hands a \
                  part of its cgroup to dockerd without being asked"
             ));
         }
-        let reaper = [("auto", ()), ("true", ()), ("false", ())];
-        self.word("", "reaper", &reaper)?; // everything is reaped, whatever it says
-        Ok(Options {
+        self.flag("copy-up-mode", &COPY_UP_MODE);
+        self.flag("reaper", &REAPER);
+        let flags = self.flags;
+        let switch = |name| flags.switch(name).unwrap_or(false);
+        Options {
             net,
-            mtu: self.mtu()?,
-            cidr: self.cidr()?,
-            ifname: self.ifname()?,
+            mtu: self.either(&MTU, "mtu"),
+            cidr: self.flag("cidr", &CIDR),
+            ifname: self
+                .flag("ifname", &INTERFACE)
+                .unwrap_or_else(|| "tap0".to_owned()),
             ipv6: switch("ipv6"),
             host_loopback: false,
-            port_driver,
-            publish: self.publish()?,
-            child_side: self.child_side()?,
+            port_driver: port_driver.unwrap_or(PortDriver::Builtin),
+            publish: self.publish(),
+            child_side: ROOTLESS_PORTS.of(self.env),
             source_address: flags.switch("source-ip-transparent").unwrap_or(true),
             copy_up: Vec::new(),
             propagation: self
-                .word(
-                    "",
-                    "propagation",
-                    &[
-                        ("rprivate", Propagation::Private),
-                        ("private", Propagation::Private),
-                        ("rslave", Propagation::Slave),
-                        ("slave", Propagation::Slave),
-                    ],
-                )?
+                .flag("propagation", &PROPAGATION)
                 .unwrap_or(Propagation::Private),
             more: MoreNamespaces {
                 pid: switch("pidns"),
@@ -168,151 +200,44 @@ impl Wishes<'_> {
                 uts: switch("utsns"),
                 ipc: switch("ipcns"),
             },
-            state_dir: self.state_dir()?,
+            state_dir: self.either(&STATE_DIR, "state-dir"),
             subid_source: self
-                .word(
-                    "",
-                    "subid-source",
-                    &[
-                        ("auto", SubidSource::Auto),
-                        ("dynamic", SubidSource::Dynamic),
-                        ("static", SubidSource::Static),
-                    ],
-                )?
+                .flag("subid-source", &SUBID_SOURCE)
                 .unwrap_or(SubidSource::Auto),
             slirp4netns: self.program("slirp4netns-binary", "slirp4netns"),
             pasta: self.program("pasta-binary", "pasta"),
-            sandbox: layer("SLIRP4NETNS_SANDBOX", "slirp4netns-sandbox")?.unwrap_or(Layer::Auto),
-            seccomp: layer("SLIRP4NETNS_SECCOMP", "slirp4netns-seccomp")?.unwrap_or(Layer::Auto),
-            single_id: false,
+            sandbox: self.either(&SANDBOX, "slirp4netns-sandbox"),
+            seccomp: self.either(&SECCOMP, "slirp4netns-seccomp"),
+            single_id: ROOTLESS_SINGLE_ID.of(self.env),
             warnings,
-        })
-    }
-
-    fn net(&self, warnings: &mut Vec<String>) -> Result<Option<NetDriver>, BadOption> {
-        let Some(value) = self.value("NET", "net") else {
-            return Ok(None);
-        };
-        let origin = self.origin("NET", "net");
-        match value.as_str() {
-            "host" => Ok(Some(NetDriver::Host)),
-            "none" => Ok(Some(NetDriver::None)),
-            "pasta" => Ok(Some(NetDriver::Pasta)),
-            "slirp4netns" => Ok(Some(NetDriver::Slirp4netns)),
-            "gvisor-tap-vsock" => {
-                warnings.push(format!(
-                    "{origin}={value}: that driver is a part of rootlesskit; slirp4netns or pasta \
-                     takes its place"
-                ));
-                Ok(None)
-            }
-            _ => Err(bad(
-                origin,
-                format!("{value:?} is not supported: slirp4netns, pasta and none are"),
-            )),
         }
     }
 
-    fn port_driver(
-        &self,
-        net: Option<NetDriver>,
-        warnings: &mut Vec<String>,
-    ) -> Result<PortDriver, BadOption> {
-        let Some(value) = self.value("PORT_DRIVER", "port-driver") else {
-            return Ok(PortDriver::Builtin);
-        };
-        let origin = self.origin("PORT_DRIVER", "port-driver");
-        match value.as_str() {
-            "builtin" => Ok(PortDriver::Builtin),
-            "none" => Ok(PortDriver::None),
-            "implicit" if net == Some(NetDriver::Pasta) => Ok(PortDriver::Implicit),
-            "implicit" => Err(bad(origin, "implicit needs the network driver pasta")),
-            "slirp4netns" | "gvisor-tap-vsock" | "pesto" => {
-                warnings.push(format!(
-                    "{origin}={value}: the builtin driver takes its place, which is faster and \
-                     keeps client addresses"
-                ));
-                Ok(PortDriver::Builtin)
-            }
-            _ => Err(bad(
-                origin,
-                format!("{value:?} is not supported: builtin, implicit and none are"),
-            )),
-        }
-    }
-
-    fn publish(&self) -> Result<Vec<PortSpec>, BadOption> {
+    fn publish(&mut self) -> Vec<PortSpec> {
         let mut specs = Vec::new();
         for text in self.flags.list("publish") {
-            let list = PortSpec::parse_list(text);
-            specs.extend(list.map_err(|error| bad("--publish", error.to_string()))?);
+            match PortSpec::parse_list(text) {
+                Ok(list) => specs.extend(list),
+                Err(error) => {
+                    let bad = BadSetting::new("--publish", text, "").because(error);
+                    self.bad.0.push(bad);
+                }
+            }
         }
-        Ok(specs)
+        specs
     }
 
-    fn child_side(&self) -> Result<Option<ChildSide>, BadOption> {
-        const NAME: &str = "DIND_ROOTLESS_PORTS";
-        match text(env_all(self.env), NAME).as_deref() {
-            None | Some("auto") => Ok(None),
-            Some("tap") => Ok(Some(ChildSide::Tap)),
-            Some("loopback") => Ok(Some(ChildSide::Loopback)),
-            Some(other) => Err(bad(
-                NAME,
-                format!("{other:?} is none of auto, tap, loopback"),
-            )),
+    /// These directories, and those of the flag.
+    pub(super) fn copy_up(&mut self, own: &[&str]) -> Vec<PathBuf> {
+        let mut list: Vec<_> = own.iter().map(PathBuf::from).collect();
+        for word in self.flags.list("copy-up") {
+            if let Some(path) = self.word("copy-up", word, &COPY_UP)
+                && !list.contains(&path)
+            {
+                list.push(path);
+            }
         }
-    }
-
-    fn mtu(&self) -> Result<Option<u32>, BadOption> {
-        let Some(value) = self.value("MTU", "mtu") else {
-            return Ok(None);
-        };
-        match value.parse() {
-            Ok(0) => Ok(None), // rootlesskit's word for its default
-            Ok(mtu @ 68..=65521) => Ok(Some(mtu)),
-            _ => Err(bad(
-                self.origin("MTU", "mtu"),
-                format!("{value:?} is not an MTU from 68 to 65521"),
-            )),
-        }
-    }
-
-    fn cidr(&self) -> Result<Option<Net4>, BadOption> {
-        let Some(value) = self.flags.value("cidr") else {
-            return Ok(None);
-        };
-        // slirp4netns takes /8 to /25: it needs the 100th address.
-        let net: Option<Net4> = value.parse().ok();
-        match net.filter(|net| net.to_string() == value && (8..=25).contains(&net.length())) {
-            Some(net) => Ok(Some(net)),
-            None => Err(bad(
-                "--cidr",
-                format!("{value:?} is not the address of a network from /8 to /25"),
-            )),
-        }
-    }
-
-    fn ifname(&self) -> Result<String, BadOption> {
-        let name = self.flags.value("ifname").unwrap_or("tap0");
-        let plain = |c: char| c.is_ascii_graphic() && !"/:".contains(c);
-        if name.is_empty() || name.len() > 15 || !name.chars().all(plain) {
-            let reason = format!("{name:?} is not the name of an interface");
-            return Err(bad("--ifname", reason));
-        }
-        Ok(name.to_owned())
-    }
-
-    fn state_dir(&self) -> Result<Option<PathBuf>, BadOption> {
-        let Some(value) = self.value("STATE_DIR", "state-dir") else {
-            return Ok(None);
-        };
-        let path = PathBuf::from(&value);
-        if path.is_absolute() {
-            Ok(Some(path))
-        } else {
-            let reason = format!("{value:?} is not an absolute path");
-            Err(bad(self.origin("STATE_DIR", "state-dir"), reason))
-        }
+        list
     }
 
     fn program(&self, flag: &str, default: &str) -> String {

@@ -2,6 +2,7 @@
 //! about each driver.
 
 use crate::cli::config::Config;
+use crate::cli::settings;
 use crate::host::daemon_json::DaemonFile;
 use crate::host::engine::{EngineFacts, Generation};
 use crate::host::storage::content::Store;
@@ -41,12 +42,7 @@ impl Wish {
     pub(super) fn of(config: &Config, file: &DaemonFile) -> Option<Self> {
         let text = |value: Option<&str>| value.filter(|v| !v.is_empty()).map(str::to_owned);
         let flag = text(config.daemon.value("storage-driver"));
-        let variable = text(
-            config
-                .env
-                .get("DOCKER_DRIVER")
-                .and_then(|value| value.to_str()),
-        );
+        let variable = settings::DRIVER.of(&config.env);
         let key = text(file.text("storage-driver"));
         let mut places = [
             (flag.clone(), "--storage-driver="),
