@@ -158,9 +158,9 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "DIND_ROOTLESS_PORTS",
         values: "auto, tap, loopback",
-        default: "auto: loopback when the container has an IPv6 address, or --ipv6 is wished; else tap",
-        doc: "Where dockerd maps published ports to: tap is faster and keeps client addresses; \
-              loopback can publish on IPv6 alone.",
+        default: "auto: loopback; tap with a userland-proxy of yours or none, where there is no IPv6",
+        doc: "Where dockerd maps published ports to: loopback can publish on IPv6 alone; tap is \
+              IPv4 only, and keeps client addresses of TCP without docker-proxy.",
         official: false,
     },
     Setting {
