@@ -166,7 +166,7 @@ fn older_engines_publish_by_our_docker_proxy() {
         echo(&dind, "5353:53/udp");
         until_echoed(&peer);
 
-        let program = "for p in $(pgrep -f [/]rootlesskit-docker-proxy); do readlink /proc/$p/exe; done | sort -u";
+        let program = "for p in $(pgrep -f \"^[^ ]*/rootlesskit-docker-proxy -proto\"); do readlink /proc/$p/exe; done | sort -u";
         assert!(inside(&dind, program).ends_with("/dind-init"), "{engine:?}");
         let taken = dind.exec(["docker", "run", "--publish", "2375:80", NESTED, "true"]);
         let text = "error while calling PortManager.AddPort(): \
