@@ -29,6 +29,8 @@ mod helpers;
 mod lives;
 #[path = "rootless/matrix.rs"]
 mod matrix;
+#[path = "rootless/origins.rs"]
+mod origins;
 #[path = "rootless/outer.rs"]
 mod outer;
 #[path = "rootless/persona.rs"]

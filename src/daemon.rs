@@ -185,8 +185,9 @@ pub fn decide(wishes: &Wishes, now: OffsetDateTime, run: Run) -> Result<Decision
     let (config, file) = (&wishes.config, &wishes.file);
     if let Some(wanted) = &wishes.rootless {
         let inner = Inner::of(config, file, facts.remembered());
+        let proxy = host::proxy_wanted(config, file);
         let rootless =
-            rootless::daemon::decide(wanted, &wishes.listen, &facts.uplink, &inner, run)?;
+            rootless::daemon::decide(wanted, &wishes.listen, &facts.uplink, &inner, proxy, run)?;
         let plan = host::plan(config, file, &wishes.listen, &facts, lines, Some(rootless))?;
         return Ok(Decision { plan, names });
     }

@@ -65,10 +65,11 @@ fn answer(call: Call, ports: &mut Table<()>) -> Answer {
             Ok(()) => Answer::added(ports.add(spec.clone(), ()), &spec),
             Err(conflict) => Answer::refusal(conflict),
         },
+        Call::Behind(backend) => Answer::refusal(backend.front),
         Call::Info => Answer::info(&info()),
         Call::List => Answer::list(ports),
         Call::Remove(id) => match ports.remove(id) {
-            Some(()) => Answer::removed(),
+            Some(()) => Answer::done(),
             None => Answer::refusal(format_args!("unknown id: {id}")),
         },
     }

@@ -234,11 +234,11 @@ pub(crate) static ROOTLESS_PORTS: Setting<Option<ChildSide>> = Setting {
         ("loopback", Some(ChildSide::Loopback)),
     ]),
     default: (
-        "auto: loopback when the container has an IPv6 address, or --ipv6 is wished; else tap",
+        "auto: loopback; tap with a userland-proxy of yours or none, where there is no IPv6",
         None,
     ),
-    help: "Where dockerd maps published ports to: tap is faster and keeps client addresses; \
-              loopback can publish on IPv6 alone.",
+    help: "Where dockerd maps published ports to: loopback can publish on IPv6 alone; tap is \
+              IPv4 only, and keeps client addresses of TCP without docker-proxy.",
 };
 
 pub(crate) static ROOTLESS_SINGLE_ID: Setting<bool> = Setting {

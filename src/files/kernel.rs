@@ -63,6 +63,14 @@ pub fn exists(path: impl AsRef<Path>) -> bool {
     path.as_ref().exists()
 }
 
+/// Where this program is; nothing where that path leads to another file, or to none.
+#[must_use]
+pub fn own_program() -> Option<PathBuf> {
+    let own = "/proc/self/exe";
+    let path = std::fs::read_link(own).ok()?;
+    super::is_same(&path, Path::new(own)).then_some(path)
+}
+
 /// Whether this process may write a file or a directory.
 #[must_use]
 pub fn is_writable(path: impl AsRef<Path>) -> bool {

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::cgroup::Maker;
 use super::cgroup::refusal::CgroupRefusal;
-use super::dockerd::{AddedFlag, user_text};
+use super::dockerd::{AddedFlag, user_set, user_text};
 use super::host_refusal::{self, HostRefusal};
 use super::limits::OomScores;
 use super::listen::ListenPlan;
@@ -27,6 +27,7 @@ use crate::host::private;
 use crate::host::sandbox::Sandbox;
 use crate::printable::line;
 use crate::rootless::plan::{RootlessPlan, without_effect};
+use crate::rootless::proxy::Wanted;
 
 /// Where the program's own files are: the first place that nobody else can change or replace.
 /// Facts of an earlier version have no places; the usual one is meant then.
@@ -201,6 +202,7 @@ pub fn plan(
         Some(rootless) => {
             warnings.extend(rootless.warnings.iter().cloned());
             warnings.extend(without_effect(config));
+            warnings.extend(publishes_nothing(config, file, facts.engine.major()));
             (SetUp::default(), &rootless.net.inside(&facts.uplink))
         }
     };
@@ -208,6 +210,7 @@ pub fn plan(
     let network = network::plan(config, file, uplink, facts.remembered(), version);
     warnings.extend(network.warnings);
     let mut flags = network.flags;
+    flags.extend(rootless.iter().flat_map(RootlessPlan::flags));
     let mut asked = set_up.flags;
     asked.extend(storage.iter().flat_map(|plan| plan.flags.clone()));
     // Inside the namespaces, dockerd is the first to look at the packet filter.
@@ -253,6 +256,29 @@ pub fn plan(
         storage,
         netfilter,
     })
+}
+
+/// A rootless dockerd before 28 publishes by the program that it starts as docker-proxy, and is
+/// silent where it starts none.
+fn publishes_nothing(config: &Config, file: &DaemonFile, engine: Option<u32>) -> Option<String> {
+    let none = netfilter::switched_off(config, file, "userland-proxy");
+    let engine = engine.filter(|major| none && *major < 28)?;
+    Some(format!(
+        "userland-proxy=false: a rootless engine {engine} publishes no port without it, and does \
+         not say so; leave it out, or use engine 28 or newer"
+    ))
+}
+
+/// Whether a rootless dockerd may be told which docker-proxy to start: where the user has not, and
+/// wants one.
+#[must_use]
+pub fn proxy_wanted(config: &Config, file: &DaemonFile) -> Wanted {
+    let theirs = user_set(config, file, "userland-proxy-path", &[])
+        || netfilter::switched_off(config, file, "userland-proxy");
+    match config.holder {
+        SocketHolder::Us if !theirs => Wanted::Yes,
+        SocketHolder::Us | SocketHolder::Dockerd => Wanted::No,
+    }
 }
 
 /// What both the daemon and the `dind` persona need (S51–S60).

@@ -98,7 +98,7 @@ pub fn question(config: &Config, file: &DaemonFile) -> Question {
 }
 
 /// Whether the user set a switch to false, by flag or file.
-fn switched_off(config: &Config, file: &DaemonFile, name: &str) -> bool {
+pub(super) fn switched_off(config: &Config, file: &DaemonFile, name: &str) -> bool {
     let by_file = || file.get(name).and_then(serde_json::Value::as_bool);
     config.daemon.switch(name).or_else(by_file) == Some(false)
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::enter;
+use super::error::LaunchError;
 use super::facts::RootlessFacts;
 use super::gifts::Gifts;
 use super::options::Options;
@@ -12,6 +13,7 @@ use super::places::Places;
 use super::plan::{self, RootlessPlan};
 use super::ports::spec::PortSpec;
 use super::preflight;
+use super::proxy::{self, Wanted};
 use super::state::StateDir;
 use crate::apply::listen::HeldSockets;
 use crate::cli::environment::Environment;
@@ -69,6 +71,7 @@ pub fn decide(
     listen: &ListenPlan,
     uplink: &UplinkFacts,
     inner: &Inner,
+    proxy: Wanted,
     run: Run,
 ) -> Result<RootlessPlan, HostRefusal> {
     let RootlessWishes {
@@ -81,7 +84,7 @@ pub fn decide(
     if run == Run::Dry {
         gifts.foresee_rootless(&mut facts);
     }
-    let mut plan = plan::plan(options.clone(), places, &facts, uplink, inner)?;
+    let mut plan = plan::plan(options.clone(), places, &facts, uplink, inner, proxy)?;
     plan.warnings.extend(preflight::warnings(&facts, &plan.net));
     plan.publish.extend(api_ports(listen));
     plan.socket_groups = socket_groups(listen);
@@ -120,6 +123,15 @@ pub fn begin(
     door: Option<Door>,
 ) -> Result<Parent, Failure> {
     let state = StateDir::take(&plan.state)?;
+    if let Some(target) = &plan.own_proxy {
+        state.link(proxy::NAME, target).map_err(|error| {
+            let path = state.join(proxy::NAME);
+            LaunchError::new(
+                format!("could not make the link {}", path.display()),
+                &error,
+            )
+        })?;
+    }
     let daemon = launch.daemon.clone();
     let job = Job {
         program: daemon.program,

@@ -11,6 +11,7 @@ use super::idmap::{self, IdFacts};
 use super::options::{NetDriver, Options, SubidSource};
 use super::places;
 use super::ports::rules::Filter;
+use super::proxy;
 use super::subids::{self, OddRow, Rows};
 use super::trial::{self, NamespaceTrial};
 use crate::cli::environment::Environment;
@@ -46,6 +47,12 @@ pub struct RootlessFacts {
     pub bounding: Vec<String>,
     /// The packet filter that can keep client addresses of published ports.
     pub filter: Option<Filter>,
+    /// docker-proxy, where it is installed.
+    #[serde(default)]
+    pub docker_proxy: Option<PathBuf>,
+    /// Where this program is, as a path that others can be given.
+    #[serde(default)]
+    pub own_program: Option<PathBuf>,
     /// Whether the outer namespace has an IPv6 address by which others can reach it.
     pub outer_ipv6: bool,
     /// The trial.
@@ -145,6 +152,8 @@ impl RootlessFacts {
                 let found = filters.into_iter().find(|(name, _)| find(name).is_some())?;
                 Some(found.1)
             }),
+            docker_proxy: proxy::real::find(env),
+            own_program: kernel::own_program(),
             outer_ipv6: crate::sys::netdev::addresses().iter().any(reached_by6),
             trial: match trials.collect().take(ticket) {
                 Tried::Known(Ok(found)) => Tried::Known(found),

@@ -153,6 +153,8 @@ fn decide(options: Options, env: &Environment) -> Result<plan::RootlessPlan, Fai
         &facts,
         &UplinkFacts::read(),
         &Inner::default(),
+        // The command is somebody's script, and dockerd's words are its own.
+        super::proxy::Wanted::No,
     )?;
     // Only what the command needs: it may never mount a process table or a data root.
     let needed = |refusal: &super::refusal::RootlessRefusal| {

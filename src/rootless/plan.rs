@@ -14,12 +14,14 @@ use super::ports::api::info::ChildSide;
 use super::ports::rules::Filter;
 use super::ports::spec::PortSpec;
 use super::preflight;
+use super::proxy::{self, Wanted};
 use super::refusal::RootlessRefusal;
 use crate::cli::config::{Config, FirewallWish};
 use crate::cli::environment::Environment;
 use crate::cli::settings;
 use crate::host::uplink::UplinkFacts;
 use crate::plan::cgroup::handover::{self, Decision, HandOver};
+use crate::plan::dockerd::AddedFlag;
 use crate::plan::network::addresses::Inner;
 use crate::plan::step::Step;
 use crate::printable::line;
@@ -49,6 +51,8 @@ pub struct RootlessPlan {
     pub api: Option<PathBuf>,
     /// Where dockerd is to map ports to; nothing without a port driver of ours.
     pub child_side: Option<ChildSide>,
+    /// Our program, where dockerd is to start it as its docker-proxy.
+    pub own_proxy: Option<PathBuf>,
     /// The packet filter that keeps client addresses; nothing where they are not kept.
     pub source_filter: Option<Filter>,
     /// Our ids outside.
@@ -72,6 +76,7 @@ pub fn plan(
     facts: &RootlessFacts,
     uplink: &UplinkFacts,
     inner: &Inner,
+    proxy: Wanted,
 ) -> Result<RootlessPlan, RootlessRefusal> {
     let maps = idmap::plan(&facts.ids, options.single_id)
         .map_err(|none| RootlessRefusal::no_map(none, facts))?;
@@ -85,16 +90,20 @@ pub fn plan(
     warnings.extend(maps.notes.iter().cloned());
     warnings.extend(net.notes.iter().cloned());
     let driver = facts.driver(net.driver).cloned();
-    let child_side = child_side(&options, &net, facts);
+    let own_proxy = own_proxy(proxy, &net, facts);
+    let child_side = child_side(&options, &net, facts, own_proxy.is_some());
     let source_filter = facts
         .filter
         .filter(|_| child_side.is_some() && options.source_address && net.tap.is_some());
-    if child_side == Some(ChildSide::Loopback) && options.child_side.is_none() && net.tap.is_some()
+    if child_side == Some(ChildSide::Loopback)
+        && options.child_side.is_none()
+        && net.tap.is_some()
+        && own_proxy.is_none()
     {
         warnings.push(
-            "published ports serve IPv6 by itself here, and so go through docker-proxy: services \
-             see its address instead of their clients'; DIND_ROOTLESS_PORTS=tap keeps those of \
-             IPv4 and TCP"
+            "published ports serve IPv6 by itself here, and no docker-proxy of dind-init's tells \
+             which containers they lead to: behind another one, and over UDP, services do not see \
+             the addresses of their clients; DIND_ROOTLESS_PORTS=tap keeps those of IPv4 and TCP"
                 .into(),
         );
     }
@@ -109,6 +118,7 @@ pub fn plan(
         socket_groups: Vec::new(),
         api: None,
         child_side,
+        own_proxy,
         source_filter,
         refusals: preflight::refusals(facts, &maps),
         options,
@@ -119,16 +129,30 @@ pub fn plan(
     })
 }
 
-/// On the tap device's address dockerd's own rule takes connections to the container; IPv6 can be
-/// published by itself only on loopback.
-fn child_side(options: &Options, net: &NetPlan, facts: &RootlessFacts) -> Option<ChildSide> {
+/// docker-proxy can tell which container it stands for where dockerd may start ours, which becomes
+/// the real one.
+fn own_proxy(wanted: Wanted, net: &NetPlan, facts: &RootlessFacts) -> Option<PathBuf> {
+    let real = facts.docker_proxy.is_some();
+    let wanted = wanted == Wanted::Yes && net.port_driver == PortDriver::Builtin && real;
+    facts.own_program.clone().filter(|_| wanted)
+}
+
+/// IPv6 can be published by itself only on loopback, which docker-proxy serves, so that clients'
+/// addresses are lost unless it tells us of the container (`told`). On the tap device's address
+/// dockerd's own rule takes connections there.
+fn child_side(
+    options: &Options,
+    net: &NetPlan,
+    facts: &RootlessFacts,
+    told: bool,
+) -> Option<ChildSide> {
     if net.port_driver != PortDriver::Builtin {
         return None;
     }
     Some(match options.child_side {
         _ if net.tap.is_none() => ChildSide::Loopback,
         Some(side) => side,
-        None if facts.outer_ipv6 || options.ipv6 => ChildSide::Loopback,
+        None if told || facts.outer_ipv6 || options.ipv6 => ChildSide::Loopback,
         None => ChildSide::Tap,
     })
 }
@@ -144,6 +168,19 @@ impl RootlessPlan {
     #[must_use]
     pub fn limits(&self) -> Option<String> {
         self.cgroup.as_ref().map(handover::line)
+    }
+
+    /// Flags for dockerd.
+    #[must_use]
+    pub fn flags(&self) -> Vec<AddedFlag> {
+        let flag = |_| AddedFlag {
+            name: "userland-proxy-path",
+            value: self.state.join(proxy::NAME).display().to_string(),
+            why: "it tells which container a published port leads to, for the sake of clients' \
+                  addresses"
+                .to_owned(),
+        };
+        self.own_proxy.iter().map(flag).collect()
     }
 
     /// dockerd's environment: what it and its users expect to find of rootlesskit.
@@ -246,3 +283,7 @@ pub fn without_effect(config: &Config) -> Option<String> {
             .to_owned()
     })
 }
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

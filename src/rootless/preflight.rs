@@ -210,4 +210,4 @@ pub fn warnings(facts: &RootlessFacts, net: &NetPlan) -> Vec<String> {
 
 #[cfg(test)]
 #[path = "preflight_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -6,7 +6,7 @@ use crate::plan::network::addresses::Inner;
 use crate::rootless::idmap::{self, IdFacts, Range};
 use crate::rootless::options::Options;
 use crate::rootless::trial::NamespaceTrial;
-use crate::rootless::{netplan, plan};
+use crate::rootless::{netplan, plan, proxy};
 use crate::sys::trial::Tried;
 
 fn helper(name: &str) -> MapHelper {
@@ -20,7 +20,7 @@ fn helper(name: &str) -> MapHelper {
 }
 
 /// A container in which everything works.
-fn good() -> RootlessFacts {
+pub(in crate::rootless) fn good() -> RootlessFacts {
     let full = vec![Range {
         start: 0,
         count: u32::MAX,
@@ -53,6 +53,8 @@ fn good() -> RootlessFacts {
             .map(String::from)
             .to_vec(),
         filter: None,
+        docker_proxy: Some("/usr/bin/docker-proxy".into()),
+        own_program: Some("/usr/local/bin/dind-init".into()),
         outer_ipv6: false,
         trial: Tried::Known(NamespaceTrial {
             sysfs: Sysfs::Writable,
@@ -250,6 +252,7 @@ fn missing_ids_and_drivers_are_refused_with_the_official_words() {
         &facts,
         &UplinkFacts::default(),
         &Inner::default(),
+        proxy::Wanted::Yes,
     );
     let refusal = refused.unwrap_err();
     assert!(refusal.to_string().contains("slirp4netns, pasta not found"));

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use rustix::pipe::PipeFlags;
 use rustix::process::Pid;
 
 use super::error::LaunchError;
@@ -36,16 +37,18 @@ enum Rules {
     None,
     /// To be applied.
     Due(Filter, Environment),
-    /// Applied by a process before. Where that failed, the relay finds out by itself.
-    Applied,
+    /// A process before has applied them, and has not told yet what came of it.
+    Begun,
+    /// Applied by a process before.
+    Applied(SourceAddresses),
 }
 
 impl Rules {
     fn apply(self) -> SourceAddresses {
         match self {
-            Self::None => SourceAddresses::Hidden,
+            Self::None | Self::Begun => SourceAddresses::Hidden,
             Self::Due(filter, env) => rules::apply(filter, &env),
-            Self::Applied => SourceAddresses::Kept,
+            Self::Applied(addresses) => addresses,
         }
     }
 }
@@ -58,6 +61,8 @@ pub(super) struct Published {
     binds: BindClient,
     publish: Vec<PortSpec>,
     rules: Rules,
+    /// Where the first process tells what came of the rules, as one byte.
+    outcome: Option<OwnedFd>,
     /// How many processes there were.
     started: u32,
     process: Option<(Pid, Instant)>,
@@ -96,6 +101,7 @@ impl Published {
                 Some(filter) => Rules::Due(filter, env.clone()),
                 None => Rules::None,
             },
+            outcome: None,
             started: 0,
             process: None,
             again: None,
@@ -110,26 +116,35 @@ impl Published {
 
     /// Forks the process; returns the descriptor on which it will say that it is ready, or why not.
     fn spawn(&mut self) -> io::Result<OwnedFd> {
+        self.learn();
         let copy = |fd: BorrowedFd<'_>| rustix::io::fcntl_dupfd_cloexec(fd, 3);
-        let (reader, ready) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+        let flags = PipeFlags::CLOEXEC;
+        let (reader, ready) = rustix::pipe::pipe_with(flags)?;
+        let (outcome, tell) = rustix::pipe::pipe_with(flags)?;
         let report = copy(ready.as_fd())?;
         let (api, binds) = (copy(self.api.as_fd())?, self.binds.try_clone()?);
-        let kept = [ready.as_fd(), report.as_fd(), api.as_fd(), binds.as_fd()];
-        let kept = kept.map(|fd| fd.as_raw_fd());
+        let kept = [&ready, &report, &api, &tell].map(AsFd::as_fd);
+        let kept = kept.into_iter().chain([binds.as_fd()]);
+        let kept: Vec<_> = kept.map(|fd| fd.as_raw_fd()).collect();
         let (info, publish) = (self.info.clone(), self.publish.clone());
         let rules = self.rules.clone();
         let number = self.started;
         self.started = self.started.wrapping_add(1);
         if matches!(rules, Rules::Due(..)) {
-            self.rules = Rules::Applied;
+            self.rules = Rules::Begun;
+            self.outcome = Some(outcome);
         }
         let pid = service::fork(&kept, move || {
+            let source_addresses = rules.apply();
+            // A parent that is gone has ended us.
+            let _ = rustix::io::write(&tell, &[byte(source_addresses)]);
+            drop(tell);
             let setup = Setup {
                 info,
                 api,
                 binds,
                 publish,
-                source_addresses: rules.apply(),
+                source_addresses,
                 number,
                 ready,
             };
@@ -164,6 +179,27 @@ impl Published {
         self.stop();
         let unknown = |_| LaunchError::plain("the port driver ended before it was ready");
         Err(serde_json::from_slice(text).unwrap_or_else(unknown))
+    }
+
+    /// Takes what the first process has told about the rules. One that died before it told may have
+    /// left some of them undone: what is not known to be kept is not tried.
+    fn learn(&mut self) {
+        let Some(outcome) = self.outcome.take() else {
+            return;
+        };
+        let mut told = [0];
+        let _ = rustix::io::ioctl_fionbio(&outcome, true);
+        let addresses = match rustix::io::read(&outcome, &mut told) {
+            Ok(1) => addresses(told),
+            _ => {
+                tracing::warn!(
+                    "the port driver died before it had told whether the addresses of clients can \
+                     be kept: they are not"
+                );
+                SourceAddresses::Hidden
+            }
+        };
+        self.rules = Rules::Applied(addresses);
     }
 
     /// When [`Published::work`] wants to be called.
@@ -212,6 +248,22 @@ impl Published {
         if let Some((pid, _)) = self.process.take() {
             super::end(Child(pid), "the port driver");
         }
+    }
+}
+
+fn byte(addresses: SourceAddresses) -> u8 {
+    match addresses {
+        SourceAddresses::Hidden => b'0',
+        SourceAddresses::KeptOver4 => b'4',
+        SourceAddresses::Kept => b'6',
+    }
+}
+
+fn addresses([byte]: [u8; 1]) -> SourceAddresses {
+    match byte {
+        b'6' => SourceAddresses::Kept,
+        b'4' => SourceAddresses::KeptOver4,
+        _ => SourceAddresses::Hidden,
     }
 }
 

@@ -12,6 +12,7 @@ use crate::sys::spawn::find_program;
 /// Applies the rules in this fresh network namespace. What fails costs the addresses and one
 /// warning: the first connection would be slow otherwise.
 pub(super) fn apply(filter: Filter, env: &Environment) -> SourceAddresses {
+    let mut kept = SourceAddresses::Kept;
     for rule in rules(filter) {
         let (done, text) = match &rule {
             Rule::Run(words) | Rule::RunV6(words) => (run(words, env), words.join(" ")),
@@ -19,15 +20,24 @@ pub(super) fn apply(filter: Filter, env: &Environment) -> SourceAddresses {
                 (kernel::write(path, value).is_ok(), (*path).to_owned())
             }
         };
-        if done || matches!(rule, Rule::RunV6(_)) {
+        if done {
             continue;
         }
-        tracing::warn!(
-            "inner services will not see the addresses of their clients: {text} did not work"
-        );
-        return SourceAddresses::Hidden;
+        if !matches!(rule, Rule::RunV6(_)) {
+            tracing::warn!(
+                "inner services will not see the addresses of their clients: {text} did not work"
+            );
+            return SourceAddresses::Hidden;
+        }
+        if kept == SourceAddresses::Kept && kernel::exists("/proc/self/net/if_inet6") {
+            tracing::warn!(
+                "inner services will not see the addresses of their IPv6 clients: {text} did not \
+                 work"
+            );
+        }
+        kept = SourceAddresses::KeptOver4;
     }
-    SourceAddresses::Kept
+    kept
 }
 
 fn run(words: &[&str], env: &Environment) -> bool {

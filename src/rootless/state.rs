@@ -10,7 +10,7 @@ use crate::files::lock::Share;
 use crate::files::{self, Dir};
 
 /// What a run leaves in the directory, ours or rootlesskit's. Nothing else is ever removed.
-const LEFT: [&str; 10] = [
+const LEFT: [&str; 11] = [
     ".bp-ready.pipe",
     ".bp.sock",
     ".s4nn.sock",
@@ -21,6 +21,7 @@ const LEFT: [&str; 10] = [
     "netns",
     "notify.sock",
     "resolv.conf",
+    super::proxy::NAME,
 ];
 
 /// A directory that is ours while we live.
@@ -94,6 +95,14 @@ impl StateDir {
     /// What the kernel says.
     pub fn write(&self, name: &str, content: &str) -> io::Result<()> {
         self.dir.replace(name.as_ref(), content.as_bytes(), 0o444)
+    }
+
+    /// Makes a link that leads to a program.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn link(&self, name: &str, target: &Path) -> io::Result<()> {
+        self.dir.link(name.as_ref(), target)
     }
 
     /// Removes what a run leaves.

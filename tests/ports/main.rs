@@ -18,6 +18,7 @@
 )]
 
 mod api;
+mod backends;
 mod harness;
 mod source;
 mod streams;

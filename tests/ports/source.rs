@@ -10,7 +10,7 @@ use crate::harness::{CLIENT, Net, OUTER, Plan, World, network, skip};
 use crate::traffic::{accept, ask};
 
 /// Does in the child namespace what the launcher does; false when the program is not here.
-fn apply(child: &Net, filter: Filter) -> bool {
+pub fn apply(child: &Net, filter: Filter) -> bool {
     for rule in rules(filter) {
         match rule {
             Rule::Sysctl { path, value } => {
@@ -50,7 +50,7 @@ fn bridged(world: &World) -> (Net, TcpListener) {
 }
 
 /// Connects, has a word with the service, and returns whom the service saw.
-fn seen(from: &Net, to: &str, listener: &TcpListener) -> IpAddr {
+pub fn seen(from: &Net, to: &str, listener: &TcpListener) -> IpAddr {
     let client = from.connect(to);
     let mut server = accept(listener);
     let answer = std::thread::spawn(move || ask(&client, "who am I?"));

@@ -25,19 +25,26 @@ pub fn target(spec: &PortSpec) -> SocketAddr {
 
 /// Where inside a published port is served as well. A daemon whose network is the outer one, as
 /// every rootful daemon's is, finds it on `localhost`, from which people push and pull, and where
-/// containers of the host network find a resolver. Nothing where it leads to loopback anyway:
-/// docker-proxy serves it there.
+/// containers of the host network find a resolver; and containers find it on an address of their
+/// host. docker-proxy serves one of the two: where it is on loopback, the other is `tap`, the
+/// address of the tap device.
 #[must_use]
-pub fn inside(spec: &PortSpec) -> Option<SocketAddr> {
+pub fn inside(spec: &PortSpec, tap: Option<IpAddr>) -> Option<SocketAddr> {
     let parent = spec.parent_ip.as_ref().map(super::spec::Address::ip);
-    let ip = match (parent, spec.proto.family) {
+    let everywhere = match (parent, spec.proto.family) {
         (None, Family::V6) => return None,
-        (None, _) => Ipv4Addr::LOCALHOST.into(),
-        (Some(ip), _) if ip.is_unspecified() && ip.is_ipv4() => Ipv4Addr::LOCALHOST.into(),
-        (Some(ip), _) if ip.is_loopback() => ip,
+        (None, _) => true,
+        (Some(ip), _) if ip.is_unspecified() && ip.is_ipv4() => true,
+        (Some(ip), _) if ip.is_loopback() => false,
         (Some(_), _) => return None,
     };
-    let wanted = spec.proto.transport != Transport::Sctp && !target(spec).ip().is_loopback();
+    let ip = match (target(spec).ip().is_loopback(), everywhere) {
+        (true, true) => tap?,
+        (true, false) => return None,
+        (false, true) => Ipv4Addr::LOCALHOST.into(),
+        (false, false) => parent?,
+    };
+    let wanted = spec.proto.transport != Transport::Sctp;
     wanted.then(|| SocketAddr::new(ip, spec.parent_port.get()))
 }
 
@@ -75,22 +82,26 @@ mod tests {
     }
 
     #[test]
-    fn what_is_published_on_loopback_is_there_inside_too() {
+    fn what_is_published_on_loopback_is_there_inside_too_and_on_the_host_s_address() {
         for (spec, want) in [
             ("0.0.0.0:5000:10.0.2.100:5000/tcp4", Some("127.0.0.1:5000")),
             (":5000:10.0.2.100:80/tcp", Some("127.0.0.1:5000")),
             ("127.0.0.2:5000:10.0.2.100:80/tcp4", Some("127.0.0.2:5000")),
             ("192.0.2.1:5000:10.0.2.100:80/tcp4", None),
-            ("0.0.0.0:5000:127.0.0.1:5000/tcp4", None),
-            ("0.0.0.0:5000:5000/tcp4", None),
+            ("0.0.0.0:5000:127.0.0.1:80/tcp4", Some("10.0.2.100:5000")),
+            ("0.0.0.0:5000:5000/tcp4", Some("10.0.2.100:5000")),
+            ("127.0.0.1:5000:127.0.0.1:5000/tcp4", None),
+            ("[::]:5000:[::1]:5000/tcp6", None),
             ("0.0.0.0:53:10.0.2.100:53/udp4", Some("127.0.0.1:53")),
             ("127.0.0.1:5353:10.0.2.100:53/udp4", Some("127.0.0.1:5353")),
-            ("0.0.0.0:53:127.0.0.1:53/udp4", None),
+            ("0.0.0.0:53:127.0.0.1:53/udp4", Some("10.0.2.100:53")),
             ("0.0.0.0:53:10.0.2.100:53/sctp4", None),
             ("[::]:5000:[fd00::100]:80/tcp6", None),
         ] {
             let spec: PortSpec = spec.parse().unwrap();
-            assert_eq!(inside(&spec), want.map(|it| it.parse().unwrap()), "{spec}");
+            let tap = Some([10, 0, 2, 100].into());
+            let found = inside(&spec, tap);
+            assert_eq!(found, want.map(|it| it.parse().unwrap()), "{spec}");
         }
     }
 }

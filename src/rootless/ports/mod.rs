@@ -5,7 +5,7 @@
 //! PID 1, outer namespaces          relay process, child namespaces
 //! bind::BindService  ◀─ question ─  bind::BindClient
 //!                    ── listener ─▶ relay ── connect ─▶ container, docker-proxy
-//!                                   api.sock ◀── dockerd
+//!                                   api.sock ◀── dockerd, docker-proxy
 //! ```
 //!
 //! A listener keeps the namespace in which it was made, so PID 1 binds once for each port, and no
@@ -14,6 +14,7 @@
 
 pub mod address;
 pub mod api;
+pub mod backend;
 pub mod bind;
 mod error;
 mod relay;

@@ -5,12 +5,14 @@ use std::io;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 
+use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
 /// `struct nlmsghdr` and `struct rtmsg`.
 const HEADER: usize = 16;
 const ROUTE_HEADER: usize = 12;
 
+const NLMSG_ERROR: u16 = 2;
 const RTM_NEWROUTE: u16 = 24;
 const RTM_GETROUTE: u16 = 26;
 const NLM_F_REQUEST: u16 = 1;
@@ -26,9 +28,10 @@ const RTM_F_FIB_MATCH: u32 = 0x2000;
 pub(super) enum Place {
     /// In a network inside: those are on links.
     Inside,
-    /// No route leads there, or it is an address of our own; also what the kernel does not say.
+    /// An address of our own, or one that is shut out; also what the kernel does not say.
     Nowhere,
-    /// Outside: the default route or a gateway leads there.
+    /// Outside: the default route or a gateway leads there, or, where there is no default route,
+    /// none does.
     Outside,
 }
 
@@ -104,6 +107,16 @@ fn question(ip: IpAddr, sequence: u32) -> Vec<u8> {
 fn answer(message: &[u8]) -> Option<(u32, Place)> {
     let kind = u16::from_ne_bytes(message.get(4..6)?.try_into().ok()?);
     let sequence = u32::from_ne_bytes(message.get(8..12)?.try_into().ok()?);
+    if kind == NLMSG_ERROR {
+        let number = i32::from_ne_bytes(message.get(HEADER..HEADER + 4)?.try_into().ok()?);
+        let unreachable = number == -Errno::NETUNREACH.raw_os_error();
+        let place = if unreachable {
+            Place::Outside
+        } else {
+            Place::Nowhere
+        };
+        return Some((sequence, place));
+    }
     if kind != RTM_NEWROUTE {
         return Some((sequence, Place::Nowhere));
     }
@@ -178,6 +191,11 @@ mod tests {
         assert_eq!(found(0, 7, &[5]), Place::Nowhere, "unreachable");
         let error = message(2, 0, RTN_UNICAST, &[]);
         assert_eq!(error, Some((9, Place::Nowhere)));
+        let mut none = vec![0; 36];
+        none[4..6].copy_from_slice(&NLMSG_ERROR.to_ne_bytes());
+        none[8..12].copy_from_slice(&9_u32.to_ne_bytes());
+        none[16..20].copy_from_slice(&(-101_i32).to_ne_bytes());
+        assert_eq!(answer(&none), Some((9, Place::Outside)));
     }
 
     proptest! {

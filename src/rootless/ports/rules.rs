@@ -1,10 +1,11 @@
 //! What the child network namespace needs so that answers find transparent sockets: data for the
 //! launcher, which applies it before the relay starts.
 //!
-//! A connection that leaves with an address that is not local gets a connection mark; its answers,
-//! from a container or over loopback, get a packet mark when they come in, and marked packets are
-//! taken for local whatever their address (a routing table of its own). `tcp_fwmark_accept` hands
-//! the mark on to sockets that docker-proxy accepts.
+//! What leaves with an address that is not local gets a connection mark, TCP or UDP; its answers,
+//! from a container or over loopback, get a packet mark when they come in, and so do the errors
+//! about it (ICMP), which belong to the same connection. Marked packets are taken for local
+//! whatever their address (a routing table of its own). `tcp_fwmark_accept` hands the mark on to
+//! sockets that docker-proxy accepts.
 
 /// The mark, and the number of the routing table: those of rootlesskit.
 const MARK: &str = "100";
@@ -71,43 +72,43 @@ add table inet dind-source
 add chain inet dind-source output { type filter hook output priority mangle; }
 add chain inet dind-source prerouting { type filter hook prerouting priority mangle; }
 add rule inet dind-source output meta l4proto tcp fib saddr type != local ct mark set 100
-add rule inet dind-source prerouting meta l4proto tcp ct mark 100 meta mark set 100
+add rule inet dind-source output meta l4proto udp fib saddr type != local ct mark set 100
+add rule inet dind-source prerouting ct mark 100 meta mark set 100
 ";
 
-fn iptables(program: &'static str) -> [Vec<&'static str>; 2] {
-    let append = |rest: &[&'static str]| {
-        let mut command = vec![program, "-w", "-t", "mangle", "-A"];
+fn iptables(program: &'static str) -> [Vec<&'static str>; 3] {
+    let append = |chain: &'static str, rest: &[&'static str]| {
+        let mut command = vec![program, "-w", "-t", "mangle", "-A", chain];
         command.extend(rest);
         command
     };
-    [
-        append(&[
-            "OUTPUT",
+    let leaving = |transport: &'static str| {
+        let not_ours = [
             "-p",
-            "tcp",
+            transport,
             "-m",
             "addrtype",
             "!",
             "--src-type",
             "LOCAL",
-            "-j",
-            "CONNMARK",
-            "--set-mark",
-            MARK,
-        ]),
-        append(&[
-            "PREROUTING",
-            "-p",
-            "tcp",
-            "-m",
-            "connmark",
-            "--mark",
-            MARK,
-            "-j",
-            "MARK",
-            "--set-mark",
-            MARK,
-        ]),
+        ];
+        let mark = ["-j", "CONNMARK", "--set-mark", MARK];
+        append("OUTPUT", &[&not_ours[..], &mark[..]].concat())
+    };
+    let marked = [
+        "-m",
+        "connmark",
+        "--mark",
+        MARK,
+        "-j",
+        "MARK",
+        "--set-mark",
+        MARK,
+    ];
+    [
+        leaving("tcp"),
+        leaving("udp"),
+        append("PREROUTING", &marked),
     ]
 }
 
@@ -119,7 +120,14 @@ mod tests {
     fn each_filter_marks_what_leaves_and_what_comes_in() {
         for filter in [Filter::Nft, Filter::Iptables] {
             let text = format!("{:?}", rules(filter));
-            for word in ["output", "prerouting", "tcp_fwmark_accept", "100"] {
+            for word in [
+                "output",
+                "prerouting",
+                "tcp",
+                "udp",
+                "tcp_fwmark_accept",
+                "100",
+            ] {
                 assert!(text.to_lowercase().contains(word), "{filter:?}: {word}");
             }
         }

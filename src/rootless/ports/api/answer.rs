@@ -47,9 +47,9 @@ impl Answer {
         Self::json("201 Created", serde_json::to_string(&Port { id, spec }))
     }
 
-    /// To `DELETE /v1/ports/{id}`.
+    /// To what is done, and has no more to be said: `DELETE /v1/ports/{id}`.
     #[must_use]
-    pub fn removed() -> Self {
+    pub fn done() -> Self {
         Self {
             status: "200 OK",
             headers: "",

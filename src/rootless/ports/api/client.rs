@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::super::backend::Backend;
 use super::super::spec::PortSpec;
+use super::BACKENDS;
 use crate::client::connect;
 use crate::client::http::{self, Head, MAX_BODY, MAX_HEAD, NotHttp};
 use crate::client::patience::{Patience, Wire};
@@ -113,6 +115,16 @@ impl Api {
         Ok(())
     }
 
+    /// Says which container is behind a port that is published.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub fn behind(&self, backend: Backend) -> Result<(), ApiError> {
+        let body = backend.to_json().map_err(|error| self.foreign(error))?;
+        self.call("POST", BACKENDS, &body)?;
+        Ok(())
+    }
+
     fn call(&self, method: &str, path: &str, body: &str) -> Result<Vec<u8>, ApiError> {
         let failed = |source| ApiError::Io {
             socket: self.socket.clone(),
@@ -180,16 +192,21 @@ mod tests {
     use crate::rootless::ports::api::answer::{Answer, Then};
     use crate::rootless::ports::api::info::{ChildSide, Info, NetworkDriver};
     use crate::rootless::ports::api::request::{Parsed, parse};
+    use crate::rootless::ports::spec::Transport;
 
     #[test]
     fn the_api_understands_our_requests() {
         let spec = PortSpec::from_json(br#"{"proto":"tcp4","parentPort":8080,"childPort":80}"#);
         let spec = spec.unwrap();
         let body = serde_json::to_string(&spec).unwrap();
+        let addresses = ["127.0.0.1:8080", "172.17.0.2:80"].map(|text| text.parse().unwrap());
+        let backend = Backend::new(Transport::Tcp, addresses[0], addresses[1]).unwrap();
+        let told = backend.to_json().unwrap();
         for (method, path, body, call) in [
             ("POST", "/v1/ports", &*body, Call::Add(spec)),
             ("GET", "/v1/info", "", Call::Info),
             ("DELETE", "/v1/ports/7", "", Call::Remove(7)),
+            ("POST", BACKENDS, &*told, Call::Behind(backend)),
         ] {
             let bytes = request(method, path, body);
             let Parsed::Request(parsed) = parse(&bytes) else {

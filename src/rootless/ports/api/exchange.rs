@@ -161,13 +161,13 @@ mod tests {
         );
         exchange.park(Then::KeepAlive);
         assert_eq!(exchange.advance(), Next::Wait);
-        exchange.answer(&Answer::removed(), Then::KeepAlive);
+        exchange.answer(&Answer::done(), Then::KeepAlive);
         while !exchange.outbox().is_empty() {
             assert_eq!(exchange.advance(), Next::Send);
             exchange.sent(1);
         }
         assert_eq!(exchange.advance(), Next::Answer(Call::Info, Then::Close));
-        exchange.answer(&Answer::removed(), Then::Close);
+        exchange.answer(&Answer::done(), Then::Close);
         exchange.sent(usize::MAX);
         assert_eq!(exchange.advance(), Next::Close);
     }

@@ -49,8 +49,8 @@ pub struct NetworkDriver {
 /// Where in the child namespaces dockerd is to map ports to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ChildSide {
-    /// On loopback addresses: every published connection goes through docker-proxy, and IPv6 can
-    /// be published by itself.
+    /// On loopback addresses: IPv6 can be published by itself. A published connection goes through
+    /// docker-proxy unless that has told which container it stands for.
     Loopback,
     /// On the address of the tap device: dockerd's own DNAT rule takes connections straight to the
     /// container. IPv6 must not be offered: dockerd would map it to this IPv4 address, and every
@@ -86,6 +86,11 @@ impl Info {
             network_driver,
             port_driver: child_side.map(PortDriver::new),
         }
+    }
+
+    /// The address of the tap device.
+    pub(in crate::rootless::ports) fn tap(&self) -> Option<IpAddr> {
+        self.network_driver.child_ip
     }
 
     /// Whether there is a port driver.

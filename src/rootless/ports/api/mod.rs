@@ -10,13 +10,19 @@ pub mod request;
 
 use self::answer::Answer;
 use self::request::Request;
+use super::backend::Backend;
 use super::spec::PortSpec;
+
+/// Where our docker-proxy says which container it stands for.
+pub(in crate::rootless) const BACKENDS: &str = "/dind-init/v1/backends";
 
 /// What a client wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Call {
     /// `POST /v1/ports`
     Add(PortSpec),
+    /// `POST /dind-init/v1/backends`: ours alone.
+    Behind(Backend),
     /// `GET /v1/info`
     Info,
     /// `GET /v1/ports`
@@ -36,6 +42,9 @@ impl Call {
             ("GET", "/v1/ports") => Ok(Self::List),
             ("POST", "/v1/ports") => PortSpec::from_json(request.body)
                 .map(Self::Add)
+                .map_err(Answer::refusal),
+            ("POST", BACKENDS) => Backend::from_json(request.body)
+                .map(Self::Behind)
                 .map_err(Answer::refusal),
             ("DELETE", path) => match path.strip_prefix("/v1/ports/") {
                 Some(id) if !id.is_empty() && !id.contains('/') => {

@@ -134,7 +134,7 @@ fn ports_are_listed_and_answered_with_their_ids() {
          [{\"id\":1,\"spec\":{\"proto\":\"tcp4\",\"parentIP\":\"0.0.0.0\",\"parentPort\":18090,\"childPort\":80}}]"
     );
     assert_eq!(
-        text(&Answer::removed()),
+        text(&Answer::done()),
         "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
     );
 }

@@ -192,7 +192,7 @@ mod tests {
             conn.advance(now),
             Need::Answer(Call::Info, Then::KeepAlive)
         ));
-        conn.answer(&Answer::removed(), Then::KeepAlive);
+        conn.answer(&Answer::done(), Then::KeepAlive);
         assert!(matches!(conn.advance(now), Need::Nothing));
         let text = received(&client);
         assert!(text.starts_with("HTTP/1.1 200 OK"), "{text}");
@@ -202,7 +202,7 @@ mod tests {
             conn.advance(now),
             Need::Answer(Call::List, Then::Close)
         ));
-        conn.answer(&Answer::removed(), Then::Close);
+        conn.answer(&Answer::done(), Then::Close);
         assert!(matches!(conn.advance(now), Need::Close));
         assert!(received(&client).contains("Connection: close\r\n"));
     }

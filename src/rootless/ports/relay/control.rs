@@ -16,6 +16,7 @@ use super::{Opened, Port, Relay};
 use crate::rootless::ports::address;
 use crate::rootless::ports::api::Call;
 use crate::rootless::ports::api::answer::{Answer, Then};
+use crate::rootless::ports::backend::{Clients, Goal};
 use crate::rootless::ports::bind::{Ask, Reach};
 use crate::rootless::ports::spec::{PortSpec, Transport};
 use crate::rootless::ports::table::Id;
@@ -57,17 +58,22 @@ impl Relay {
     fn open_port(&mut self, spec: PortSpec, socket: OwnedFd) -> io::Result<Id> {
         let target = address::target(&spec);
         let transport = spec.proto.transport;
-        let port = |socket| match transport {
-            Transport::Tcp => TcpPort::new(socket, target).map(Port::Tcp),
-            Transport::Sctp | Transport::Udp => UdpPort::new(socket, target).map(Port::Udp),
+        let port = |socket, clients| {
+            let goal = Goal::new(target, clients);
+            match transport {
+                Transport::Tcp => TcpPort::new(socket, goal).map(Port::Tcp),
+                Transport::Sctp | Transport::Udp => UdpPort::new(socket, goal).map(Port::Udp),
+            }
         };
-        let outside = self.watch_port(port(socket)?)?;
-        let inside = address::inside(&spec).and_then(|address| {
+        let outside = self.watch_port(port(socket, Clients::Outside)?)?;
+        let inside = address::inside(&spec, self.info.tap()).and_then(|address| {
             let bound = match transport {
                 Transport::Tcp => crate::sys::net::listen_tcp(address, false),
                 Transport::Sctp | Transport::Udp => crate::sys::net::bind_udp(address, false),
             };
-            let opened = bound.and_then(port).and_then(|port| self.watch_port(port));
+            let opened = bound
+                .and_then(|socket| port(socket, Clients::Inside))
+                .and_then(|port| self.watch_port(port));
             if let Err(error) = &opened {
                 tracing::warn!("{spec} cannot be reached from inside as {address}: {error}");
             }
@@ -178,13 +184,14 @@ impl Relay {
         let answer = match call {
             Call::Info => Answer::info(&self.info),
             _ if !self.info.has_port_driver() => Answer::refusal("no PortDriver is available"),
+            Call::Behind(backend) => self.lead_on(&backend),
             Call::List => Answer::list(&self.table),
             Call::Remove(id) => match self.table.remove(id) {
                 Some(Opened { port, inside }) => {
                     for key in [port].into_iter().chain(inside) {
                         self.close_port(key);
                     }
-                    Answer::removed()
+                    Answer::done()
                 }
                 None => Answer::refusal(format_args!("unknown id: {id}")),
             },

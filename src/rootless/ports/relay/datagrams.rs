@@ -1,5 +1,6 @@
 //! UDP: datagrams there and back.
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::poll::{Source, Trigger};
@@ -7,6 +8,7 @@ use super::slab::Key;
 use super::timers::Timer;
 use super::udp::{Client, IDLE, MOST_CLIENTS, run, send};
 use super::{Port, Relay};
+use crate::rootless::ports::source::Dialled;
 use crate::sys::datagram::{Batch, Path};
 
 /// Batches that one socket may fill before others get their turn.
@@ -62,16 +64,24 @@ impl Relay {
         let Some(Port::Udp(port)) = self.ports.get_mut(port_key) else {
             return None;
         };
-        let socket = port
-            .connect()
+        let peer = SocketAddr::new(path.peer.ip().to_canonical(), path.peer.port());
+        let pair = (peer, port.goal.address());
+        let free = !self.pairs.contains(&pair);
+        let (socket, dialled) = self
+            .dialler
+            .socket(port.goal, peer, free)
             .inspect_err(|error| tracing::debug!("no socket for a client of UDP: {error}"))
             .ok()?;
         let key = self.clients.insert(Client {
             port: port_key,
             path,
             socket,
+            pair: (dialled == Dialled::Transparent).then_some(pair),
             last: now,
         });
+        if dialled == Dialled::Transparent {
+            self.pairs.insert(pair);
+        }
         port.clients.insert(path, key);
         let socket = &self.clients.get(key)?.socket;
         let source = Source::Client(key);
@@ -118,10 +128,14 @@ impl Relay {
         }
     }
 
-    fn forget(&mut self, key: Key) {
-        if let Some(client) = self.clients.remove(key)
-            && let Some(Port::Udp(port)) = self.ports.get_mut(client.port)
-        {
+    pub(super) fn forget(&mut self, key: Key) {
+        let Some(client) = self.clients.remove(key) else {
+            return;
+        };
+        if let Some(pair) = client.pair {
+            self.pairs.remove(&pair);
+        }
+        if let Some(Port::Udp(port)) = self.ports.get_mut(client.port) {
             port.clients.remove(&client.path);
         }
     }

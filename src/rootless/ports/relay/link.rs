@@ -36,6 +36,8 @@ pub(super) struct Link {
     /// The port that it came in by.
     pub(super) port: Key,
     pub(super) peer: SocketAddr,
+    /// Where the server's side goes to.
+    pub(super) target: SocketAddr,
     pub(super) stage: Stage,
     client: End,
     server: End,
@@ -55,6 +57,7 @@ impl Link {
     pub(super) fn new(
         port: Key,
         peer: SocketAddr,
+        target: SocketAddr,
         client: OwnedFd,
         server: OwnedFd,
         dialled: Dialled,
@@ -62,6 +65,7 @@ impl Link {
         Self {
             port,
             peer,
+            target,
             stage: Stage::Dialling(dialled),
             client: End::new(client),
             server: End::new(server),
@@ -102,7 +106,8 @@ impl Link {
     }
 
     /// Goes on with another socket for the server's side.
-    pub(super) fn redial(&mut self, server: OwnedFd) {
+    pub(super) fn redial(&mut self, server: OwnedFd, target: SocketAddr) {
+        self.target = target;
         self.stage = Stage::Dialling(Dialled::Redialled);
         self.server = End::new(server);
     }

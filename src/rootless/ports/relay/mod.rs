@@ -1,6 +1,7 @@
 //! The relay: one process, one thread, one epoll loop for the API, for accepted connections and
 //! for datagrams. Below [`Relay::run`] nothing may end it but the end of PID 1.
 
+mod backends;
 mod conn;
 mod control;
 mod datagrams;
@@ -13,7 +14,7 @@ mod streams;
 mod timers;
 mod udp;
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -27,7 +28,7 @@ use self::poll::{Poll, Source, Trigger};
 use self::slab::{Key, Slab};
 use self::streams::TcpPort;
 use self::timers::{Timer, Timers};
-use self::udp::{Client, UdpPort};
+use self::udp::{Client, Pair, UdpPort};
 use super::api::info::Info;
 use super::bind::BindClient;
 use super::source::{Dialler, SourceAddresses};
@@ -79,6 +80,8 @@ pub(super) struct Relay {
     links: Slab<Link>,
     shared: Shared,
     clients: Slab<Client>,
+    /// Addresses of clients' sockets that have them.
+    pairs: HashSet<Pair>,
     /// Made when the first UDP port comes.
     batch: Option<Box<Batch>>,
 }
@@ -113,6 +116,7 @@ impl Relay {
             links: Slab::default(),
             shared: Shared::default(),
             clients: Slab::default(),
+            pairs: HashSet::new(),
             batch: None,
         })
     }
@@ -198,7 +202,7 @@ impl Relay {
         }
         let clients = self.clients.iter().filter(|(_, client)| client.port == key);
         for client in clients.map(|(client, _)| client).collect::<Vec<Key>>() {
-            self.clients.remove(client);
+            self.forget(client);
         }
         self.feed();
     }

@@ -15,6 +15,7 @@ use super::poll::{Source, Trigger};
 use super::slab::Key;
 use super::timers::Timer;
 use super::{Port, Relay, STARVED, Task};
+use crate::rootless::ports::backend::Goal;
 use crate::rootless::ports::source::{self, Dialled};
 
 /// Connections that are accepted before others get their turn.
@@ -32,18 +33,18 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub(super) struct TcpPort {
     pub(super) listener: OwnedFd,
-    target: SocketAddr,
+    pub(super) goal: Goal,
 }
 
 impl TcpPort {
     /// Takes over a listening socket. Accepted sockets inherit its options.
-    pub(super) fn new(listener: OwnedFd, target: SocketAddr) -> io::Result<Self> {
+    pub(super) fn new(listener: OwnedFd, goal: Goal) -> io::Result<Self> {
         rustix::io::ioctl_fionbio(&listener, true)?;
         sockopt::set_tcp_nodelay(&listener, true)?;
         sockopt::set_socket_keepalive(&listener, true)?;
         sockopt::set_tcp_keepidle(&listener, KEEP_ALIVE)?;
         sockopt::set_tcp_keepintvl(&listener, KEEP_ALIVE)?;
-        Ok(Self { listener, target })
+        Ok(Self { listener, goal })
     }
 }
 
@@ -54,12 +55,12 @@ impl Relay {
             let Some(Port::Tcp(port)) = self.ports.get(key) else {
                 return;
             };
-            let target = port.target;
+            let goal = port.goal;
             let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
             match rustix::net::acceptfrom_with(&port.listener, flags) {
                 Ok((client, peer)) => {
                     let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
-                    self.connect(key, client, peer, target, now);
+                    self.connect(key, client, peer, goal, now);
                 }
                 Err(Errno::AGAIN) => return,
                 // The client is gone already, or a packet filter was in the way.
@@ -82,14 +83,15 @@ impl Relay {
         port: Key,
         client: OwnedFd,
         peer: Option<SocketAddr>,
-        target: SocketAddr,
+        goal: Goal,
         now: Instant,
     ) {
         let unknown = SocketAddr::new(IpAddr::from([0; 4]), 0);
         let peer = peer.map_or(unknown, |peer| {
             SocketAddr::new(peer.ip().to_canonical(), peer.port())
         });
-        let (server, dialled) = match self.dialler.dial(target, peer) {
+        let target = goal.address();
+        let (server, dialled) = match self.dialler.dial(goal, peer) {
             Ok(server) => server,
             Err(error) => {
                 tracing::debug!("cannot connect to {target}: {error}");
@@ -99,7 +101,7 @@ impl Relay {
         };
         let key = self
             .links
-            .insert(Link::new(port, peer, client, server, dialled));
+            .insert(Link::new(port, peer, target, client, server, dialled));
         if self.watch(key, Side::Client).is_err() || self.watch(key, Side::Server).is_err() {
             self.reset(key);
             return;
@@ -123,7 +125,7 @@ impl Relay {
         };
         if let (Side::Server, Stage::Dialling(dialled)) = (side, link.stage) {
             match link.dial(flags) {
-                Dial::Complete => self.dialler.learn(dialled),
+                Dial::Complete => self.dialler.learn(dialled, link.target),
                 Dial::Failed(error) => {
                     tracing::debug!("cannot connect for {}: {error}", link.peer);
                     match (dialled, error) {
@@ -177,8 +179,10 @@ impl Relay {
         let Some(Port::Tcp(port)) = self.ports.get(link.port) else {
             return;
         };
-        match source::plain(port.target) {
-            Ok(server) => link.redial(server),
+        // It may have been told meanwhile which container is there.
+        let target = port.goal.address();
+        match source::plain(target) {
+            Ok(server) => link.redial(server, target),
             Err(_) => return self.reset(key),
         }
         if self.watch(key, Side::Server).is_err() {

@@ -9,9 +9,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+use rustix::net::{AddressFamily, sockopt};
 
 use super::slab::Key;
+use crate::rootless::ports::backend::Goal;
 use crate::sys::datagram::{Batch, Path, receive_local_addresses};
 
 /// A client that is silent for so long, and gets nothing, is forgotten.
@@ -23,7 +24,7 @@ pub(super) const MOST_CLIENTS: usize = 1024;
 #[derive(Debug)]
 pub(super) struct UdpPort {
     pub(super) socket: OwnedFd,
-    target: SocketAddr,
+    pub(super) goal: Goal,
     pub(super) clients: HashMap<Path, Key>,
 }
 
@@ -33,32 +34,25 @@ pub(super) struct Client {
     pub(super) port: Key,
     pub(super) path: Path,
     pub(super) socket: OwnedFd,
+    /// Both addresses, where the socket has the client's.
+    pub(super) pair: Option<Pair>,
     pub(super) last: Instant,
 }
 
+/// The two addresses of a socket that has its client's: client and container.
+pub(super) type Pair = (SocketAddr, SocketAddr);
+
 impl UdpPort {
     /// Takes over a bound socket.
-    pub(super) fn new(socket: OwnedFd, target: SocketAddr) -> io::Result<Self> {
+    pub(super) fn new(socket: OwnedFd, goal: Goal) -> io::Result<Self> {
         rustix::io::ioctl_fionbio(&socket, true)?;
         let v6 = sockopt::socket_domain(&socket)? == AddressFamily::INET6;
         receive_local_addresses(&socket, v6)?;
         Ok(Self {
             socket,
-            target,
+            goal,
             clients: HashMap::new(),
         })
-    }
-
-    /// A socket of the child namespaces for one client.
-    pub(super) fn connect(&self) -> io::Result<OwnedFd> {
-        let family = match self.target {
-            SocketAddr::V4(_) => AddressFamily::INET,
-            SocketAddr::V6(_) => AddressFamily::INET6,
-        };
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let socket = rustix::net::socket_with(family, SocketType::DGRAM, flags, None)?;
-        rustix::io::retry_on_intr(|| rustix::net::connect(&socket, &self.target))?;
-        Ok(socket)
     }
 }
 

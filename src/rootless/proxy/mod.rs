@@ -1,17 +1,26 @@
-//! `rootlesskit-docker-proxy`: what a dockerd before 28 starts in place of docker-proxy, once for
-//! each published port. It publishes the port outside, and starts docker-proxy on the address
-//! that the port is mapped to (rootlesskit, `cmd/rootlesskit-docker-proxy`). Later versions of
-//! dockerd speak to the API themselves.
+//! `rootlesskit-docker-proxy`: what dockerd starts in place of docker-proxy, once for each published
+//! port. It tells the port driver which container is behind the port, so that connections need not
+//! go by docker-proxy, which loses their addresses.
+//!
+//! A dockerd before 28 starts it by itself, and it publishes the port outside, and starts
+//! docker-proxy on the address that the port is mapped to (rootlesskit,
+//! `cmd/rootlesskit-docker-proxy`). Later versions of dockerd speak to the API themselves; we have
+//! them start it ([`Wanted`]), and it becomes docker-proxy when it has told.
+
+pub(super) mod real;
+mod words;
 
 use std::ffi::{OsStr, OsString};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU16;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use rustix::process::{Pid, WaitStatus};
 
+use self::real::REAL;
+use self::words::{Wish, passes_socket};
 use super::error::LaunchError;
 use super::follow::{self, Beside};
 use super::ports::api::client::{Api, Offer};
@@ -23,51 +32,20 @@ use crate::supervise::machine::Outcome;
 use crate::sys::helper::{self, Helper, Privileges};
 use crate::sys::{self, signal};
 
-const REAL: &str = "docker-proxy";
+/// Our name, which is also the name of a link to us in the state directory.
+pub const NAME: &str = "rootlesskit-docker-proxy";
+
+/// Whether dockerd is to start us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// The user has chosen a docker-proxy, or none; or dockerd's command line is not ours to add to.
+    No,
+    /// dockerd would start docker-proxy.
+    Yes,
+}
 
 /// Where dockerd waits for `0\n`, or for `1\n` and an error.
 const STATUS: u32 = 3;
-
-/// What dockerd wants.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Wish {
-    proto: String,
-    host_ip: String,
-    host_port: String,
-    container_ip: String,
-    container_port: String,
-}
-
-impl Wish {
-    /// Reads docker-proxy's flags: `-name value` or `-name=value`, with one dash or two.
-    fn parse(words: &[OsString]) -> Result<Self, String> {
-        let mut wish = Self {
-            proto: "tcp".into(),
-            ..Self::default()
-        };
-        let mut words = words.iter().map(|word| word.to_string_lossy());
-        while let Some(word) = words.next() {
-            let flag = word
-                .strip_prefix("--")
-                .or_else(|| word.strip_prefix('-'))
-                .ok_or_else(|| format!("{word} is no flag"))?;
-            let (name, value) = match flag.split_once('=') {
-                Some((name, value)) => (name, Some(value.to_owned())),
-                None => (flag, words.next().map(String::from)),
-            };
-            let place = match name {
-                "proto" => &mut wish.proto,
-                "host-ip" => &mut wish.host_ip,
-                "host-port" => &mut wish.host_port,
-                "container-ip" => &mut wish.container_ip,
-                "container-port" => &mut wish.container_port,
-                _ => return Err(format!("unknown flag -{name}")),
-            };
-            *place = value.ok_or_else(|| format!("-{name} needs a value"))?;
-        }
-        Ok(wish)
-    }
-}
 
 /// What is to be done about a wish.
 #[derive(Debug, PartialEq, Eq)]
@@ -153,12 +131,16 @@ pub fn run(words: &[OsString], caller: &Caller) -> Result<u8, Failure> {
     let status = sys::net::adopt(STATUS).map_err(|error| {
         LaunchError::new("dockerd does not wait for us on descriptor 3", &error)
             .because(
-                "a dockerd before 28 starts this program for each published port",
+                "dockerd starts this program for each published port",
                 "do not start it by hand",
             )
             .with_code(exit::USAGE)
     })?;
-    serve(words, caller, &status).inspect_err(|failure| {
+    let served = match passes_socket(words) {
+        true => Err(tell_and_become(words, caller)),
+        false => serve(words, caller, &status),
+    };
+    served.inspect_err(|failure| {
         tell(
             &status,
             // dockerd shows it behind a text of its own.
@@ -167,31 +149,53 @@ pub fn run(words: &[OsString], caller: &Caller) -> Result<u8, Failure> {
     })
 }
 
-fn serve(words: &[OsString], caller: &Caller, status: &OwnedFd) -> Result<u8, Failure> {
-    let wish =
-        Wish::parse(words).map_err(|text| LaunchError::plain(text).with_code(exit::USAGE))?;
-    let state = caller
-        .env
-        .non_empty("ROOTLESSKIT_STATE_DIR")
-        .ok_or_else(|| {
-            LaunchError::plain("ROOTLESSKIT_STATE_DIR is not set").because(
+/// Whatever stands in the way of telling, docker-proxy serves the port: with its own address.
+/// Returns only when that failed.
+fn tell_and_become(words: &[OsString], caller: &Caller) -> Failure {
+    let told = Wish::parse(words)
+        .and_then(|wish| wish.backend_of_host())
+        .and_then(|backend| {
+            let api = api(caller).map_err(|error| error.to_string())?;
+            api.behind(backend).map_err(|error| error.to_string())
+        });
+    if let Err(error) = told {
+        tracing::debug!("the port driver does not learn of the container: {error}");
+    }
+    // Descriptors 3 and 4 are docker-proxy's, and everything of ours is closed on exec.
+    become_real(words, caller)
+}
+
+/// Becomes docker-proxy as it was called; returns only when that failed.
+fn become_real(words: &[OsString], caller: &Caller) -> Failure {
+    let real = real::find(&caller.env).unwrap_or_else(|| PathBuf::from(REAL));
+    let argv: Vec<_> = [real.into_os_string()]
+        .into_iter()
+        .chain(words.to_vec())
+        .collect();
+    program::replace(&argv, &caller.env, caller.mask).into()
+}
+
+fn api(caller: &Caller) -> Result<Api, LaunchError> {
+    let state = caller.env.non_empty("ROOTLESSKIT_STATE_DIR");
+    let state = state.ok_or_else(|| {
+        LaunchError::plain("ROOTLESSKIT_STATE_DIR is not set").because(
             "it names the directory of the port driver's API, and dockerd's own environment has it",
             "leave it in dockerd's environment",
         )
-        })?;
-    let api = Api {
+    })?;
+    Ok(Api {
         socket: Path::new(state).join("api.sock"),
-    };
+    })
+}
+
+fn serve(words: &[OsString], caller: &Caller, status: &OwnedFd) -> Result<u8, Failure> {
+    let wish =
+        Wish::parse(words).map_err(|text| LaunchError::plain(text).with_code(exit::USAGE))?;
+    let api = api(caller)?;
     let asked = |error| LaunchError::new("could not ask the port driver", &error);
     let offer = api.offer().map_err(asked)?;
     let (spec, argv) = match decide(&wish, &offer).map_err(LaunchError::plain)? {
-        Decision::PassOn => {
-            let argv: Vec<_> = [OsString::from(REAL)]
-                .into_iter()
-                .chain(words.to_vec())
-                .collect();
-            return Err(program::replace(&argv, &caller.env, caller.mask).into());
-        }
+        Decision::PassOn => return Err(become_real(words, caller)),
         Decision::Leave(why) => {
             tracing::warn!("{why}");
             tell(status, "0\n");
@@ -202,6 +206,13 @@ fn serve(words: &[OsString], caller: &Caller, status: &OwnedFd) -> Result<u8, Fa
     let published = api
         .add(&spec)
         .map_err(|error| LaunchError::new("error while calling PortManager.AddPort()", &error))?;
+    // docker-proxy serves the port without it, with its own address.
+    let front = super::ports::address::target(&spec);
+    match wish.backend(front).map(|backend| api.behind(backend)) {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!("{error}"),
+        Err(text) => tracing::debug!("{text}"),
+    }
     let ended = proxy(&argv, caller, status.as_fd());
     if let Err(error) = api.remove(published) {
         let error = LaunchError::new("could not take back a port", &error);
@@ -212,7 +223,10 @@ fn serve(words: &[OsString], caller: &Caller, status: &OwnedFd) -> Result<u8, Fa
 
 /// docker-proxy tells dockerd itself that it listens, or why not.
 fn proxy(argv: &[OsString], caller: &Caller, status: BorrowedFd<'_>) -> Result<Outcome, Failure> {
-    let program = program::find(OsStr::new(REAL), &caller.env)?;
+    let program = match real::find(&caller.env) {
+        Some(program) => program,
+        None => program::find(OsStr::new(REAL), &caller.env)?,
+    };
     let signals = signal::signal_fd()
         .map_err(|error| LaunchError::new("could not make a signalfd", &error))?;
     let pid = helper::start(&Helper {
@@ -256,118 +270,4 @@ impl Beside for Alone {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::rootless::ports::api::client::{NetworkOffer, PortOffer};
-
-    fn wish(words: &str) -> Result<Wish, String> {
-        let words: Vec<OsString> = words.split_whitespace().map(OsString::from).collect();
-        Wish::parse(&words)
-    }
-
-    fn offer(driver: &str, tap: bool) -> Offer {
-        let protos: &[&str] = if tap {
-            &["tcp4", "udp4"]
-        } else {
-            &["tcp4", "tcp6", "udp4"]
-        };
-        Offer {
-            network_driver: Some(NetworkOffer {
-                child_ip: Some([10, 0, 2, 100].into()),
-            }),
-            port_driver: Some(PortOffer {
-                driver: driver.into(),
-                protos: protos.iter().map(|&name| name.to_owned()).collect(),
-                disallow_loopback_child_ip: tap,
-            }),
-        }
-    }
-
-    const WORDS: &str = "-proto udp -host-ip 0.0.0.0 -host-port 53 -container-ip 172.17.0.2 \
-                         --container-port=5353";
-
-    #[test]
-    fn dockerds_words_are_read() {
-        let read = wish(WORDS).unwrap();
-        assert_eq!(
-            (&*read.proto, &*read.host_ip, &*read.host_port),
-            ("udp", "0.0.0.0", "53")
-        );
-        assert_eq!(
-            (&*read.container_ip, &*read.container_port),
-            ("172.17.0.2", "5353")
-        );
-        assert_eq!(wish("-host-ip ::1").unwrap().proto, "tcp");
-        for (words, text) in [
-            ("-host-ip", "-host-ip needs a value"),
-            ("-no x", "unknown flag -no"),
-            ("host-ip", "host-ip is no flag"),
-        ] {
-            assert_eq!(wish(words).unwrap_err(), text);
-        }
-    }
-
-    #[test]
-    fn a_port_is_published_and_docker_proxy_listens_where_it_is_mapped_to() {
-        for (words, tap, outside, inside) in [
-            (WORDS, true, "udp4 0.0.0.0:53", "10.0.2.100"),
-            (WORDS, false, "udp4 0.0.0.0:53", "127.0.0.1"),
-            ("-host-ip :: -host-port 80", false, "tcp6 :::80", "::1"),
-            (
-                "-proto tcp4 -host-ip 127.0.0.2 -host-port 80",
-                true,
-                "tcp4 127.0.0.2:80",
-                "10.0.2.100",
-            ),
-        ] {
-            let decision = decide(&wish(words).unwrap(), &offer("builtin", tap)).unwrap();
-            let Decision::Publish(spec, argv) = decision else {
-                panic!("{words}: {decision:?}");
-            };
-            let parent = spec.parent_ip.as_ref().unwrap().ip();
-            assert_eq!(
-                format!("{} {parent}:{}", spec.proto, spec.parent_port),
-                outside
-            );
-            assert_eq!(spec.child_ip.unwrap().ip().to_string(), inside);
-            assert_eq!(spec.child_port, spec.parent_port);
-            let at = argv.iter().position(|word| word == "-host-ip").unwrap();
-            assert_eq!(argv[at + 1], inside);
-        }
-    }
-
-    #[test]
-    fn what_nobody_serves_is_left_and_without_a_driver_docker_proxy_is_alone() {
-        let six = wish("-host-ip :: -host-port 80").unwrap();
-        let left = decide(&six, &offer("builtin", true)).unwrap();
-        assert!(matches!(left, Decision::Leave(why) if why.contains("\"tcp6\"")));
-        let one = wish("-host-ip ::1 -host-port 80").unwrap();
-        let refused = decide(&one, &offer("builtin", true)).unwrap_err();
-        assert!(
-            refused.contains("DIND_ROOTLESS_PORTS=loopback"),
-            "{refused}"
-        );
-        assert!(decide(&one, &offer("builtin", false)).is_ok());
-        for none in [
-            offer("none", false),
-            offer("implicit", false),
-            Offer::default(),
-        ] {
-            assert_eq!(decide(&six, &none), Ok(Decision::PassOn));
-        }
-    }
-
-    #[test]
-    fn nonsense_is_refused() {
-        for words in [
-            "-host-ip x -host-port 80",
-            "-host-ip 0.0.0.0 -host-port 0",
-            "-host-ip 0.0.0.0",
-        ] {
-            assert!(
-                decide(&wish(words).unwrap(), &offer("builtin", true)).is_err(),
-                "{words}"
-            );
-        }
-    }
-}
+mod tests;
