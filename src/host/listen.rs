@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{mountinfo, script};
 use crate::cli::config::Config;
 use crate::files::socket::Served;
-use crate::files::{self, Kind, kernel};
+use crate::files::{self, Kind};
 use crate::plan::address::Address;
 use crate::plan::listen::inner;
 
@@ -103,7 +103,7 @@ impl ListenFacts {
         // Only needed when something is in the way, and the file can be long.
         let in_the_way = paths.iter().any(|path| files::stat(path).is_ok());
         let mounts = if in_the_way {
-            mountinfo::parse(&kernel::read("/proc/self/mountinfo").unwrap_or_default())
+            mountinfo::read()
         } else {
             Vec::new()
         };

@@ -1,11 +1,11 @@
 //! The mounts of this mount namespace (`proc_pid_mountinfo(5)`).
-//!
-//! Parsed here and not by the procfs crate: that one leaves `\040` undecoded and gives up on the
-//! whole file at the first odd line, and an odd line is what broken hosts have (C9).
+//! One reader for everybody; why it is not the procfs crate: ARCHITECTURE.md, "Libraries".
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
+
+use crate::files::kernel;
 
 /// One mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +26,21 @@ pub struct Mount {
     pub source: String,
     /// Options of the superblock.
     pub super_options: String,
+}
+
+/// The file of our own mount namespace.
+const OWN: &str = "/proc/self/mountinfo";
+
+/// The mounts of our own mount namespace; none, and a warning, where the kernel does not list them.
+#[must_use]
+pub fn read() -> Vec<Mount> {
+    match kernel::read(OWN) {
+        Ok(text) => parse(&text),
+        Err(error) => {
+            tracing::warn!("{OWN} cannot be read ({error}): mounts are not recognised");
+            Vec::new()
+        }
+    }
 }
 
 /// Every line that can be understood, in order: a later mount on the same point is on top.

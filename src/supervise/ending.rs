@@ -121,7 +121,7 @@ impl Killing {
         for process in &nested {
             self.inside.add(process);
         }
-        let mounts = mounts();
+        let mounts = mountinfo::read();
         for cgroup in table.container_cgroups() {
             kill_cgroup(&mounts, &cgroup);
         }
@@ -171,10 +171,6 @@ fn kill_cgroup(mounts: &[Mount], cgroup: &ContainerCgroup) {
     if let Err(error) = std::fs::write(directory.join(file), text) {
         tracing::debug!("{}: {error}", directory.join(file).display());
     }
-}
-
-fn mounts() -> Vec<Mount> {
-    mountinfo::parse(&std::fs::read("/proc/self/mountinfo").unwrap_or_default())
 }
 
 /// Sends every container that dockerd left running its stop signal, as dockerd would have done.

@@ -39,7 +39,7 @@ impl DelegationFacts {
     /// Reads and tries.
     #[must_use]
     pub fn probe() -> Self {
-        let mounts = mountinfo::parse(&kernel::read("/proc/self/mountinfo").unwrap_or_default());
+        let mounts = mountinfo::read();
         let mut tree = CgroupFacts::read(&mounts);
         let mut trials = Trials::new();
         let fresh = tree.try_fresh_mount(&mut trials);
