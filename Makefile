@@ -5,7 +5,7 @@
 SHELL := /bin/bash
 BINARY := build/dind-init
 LAB := integration/lab/lab
-SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock .cargo/config.toml
+SOURCES := $(shell find src -name '*.rs') build.rs link/without-unwinding.ld Cargo.toml Cargo.lock .cargo/config.toml
 
 .PHONY: build demo test unit integration machine lint bench soak fuzz hostile lab-up lab-down clean
 
