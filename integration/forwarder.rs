@@ -1,5 +1,4 @@
 //! The forwarder on loopback addresses, with servers of the test's own.
-#![allow(missing_docs)]
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,

@@ -14,7 +14,6 @@
     clippy::cast_sign_loss,
     clippy::multiple_unsafe_ops_per_block,
     clippy::unwrap_used,
-    missing_docs,
     unreachable_pub,
     reason = "a test drives processes from outside and may fail loudly"
 )]

@@ -12,7 +12,6 @@ use crate::explain::{Explain, exit};
 pub struct BadSetting {
     /// The variable.
     pub name: &'static str,
-    /// Its value.
     pub value: String,
 }
 

@@ -27,7 +27,6 @@ pub enum TcpPolicy {
     Any,
     /// Narrowed to loopback.
     Loopback,
-    /// Refused.
     Refuse,
 }
 
@@ -63,7 +62,6 @@ pub enum StoragePolicy {
 pub enum FirewallWish {
     /// Left to dockerd.
     Auto,
-    /// iptables.
     Iptables,
     /// nftables, which engine 29 brought.
     Nftables,
@@ -83,7 +81,6 @@ pub enum IptablesWish {
 /// A group, by number or by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GroupName {
-    /// A number.
     Id(u32),
     /// A name to be looked up in /etc/group.
     Name(String),

@@ -48,11 +48,9 @@ pub enum PathState {
 /// A socket passed to us by socket activation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActivatedSocket {
-    /// The descriptor.
     pub fd: u32,
     /// Its name from `LISTEN_FDNAMES`, or `unknown` as systemd has it.
     pub name: String,
-    /// Whether it is a listening socket.
     pub listening: bool,
     /// Where it listens, if that is an internet address.
     #[serde(default)]
@@ -125,7 +123,6 @@ impl ListenFacts {
         }
     }
 
-    /// What is at a path.
     #[must_use]
     pub fn state_of(&self, path: &Path) -> PathState {
         self.paths.get(path).cloned().unwrap_or(PathState::Absent)
@@ -147,7 +144,6 @@ impl ListenFacts {
             .collect()
     }
 
-    /// The id of a group.
     #[must_use]
     pub fn gid_of(&self, name: &str) -> Option<u32> {
         self.groups.get(name).copied()

@@ -7,16 +7,12 @@ use std::path::{Path, PathBuf};
 
 use crate::files::kernel;
 
-/// One mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
-    /// Mount id.
     pub id: u32,
     /// The directory of the file system that is mounted.
     pub root: PathBuf,
-    /// Where it is mounted.
     pub point: PathBuf,
-    /// Mount options.
     pub options: String,
     /// Whether mount events propagate to peers (`shared:N`).
     pub shared: bool,
@@ -110,7 +106,6 @@ pub fn at<'a>(mounts: &'a [Mount], point: &Path) -> Option<&'a Mount> {
     mounts.iter().rev().find(|mount| mount.point == point)
 }
 
-/// The mount that holds a path.
 #[must_use]
 pub fn holding<'a>(mounts: &'a [Mount], path: &Path) -> Option<&'a Mount> {
     let depth = |mount: &&Mount| mount.point.components().count();

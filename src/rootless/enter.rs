@@ -178,11 +178,8 @@ fn is_empty(dir: &Dir) -> bool {
 /// A user of the image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
-    /// The name.
     pub name: String,
-    /// The id.
     pub uid: u32,
-    /// The group.
     pub gid: u32,
     /// HOME.
     pub home: PathBuf,
@@ -315,7 +312,6 @@ pub fn places(env: Environment) -> Result<Places, NotWritable> {
     Ok(places.kept_where(files::can_be_private))
 }
 
-/// The home of a user.
 fn home(uid: u32) -> Option<PathBuf> {
     let passwd = files::text(Path::new("/etc/passwd")).unwrap_or_default();
     places::passwd(&passwd, uid).map(|(_, _, home)| home)

@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 /// What a flag takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// A value.
     Value,
     /// Nothing, or `=true`, `=false`.
     Switch,
@@ -78,21 +77,15 @@ pub enum BadFlag {
     /// Known, and nothing that we can do.
     #[error("--{name}: {reason}")]
     Unsupported {
-        /// The flag.
         name: &'static str,
-        /// Why not.
         reason: &'static str,
     },
     /// The value is missing.
     #[error("--{name} needs a value")]
-    NoValue {
-        /// The flag.
-        name: &'static str,
-    },
+    NoValue { name: &'static str },
     /// A switch with a value that is neither true nor false.
     #[error("--{name}={value}: neither true nor false")]
     NotASwitch {
-        /// The flag.
         name: &'static str,
         /// As written.
         value: String,

@@ -45,7 +45,6 @@ pub(super) fn text<'a>(env: impl Into<Prefixed<'a>>, name: &str) -> Option<Strin
 pub(super) struct Wishes<'a> {
     /// Variables.
     pub(super) env: &'a Environment,
-    /// Flags.
     pub(super) flags: &'a Flags,
 }
 

@@ -28,7 +28,6 @@ pub(super) struct Killing {
     look: Millis,
 }
 
-/// What became of it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Killed {
     /// How many processes inside are gone.
@@ -40,7 +39,6 @@ pub(super) struct Killed {
 }
 
 impl Killed {
-    /// Says it.
     pub(super) fn tell(&self) {
         let Self {
             inside,
@@ -77,7 +75,6 @@ impl Killing {
         killing
     }
 
-    /// What to poll.
     pub(super) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let shims = self.shims.iter().flat_map(Watch::pidfds);
         self.inside.pidfds().chain(shims)

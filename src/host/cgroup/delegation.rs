@@ -26,7 +26,6 @@ pub struct DelegationFacts {
     pub tree: CgroupFacts,
     /// The files that the new owner gets; never those that hold limits.
     pub files: Vec<String>,
-    /// Our user id.
     pub uid: u32,
     /// Whether we may give files away, and write to them afterwards.
     pub may_give: bool,

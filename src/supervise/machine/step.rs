@@ -15,7 +15,6 @@ const KILL_PAUSE: Millis = 500;
 pub(super) type Actions = Vec<Action>;
 
 impl Machine {
-    /// The table.
     #[must_use]
     pub fn step(mut self, rules: &Rules, event: Event, now: Millis) -> (Self, Actions) {
         let actions = match event {

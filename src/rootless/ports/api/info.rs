@@ -58,7 +58,6 @@ pub enum ChildSide {
     Tap,
 }
 
-/// The port driver.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct PortDriver {
@@ -88,7 +87,6 @@ impl Info {
         }
     }
 
-    /// Whether there is a port driver.
     #[must_use]
     pub fn has_port_driver(&self) -> bool {
         self.port_driver.is_some()
