@@ -29,6 +29,7 @@ use crate::plan::network::addresses::Inner;
 use crate::plan::tls_mode;
 use crate::program::{self, ProgramError};
 use crate::rootless::daemon::RootlessWishes;
+use crate::rootless::gifts::Gifts;
 use crate::rootless::parent::Parent;
 use crate::rootless::part::Door;
 use crate::rootless::{self, enter};
@@ -111,10 +112,11 @@ pub fn wishes(
     arguments: &[OsString],
     env: Environment,
     cgroup: Option<handover::Decision>,
+    gifts: Gifts,
 ) -> Result<Wishes, Failure> {
     // Before the first question about a rootless daemon: all that is bad is told at once.
     Config::new(form, arguments, env.clone(), Caller::identity())?;
-    let rootless = rootless::daemon::wishes(&env, cgroup)?;
+    let rootless = rootless::daemon::wishes(&env, cgroup, gifts)?;
     let env = rootless
         .as_ref()
         .map_or(env, |wishes| wishes.places.env.clone());
@@ -164,6 +166,9 @@ pub enum Run {
 /// A refusal.
 pub fn decide(wishes: &Wishes, now: OffsetDateTime, run: Run) -> Result<Decision, Failure> {
     let mut facts = Facts::probe(&wishes.config, &wishes.file);
+    if let (Run::Dry, Some(wanted)) = (run, &wishes.rootless) {
+        wanted.gifts.foresee(&mut facts, Caller::identity().uid);
+    }
     let names = facts.network.certificate_names();
     let certificates = match &wishes.tls {
         None => None,
@@ -178,7 +183,8 @@ pub fn decide(wishes: &Wishes, now: OffsetDateTime, run: Run) -> Result<Decision
     let (config, file) = (&wishes.config, &wishes.file);
     if let Some(wanted) = &wishes.rootless {
         let inner = Inner::of(config, file, facts.remembered());
-        let rootless = rootless::daemon::decide(wanted, &wishes.listen, &facts.uplink, &inner)?;
+        let rootless =
+            rootless::daemon::decide(wanted, &wishes.listen, &facts.uplink, &inner, run)?;
         let plan = host::plan(config, file, &wishes.listen, &facts, lines, Some(rootless))?;
         return Ok(Decision { plan, names });
     }
@@ -256,9 +262,10 @@ fn serve(
 ) -> Result<u8, Failure> {
     let mut timeline = Timeline::new(caller.start);
     watchdog::watch(crate::log::wants_json(&caller.env));
-    let (env, part) = enter::daemon(form, arguments, caller.env.clone(), Run::Live)?;
+    let enter::Entry { env, part, gifts } =
+        enter::daemon(form, arguments, caller.env.clone(), Run::Live)?;
     let (cgroup, door) = part.map(|part| (part.decision, part.door)).unzip();
-    let wishes = wishes(form, arguments, env, cgroup)?;
+    let wishes = wishes(form, arguments, env, cgroup, gifts)?;
     if wishes.config.daemon.only_prints() {
         let words: Vec<_> = [OsString::from("dockerd")]
             .into_iter()

@@ -23,7 +23,8 @@ use crate::host::daemon_json::{self, DaemonFile};
 use crate::host::network::NetworkFacts;
 use crate::plan::cgroup::Maker;
 use crate::plan::{host, names};
-use crate::rootless::{enter, lookout};
+use crate::rootless::enter;
+use crate::rootless::lookout::Asker;
 use crate::{apply, init, log, printable, program, rootless};
 
 /// How long PID 1 may take to answer; it answers within a millisecond, or it hangs.
@@ -133,8 +134,8 @@ fn command(command: Command, executed: &Path, caller: &Caller) -> Result<u8, Fai
             return Ok(code);
         }
         Command::Wait(args) => {
-            let env = lookout::become_asker(&caller.env);
-            return wait::run(&args, &env, caller.mask, &mut log::Stderr);
+            let asker = Asker::take_place(&caller.env);
+            return wait::run(&args, &asker, caller.mask, &mut log::Stderr);
         }
         Command::Probe(args) => {
             let guess = probe::own_socket(&caller.env, Caller::identity().uid);
@@ -143,8 +144,8 @@ fn command(command: Command, executed: &Path, caller: &Caller) -> Result<u8, Fai
         }
         Command::Client { words } => return Err(client(&words, caller)),
         Command::Env(args) => {
-            let env = lookout::become_asker(&caller.env);
-            let lines = shell::lines(&wait::endpoint_now(&args, &env)?)?;
+            let asker = Asker::take_place(&caller.env);
+            let lines = shell::lines(&wait::endpoint_now(&args, &asker)?)?;
             log::stdout_for_shell(lines.as_encoded_bytes());
         }
         Command::Status { json, timeline } => return Ok(show_status(json, timeline, caller)),
@@ -209,7 +210,8 @@ fn install(args: &InstallArgs, executed: &Path) -> Result<(), Failure> {
 
 /// `docker-entrypoint.sh`: returns only when that failed.
 fn client(words: &[OsString], caller: &Caller) -> Failure {
-    crate::client::entrypoint::act::run(words, &caller.env, caller.mask, &mut log::Stderr)
+    let asker = Asker::take_place(&caller.env);
+    crate::client::entrypoint::act::run(words, &asker, caller.mask, &mut log::Stderr)
 }
 
 /// `dind`: S51–S60.
@@ -240,9 +242,10 @@ fn plan(words: &[OsString], json: bool, caller: &Caller) -> Result<u8, Failure> 
         log::stdout("exec docker-entrypoint.sh: nothing is prepared for this command\n");
         return Ok(0);
     };
-    let (env, part) = enter::daemon(form, &arguments, caller.env.clone(), daemon::Run::Dry)?;
+    let enter::Entry { env, part, gifts } =
+        enter::daemon(form, &arguments, caller.env.clone(), daemon::Run::Dry)?;
     let cgroup = part.map(|part| part.decision);
-    let decided = daemon::wishes(form, &arguments, env, cgroup).and_then(|wishes| {
+    let decided = daemon::wishes(form, &arguments, env, cgroup, gifts).and_then(|wishes| {
         Ok((
             daemon::decide(&wishes, caller.now, daemon::Run::Dry)?.plan,
             wishes,

@@ -297,6 +297,8 @@ fn sockets_from_activation_are_passed_on_when_they_are_asked_for() {
 }
 
 const OWN: &str = "/run/user/1000/docker.sock";
+/// Where the image's link leads, when the runtime directory had to be another one.
+const OTHER: &str = "/run/user/1001/docker.sock";
 
 /// A user, who can make nothing in /run nor in /.
 fn user(mut case: Case) -> Case {
@@ -337,6 +339,36 @@ fn what_a_user_cannot_make_is_made_inside_and_served_out_here_elsewhere() {
     let plan = case.plan().unwrap();
     assert_eq!(case.bound(), [OWN, "[::]:2375"]);
     assert!(plan.left_to_dockerd.is_empty() && plan.notes.is_empty());
+    // Where it leads to somebody else's, that one is neither replaced nor hidden.
+    let standard = |at: &str, mounted| Some((at.into(), PathState::LiveSocket { mounted }));
+    case.facts.links.clear();
+    for (at, mounted) in [(OTHER, true), ("/run/docker.sock", false)] {
+        case.facts.standard = standard(at, mounted);
+        let plan = case.plan().unwrap();
+        assert_eq!(case.bound(), [OWN, "[::]:2375"]);
+        assert!(plan.left_to_dockerd.is_empty() && plan.inside.is_empty());
+        let [note] = plan.notes.as_slice() else {
+            panic!("{:?}", plan.notes)
+        };
+        assert!(
+            note.contains("is left alone") && note.contains(OWN),
+            "{note}"
+        );
+        assert_eq!(note.contains("was mounted there"), mounted);
+        let mut wish = user(explicit_form(&["--host", "unix:///run/docker.sock"]));
+        wish.facts.standard = standard(at, mounted);
+        let refusal = wish.plan().unwrap_err();
+        assert!(
+            matches!(refusal, ListenRefusal::LiveSocket { .. }),
+            "{refusal}"
+        );
+    }
+    let mut case = user(default_form(&[]));
+    case.facts.standard = Some((OTHER.into(), PathState::DeadSocket { mounted: false }));
+    let plan = case.plan().unwrap();
+    assert!(plan.notes[0].contains("nobody serves"), "{:?}", plan.notes);
+    case.facts.standard = standard(OWN, false);
+    assert!(case.plan().unwrap().notes.is_empty());
     // What can be made is made.
     let case = user(default_form(&[])).env("DOCKER_HOST", "unix:///sock/docker.sock");
     assert_eq!(case.bound(), ["/sock/docker.sock", "[::]:2375"]);

@@ -104,7 +104,8 @@ product_image() { # BINARY TAG SUITE TARGET
         # What it leaves of a stage has no name: the label finds it.
         sed -i "s/^COPY dind-init \/dind-init\$/&\nLABEL $label/" "$work/context/Dockerfile"
     fi
-    "$docker" build --target "${4:-dind}" --tag "$2" --label "$label" --build-arg "BASE=$base" --build-arg BINARY=prebuilt "$work/context" >&2
+    # A caller that deals with failures (`|| …`) has switched errexit off.
+    "$docker" build --target "${4:-dind}" --tag "$2" --label "$label" --build-arg "BASE=$base" --build-arg BINARY=prebuilt "$work/context" >&2 || return
     echo "$2"
 }
 

@@ -39,11 +39,11 @@ fn storage_is_tried_and_strict_is_kept() {
 fn whoever_is_sent_in_asks_the_daemon() {
     let Some(lab) = Lab::find() else { return };
     let manifest = |env: &str| {
-        let caps = ["SETUID", "SETGID", "MKNOD", "CHOWN"];
+        let caps = ["SETUID", "SETGID", "CHOWN"];
         let create = bare(lab)
             .options(["--user", "0", "--cap-drop", "ALL"])
             .options(caps.iter().flat_map(|cap| ["--cap-add", cap]))
-            .options([SECCOMP, SYSTEMPATHS].concat())
+            .options([SECCOMP, SYSTEMPATHS, TUN].concat())
             .env("DIND_ROOTLESS=1")
             .env("DOCKER_HOST=");
         let dind = create.env(env).start();
@@ -67,6 +67,11 @@ fn whoever_is_sent_in_asks_the_daemon() {
             };
             let wait = exec(&["wait", "--timeout=60s", "--", "sh", "-c", "docker version"]);
             assert!(wait.contains("Server:"), "{wait}");
+            let start = ["exec", "--user", uid, &dind.id, "docker-entrypoint.sh"];
+            for words in [&["docker", "version"][..], &["version"]] {
+                let version = lab.docker(start.iter().chain(words)).ok();
+                assert!(version.contains("Server:"), "{uid} {words:?}: {version}");
+            }
             assert!(exec(&["probe"]).starts_with("ready: "));
             assert!(exec(&["probe", "--live"]).starts_with("live: "));
             assert!(exec(&["status"]).contains("state      ready"));
@@ -100,6 +105,16 @@ fn a_data_root_of_roots_is_taken_over_or_refused() {
     refused.assert_refused("belongs to uid 0, not to uid 1000");
     let parent = "fix    mount the volume at /home/rootless/.local/share,";
     assert!(refused.stderr.contains(parent), "{refused}");
+
+    // What a start would do is told, and not done.
+    let plan = || mounted(root(lab)).args(["dind-init", "plan"]);
+    let step = format!("first  chown  {DATA} to 1000:1000: ");
+    for _ in 0..2 {
+        let text = plan().run_to_end().1.ok();
+        assert!(text.contains(&step), "{text}");
+    }
+    let (_, refused) = plan().options(["--cap-drop", "CHOWN"]).run_to_end();
+    refused.assert_refused("belongs to uid 0, not to uid 1000");
 
     let dind = mounted(root(lab)).start();
     dind.docker(["version"]);

@@ -61,12 +61,14 @@ a_reserve_saves_dockerd_from_a_group_kill() {
 cases+=(a_small_reserve_grows_with_what_is_outside)
 a_small_reserve_grows_with_what_is_outside() {
     local id limit
-    id=$(dind --memory 300m --memory-swap 300m --env DIND_MEMORY_RESERVE=32M)
+    # What the README says, in a pod with limits.memory: 300Mi.
+    id=$(dind --memory 300m --memory-swap 300m --env DIND_MEMORY_RESERVE=64M)
     echo 1 >"$groups/docker/$id/memory.oom.group"
-    # dockerd alone is more than that.
+    # dockerd with what it takes to start a container is more than that.
     until_true 60 grown "$id"
     limit=$(<"$groups/docker/$id/docker/memory.max")
-    [ "$limit" -lt $((268 << 20)) ] || fail "memory.max of the nested part is still $limit"
+    [ "$limit" -lt $((236 << 20)) ] || fail "memory.max of the nested part is still $limit"
+    echo "note: memory.max of the nested part: $((limit >> 20)) MiB"
     eats_and_dies "$id"
     eats_and_dies "$id"
     equal "$(sed -n 's/^oom_group_kill //p' "$groups/docker/$id/memory.events.local")" 0 "kills of the whole group"

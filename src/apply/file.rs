@@ -62,6 +62,61 @@ pub fn make_device(device: &Device) -> Result<(), ApplyError> {
     files::make_device(path, device.mode, number).map_err(|e| ApplyError::new("mknod", path, e))
 }
 
+/// Lets a group use a device as its owner does, where not everybody may.
+///
+/// # Errors
+/// What `chown(2)` or `chmod(2)` says.
+pub fn open_to_group(path: &Path, gid: u32) -> Result<(), ApplyError> {
+    files::open_device_to_group(path, gid).map_err(|e| ApplyError::new("chmod", path, e))
+}
+
+/// Gives a directory itself to a user.
+///
+/// # Errors
+/// What `chown(2)` says.
+pub fn give(path: &Path, uid: u32, gid: u32) -> Result<(), ApplyError> {
+    let given = Dir::open(path).and_then(|dir| dir.give(uid, gid));
+    given.map_err(|e| {
+        ApplyError::new("chown", path, e).because(
+            "giving a directory away needs CAP_CHOWN, and an owner and a group that this \
+             container's user namespace has",
+            "--cap-add CHOWN (Kubernetes: capabilities.add), or let the volume be that user's",
+        )
+    })
+}
+
+/// Makes a directory for a user, and its parents for everybody; none is left that is not the user's.
+///
+/// # Errors
+/// What `mkdir(2)` or `chown(2)` says.
+pub fn create_for(path: &Path, mode: u32, uid: u32, gid: u32) -> Result<(), ApplyError> {
+    let parents = path.parent();
+    let parents = parents.map_or(Ok(()), |path| files::create_directory(path, 0o755));
+    let made = parents.and_then(|()| Dir::parent(path));
+    let made = made.and_then(|(above, name)| {
+        let dir = above.make_sub(&name, mode)?;
+        dir.give(uid, gid).inspect_err(|_| {
+            let _ = above.remove_empty(&name);
+        })
+    });
+    made.map_err(|e| ApplyError::new("mkdir", path, e))
+}
+
+/// Makes a link; one of ours that leads elsewhere is made anew.
+///
+/// # Errors
+/// What the kernel says, or that somebody else made the one that is there.
+pub fn link(path: &Path, target: &Path) -> Result<(), ApplyError> {
+    let link = || {
+        let (dir, name) = Dir::parent(path)?;
+        if dir.link_target(&name).is_ok_and(|found| found != target) {
+            files::remove(path)?;
+        }
+        dir.link(&name, target)
+    };
+    link().map_err(|e| ApplyError::new("link", path, e))
+}
+
 /// Makes a directory of links; links that are right stay, wrong ones are made anew.
 ///
 /// # Errors

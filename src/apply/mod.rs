@@ -206,6 +206,15 @@ fn carry_out(action: &Action, certificates: Certificates<'_>) -> Result<(), Fail
         }
         Action::LimitCgroup { dir, file, bytes } => Ok(cgroup::limit(dir, file, *bytes)?),
         Action::MakeDevice { device } => Ok(file::make_device(device)?),
+        Action::OpenToGroup { path, gid } => Ok(file::open_to_group(path, *gid)?),
+        Action::Give { path, uid, gid } => Ok(file::give(path, *uid, *gid)?),
+        Action::CreateFor {
+            path,
+            mode,
+            uid,
+            gid,
+        } => Ok(file::create_for(path, *mode, *uid, *gid)?),
+        Action::Link { path, target } => Ok(file::link(path, target)?),
         Action::MakeWritable { path } => Ok(mount::make_writable(path)?),
         Action::RemountWritable { path, options } => Ok(cgroup::remount(path, options)?),
         Action::OomScore { value } => Ok(limit::oom_score(*value)?),

@@ -14,6 +14,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, InconsistentKeys};
 
+use super::crypto;
 use super::endpoint::{Identity, TlsFiles};
 use super::trust::Anchors;
 use crate::explain::{Explain, exit};
@@ -118,7 +119,7 @@ impl Explain for CredentialsError {
                     .into()
             }
             Self::Unusable { .. } => {
-                "use RSA (2048 to 8192 bits), EC P-256 or P-384, or Ed25519 keys, as PKCS#8, \
+                "use RSA (2048 to 8192 bits), EC P-256, P-384 or P-521, or Ed25519 keys, as PKCS#8, \
                  PKCS#1 or SEC1 PEM"
                     .into()
             }
@@ -144,7 +145,7 @@ impl Credentials {
                 None => None,
             },
         };
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = Arc::new(crypto::provider());
         let authorities = certificates(&contents.ca, &files.ca)?;
         let anchors = Anchors::new(authorities, &provider);
         let anchors = anchors.ok_or_else(|| CredentialsError::Unusable {

@@ -48,6 +48,12 @@ pub fn proxied_request(host: &str, prefix: &str, authorization: Option<&str>) ->
     text("GET", &target, host, "Connection: close", authorization)
 }
 
+/// Whether dockerd says that it does not speak the version of the API that was asked for.
+#[must_use]
+pub fn is_about_version(message: &str) -> bool {
+    message.starts_with("client version ")
+}
+
 /// Asks a proxy for a tunnel.
 #[must_use]
 pub fn tunnel_request(host: &str, authorization: Option<&str>) -> Vec<u8> {

@@ -11,6 +11,7 @@
 
 pub mod connect;
 pub mod credentials;
+mod crypto;
 pub mod duration;
 pub mod endpoint;
 pub mod entrypoint;

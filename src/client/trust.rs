@@ -38,7 +38,7 @@ pub enum Distrust {
     /// A kind of key or signature that this program does not have.
     #[error("{what} cannot be checked here")]
     Unsupported {
-        /// For example `a signature by a key of the kind EC P-521`.
+        /// For example `a signature by a key of the kind RSA 1024`.
         what: String,
     },
     /// It is not for servers.
@@ -134,19 +134,20 @@ impl Anchors {
         let Error::InvalidCertificate(problem) = &error else {
             return error;
         };
+        let issued = |facts: &Certificate| leaf.is_some_and(|leaf| leaf.was_issued_by(facts));
+        let issuer = self.anchors.iter().find(|(_, facts)| issued(facts));
         match problem {
             CertificateError::UnsupportedSignatureAlgorithmContext { .. }
             | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {}
             CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
                 return Distrust::Purpose.into();
             }
+            // Our cryptography calls every signature of an RSA key bad that is too short for it.
+            CertificateError::BadSignature | CertificateError::UnknownIssuer
+                if issuer.is_some_and(|(_, facts)| !facts.is_checkable()) => {}
             _ => return error,
         }
         let Some(leaf) = leaf else { return error };
-        let issuer = self
-            .anchors
-            .iter()
-            .find(|(_, facts)| leaf.was_issued_by(facts));
         let what = match issuer {
             _ if leaf.has_sha1_signature() => {
                 "a signature with SHA-1, which docker does not accept either,".to_owned()

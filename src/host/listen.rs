@@ -13,7 +13,7 @@ use super::{mountinfo, script};
 use crate::cli::config::Config;
 use crate::files::socket::Served;
 use crate::files::{self, Kind};
-use crate::plan::address::Address;
+use crate::plan::address::{Address, DEFAULT_UNIX};
 use crate::plan::listen::inner;
 
 /// What is at a path where a socket should be.
@@ -68,6 +68,9 @@ pub struct ListenFacts {
     /// Those of them that a user like us cannot make.
     #[serde(default)]
     pub closed: BTreeSet<PathBuf>,
+    /// The socket behind the standard path and its state, for a daemon that can make none there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standard: Option<(PathBuf, PathState)>,
     /// /etc/hosts.
     pub hosts: Vec<(String, IpAddr)>,
     /// /etc/group.
@@ -99,7 +102,10 @@ impl ListenFacts {
         }
         let closed = |path: &&PathBuf| user && !can_make(path);
         // Only needed when something is in the way, and the file can be long.
-        let in_the_way = paths.iter().any(|path| files::stat(path).is_ok());
+        let standard = user
+            .then(|| files::real(Path::new(DEFAULT_UNIX)).ok())
+            .flatten();
+        let in_the_way = standard.is_some() || paths.iter().any(|path| files::stat(path).is_ok());
         let mounts = if in_the_way {
             mountinfo::read()
         } else {
@@ -115,6 +121,10 @@ impl ListenFacts {
                 .filter_map(|path| Some((path.clone(), files::link_target(path).ok()?)))
                 .collect(),
             closed: paths.iter().filter(closed).cloned().collect(),
+            standard: standard.map(|path| {
+                let state = path_state(&path, &mounts);
+                (path, state)
+            }),
             hosts: parse_hosts(&text("/etc/hosts")),
             groups: parse_groups(&text("/etc/group")),
             ipv6: ipv6_sockets(),

@@ -83,7 +83,8 @@ impl ProcessFacts {
 }
 
 /// Whether the user namespace maps every id, as the initial one does.
-pub(super) fn has_full_id_map() -> bool {
+#[must_use]
+pub fn has_full_id_map() -> bool {
     full_id_map(&kernel::text("/proc/self/uid_map").unwrap_or_default())
 }
 

@@ -226,6 +226,7 @@ pub fn plan(
             Address::Activated(wanted) => activated(&mut plan, facts, &mut gate, wanted)?,
         }
     }
+    inner::strangers(&mut plan, config, facts);
     match &facts.script {
         Some(script) => Ok(left_to_script(plan, script).judged(gate)),
         None => Ok(plan.judged(gate)),

@@ -63,6 +63,40 @@ pub enum Action {
         #[serde(flatten)]
         device: Device,
     },
+    /// Let a group use a device as its owner does.
+    OpenToGroup {
+        /// Which.
+        path: PathBuf,
+        /// The group.
+        gid: u32,
+    },
+    /// Give a directory itself to another user.
+    Give {
+        /// Which.
+        path: PathBuf,
+        /// The new owner.
+        uid: u32,
+        /// Its group.
+        gid: u32,
+    },
+    /// Make a directory for another user; its parents stay ours.
+    CreateFor {
+        /// Which.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+        /// Its owner.
+        uid: u32,
+        /// Its group.
+        gid: u32,
+    },
+    /// Make a symbolic link, in place of one that is there.
+    Link {
+        /// Which.
+        path: PathBuf,
+        /// Where it leads.
+        target: PathBuf,
+    },
     /// Make a part of a read-only mount writable for this mount namespace.
     MakeWritable { path: PathBuf },
     /// Mount a read-only cgroup hierarchy writable, in this mount namespace.
@@ -227,6 +261,25 @@ impl fmt::Display for Action {
                 "mknod  {} c {} {} (mode {:04o})",
                 device.path, device.major, device.minor, device.mode
             ),
+            Self::OpenToGroup { path, gid } => {
+                write!(f, "chmod  {} for group {gid}", path.display())
+            }
+            Self::Give { path, uid, gid } => {
+                write!(f, "chown  {} to {uid}:{gid}", path.display())
+            }
+            Self::CreateFor {
+                path,
+                mode,
+                uid,
+                gid,
+            } => write!(
+                f,
+                "mkdir  {} for {uid}:{gid} (mode {mode:04o})",
+                path.display()
+            ),
+            Self::Link { path, target } => {
+                write!(f, "link   {} to {}", path.display(), target.display())
+            }
             Self::MakeWritable { path } => write!(f, "mount  {} writable", path.display()),
             Self::RemountWritable { path, .. } => {
                 write!(f, "mount  {} writable in its place", path.display())

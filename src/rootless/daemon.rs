@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::enter;
 use super::facts::RootlessFacts;
+use super::gifts::Gifts;
 use super::options::Options;
 use super::parent::{self, Job, Parent};
 use super::part::Door;
@@ -14,6 +15,7 @@ use super::preflight;
 use super::state::StateDir;
 use crate::apply::listen::HeldSockets;
 use crate::cli::environment::Environment;
+use crate::daemon::Run;
 use crate::explain::Failure;
 use crate::host::uplink::UplinkFacts;
 use crate::plan::cgroup::handover::Decision;
@@ -33,6 +35,8 @@ pub struct RootlessWishes {
     pub places: Places,
     /// What was decided about cgroups, while we were who we were.
     pub cgroup: Option<Decision>,
+    /// What root gives to us, who were that root.
+    pub gifts: Gifts,
 }
 
 /// The wishes, when we are not root.
@@ -42,14 +46,16 @@ pub struct RootlessWishes {
 pub fn wishes(
     env: &Environment,
     cgroup: Option<Decision>,
+    gifts: Gifts,
 ) -> Result<Option<RootlessWishes>, Failure> {
     if rustix::process::geteuid().is_root() {
         return Ok(None);
     }
     Ok(Some(RootlessWishes {
         options: Options::for_dockerd(env)?,
-        places: enter::places(env.clone())?,
+        places: enter::places_with(env.clone(), &gifts)?,
         cgroup,
+        gifts,
     }))
 }
 
@@ -62,19 +68,25 @@ pub fn decide(
     listen: &ListenPlan,
     uplink: &UplinkFacts,
     inner: &Inner,
+    run: Run,
 ) -> Result<RootlessPlan, HostRefusal> {
     let RootlessWishes {
         options,
         places,
         cgroup,
+        gifts,
     } = wishes;
-    let facts = RootlessFacts::probe(&places.env, options);
+    let mut facts = RootlessFacts::probe(&places.env, options);
+    if run == Run::Dry {
+        gifts.foresee_rootless(&mut facts);
+    }
     let mut plan = plan::plan(options.clone(), places, &facts, uplink, inner)?;
     plan.warnings.extend(preflight::warnings(&facts, &plan.net));
     plan.publish.extend(api_ports(listen));
     plan.socket_groups = socket_groups(listen);
     plan.api = listen.first_unix();
     plan.cgroup.clone_from(cgroup);
+    plan.gifts.clone_from(&gifts.steps);
     Ok(plan)
 }
 

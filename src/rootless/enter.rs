@@ -3,10 +3,10 @@
 //! write id maps.
 
 use std::ffi::{OsStr, OsString};
-use std::io;
 use std::path::{Path, PathBuf};
 
 use super::error::LaunchError;
+use super::gifts::{self, GiftFacts, Gifts};
 use super::part::{self, Part};
 use super::places::{self, NotWritable, Places};
 use crate::cli::bad::switch;
@@ -14,11 +14,10 @@ use crate::cli::config::{CommandForm, Config, Identity};
 use crate::cli::environment::Environment;
 use crate::daemon::{Caller, Run};
 use crate::explain::{Failure, exit};
-use crate::files::{self, Dir, Kind};
+use crate::files;
 use crate::host::daemon_json::DaemonFile;
 use crate::host::listen::parse_groups;
 use crate::host::storage::Roots;
-use crate::plan::address::DEFAULT_UNIX;
 use crate::sys::userns;
 
 /// Whether root asked for a rootless daemon.
@@ -32,11 +31,23 @@ pub fn wanted(env: &Environment) -> bool {
 ///
 /// # Errors
 /// There is no such user, or the kernel refuses.
-pub fn become_user(env: Environment) -> Result<Environment, LaunchError> {
-    match future_user(&env)? {
-        Some(user) => user.become_it(env),
-        None => Ok(env),
-    }
+pub fn become_user(env: Environment) -> Result<Environment, Failure> {
+    let Some(user) = future_user(&env)? else {
+        return Ok(env);
+    };
+    user.gifts(&env, None).give()?;
+    Ok(user.become_it(env)?)
+}
+
+/// What comes of the way in.
+#[derive(Debug, Default)]
+pub struct Entry {
+    /// The environment of who we are now.
+    pub env: Environment,
+    /// The part of our cgroup, for a rootless daemon.
+    pub part: Option<Part>,
+    /// What root gives to the user, where we are that root.
+    pub gifts: Gifts,
 }
 
 /// The same for a daemon. What needs the rights that are given up comes first: a part of our
@@ -49,32 +60,45 @@ pub fn daemon(
     arguments: &[OsString],
     env: Environment,
     run: Run,
-) -> Result<(Environment, Option<Part>), Failure> {
+) -> Result<Entry, Failure> {
     let identity = Caller::identity();
     let user = future_user(&env)?;
     let owner = match &user {
         Some(user) => (user.uid, user.gid),
-        None if identity.uid == 0 => return Ok((env, None)),
+        None if identity.uid == 0 => {
+            return Ok(Entry {
+                env,
+                ..Entry::default()
+            });
+        }
         None => (identity.uid, identity.gid),
     };
     // Bad settings are errors before anything is changed.
     let config = Config::new(form, arguments, env.clone(), identity)?;
-    let part = (!config.daemon.only_prints()).then(|| part::decide(config.cgroup, owner));
+    let prints = config.daemon.only_prints();
+    let part = (!prints).then(|| part::decide(config.cgroup, owner));
     let part = match run {
         Run::Dry => part,
         Run::Live => part.map(Part::make).transpose()?,
     };
-    let env = match user {
-        Some(user) => {
-            if run == Run::Live && !config.daemon.only_prints() {
-                standard_socket(&user.runtime_dir(&env));
-                user.take_data_root(form, arguments, &env)?;
-            }
-            user.become_it(env)?
-        }
-        None => env,
+    let Some(user) = user else {
+        return Ok(Entry {
+            env,
+            part,
+            gifts: Gifts::default(),
+        });
     };
-    Ok((env, part))
+    let gifts = if prints {
+        Gifts::default()
+    } else {
+        let root = user.data_root(form, arguments, &env)?;
+        user.gifts(&env, Some(&root))
+    };
+    if run == Run::Live {
+        gifts.give()?;
+    }
+    let env = user.become_it(env)?;
+    Ok(Entry { env, part, gifts })
 }
 
 /// Whom we are to become, if we are root and that was asked for.
@@ -106,8 +130,6 @@ impl User {
     }
 
     fn become_it(self, env: Environment) -> Result<Environment, LaunchError> {
-        runtime_dir(&env, &self);
-        tun_device(self.gid);
         let groups = self.groups();
         // The user may not be allowed to open root's standard error once more.
         crate::log::never_wait();
@@ -122,14 +144,13 @@ impl User {
         Ok(self.environment(env))
     }
 
-    /// Makes the data root the user's, while we may: a volume of Kubernetes is root's, and dockerd
-    /// wants to change its mode. Only an empty one: what others have put there stays theirs.
-    fn take_data_root(
+    /// Where the data root of its daemon is.
+    fn data_root(
         &self,
         form: CommandForm,
         arguments: &[OsString],
         env: &Environment,
-    ) -> Result<(), Failure> {
+    ) -> Result<PathBuf, Failure> {
         let identity = Identity {
             uid: self.uid,
             gid: self.gid,
@@ -141,19 +162,13 @@ impl User {
             Some(path) => PathBuf::from(path),
             None => places::config(&env).join("daemon.json"),
         };
-        let root = Roots::of(&config, &DaemonFile::read(&file)).data;
-        // What cannot be opened is refused with its reason later.
-        let Ok(dir) = Dir::open(&root) else {
-            return Ok(());
-        };
-        let roots = dir.stat().is_ok_and(|stat| stat.st_uid == 0);
-        if roots && is_empty(&dir) {
-            match dir.give(self.uid, self.gid) {
-                Ok(()) => tracing::info!("{} is given to {}", root.display(), self.name),
-                Err(error) => tracing::debug!("chown {}: {error}", root.display()),
-            }
-        }
-        Ok(())
+        Ok(Roots::of(&config, &DaemonFile::read(&file)).data)
+    }
+
+    /// What it gets of us, while we are root. Only a daemon has a data root.
+    fn gifts(&self, env: &Environment, data_root: Option<&Path>) -> Gifts {
+        let runtime = self.runtime_dir(env);
+        gifts::plan(&GiftFacts::read(&runtime, data_root), self, &runtime)
     }
 
     /// What it gets: root's own places are of no use to it.
@@ -167,12 +182,6 @@ impl User {
         let group = files::text(Path::new("/etc/group")).unwrap_or_default();
         groups(&group, &self.name)
     }
-}
-
-/// Whether a directory has nothing in it but what a file system has by itself.
-fn is_empty(dir: &Dir) -> bool {
-    let names = dir.names();
-    names.is_ok_and(|names| names.iter().all(|name| name == "lost+found"))
 }
 
 /// A user of the image.
@@ -245,71 +254,23 @@ fn groups(text: &str, user: &str) -> Vec<u32> {
     groups
 }
 
-/// Leads clients that know the standard path only to the user's socket, while we may. A link that
-/// leads nowhere is the image's, or of an earlier start; anything else is not ours. Tolerated when
-/// we may not: it is a comfort for `docker exec`.
-fn standard_socket(runtime: &Path) {
-    let path = Path::new(DEFAULT_UNIX);
-    let lead = || {
-        let (dir, name) = Dir::parent(path)?;
-        match (dir.kind(&name), files::target(path)) {
-            (Ok(Kind::Link), Err(error)) if error.kind() == io::ErrorKind::NotFound => {
-                files::remove(path)?;
-            }
-            (Err(error), _) if error.kind() == io::ErrorKind::NotFound => {}
-            (Err(error), _) => return Err(error),
-            (Ok(_), _) => return Ok(()),
-        }
-        dir.link(&name, &runtime.join("docker.sock"))
-    };
-    if let Err(error) = lead() {
-        tracing::debug!("{}: {error}", path.display());
-    }
-}
-
-/// Makes the runtime directory for the user while we may. Tolerated when we may not: the user may
-/// be able to, or another place is taken.
-fn runtime_dir(env: &Environment, user: &User) {
-    let path = user.runtime_dir(env);
-    if files::stat(&path).is_ok() {
-        return;
-    }
-    let parents = path.parent();
-    let parents = parents.map_or(Ok(()), |path| files::create_directory(path, 0o755));
-    let made = parents.and_then(|()| Dir::parent(&path));
-    let made = made.and_then(|(above, name)| {
-        let dir = above.make_sub(&name, 0o700)?;
-        dir.give(user.uid, user.gid).inspect_err(|_| {
-            let _ = above.remove_empty(&name);
-        })
-    });
-    if let Err(error) = made {
-        tracing::debug!("{}: {error}", path.display());
-    }
-}
-
-/// Lets the user's group open /dev/net/tun, and makes it where it is missing: Docker allows the
-/// device to every container, and gives it to none. The node is the container's own. Tolerated
-/// when we may not: the preflight says what is missing then.
-fn tun_device(gid: u32) {
-    let path = Path::new("/dev/net/tun");
-    let made = || {
-        files::make_device(path, 0o600, rustix::fs::makedev(10, 200))?;
-        files::open_device_to_group(path, gid)
-    };
-    if let Err(error) = made() {
-        tracing::debug!("{}: {error}", path.display());
-    }
-}
-
 /// Looks where things can be.
 ///
 /// # Errors
 /// [`NotWritable`].
 pub fn places(env: Environment) -> Result<Places, NotWritable> {
+    places_with(env, &Gifts::default())
+}
+
+/// The same when that is, or will be, given to us.
+///
+/// # Errors
+/// [`NotWritable`].
+pub fn places_with(env: Environment, gifts: &Gifts) -> Result<Places, NotWritable> {
     let uid = rustix::process::geteuid().as_raw();
-    let places = places::decide(env, uid, home(uid), files::can_be_written)?;
-    Ok(places.kept_where(files::can_be_private))
+    let writable = |path: &Path| gifts.open(path) || files::can_be_written(path);
+    let places = places::decide(env, uid, home(uid), writable)?;
+    Ok(places.kept_where(|path| gifts.open(path) || files::can_be_private(path)))
 }
 
 fn home(uid: u32) -> Option<PathBuf> {

@@ -7,48 +7,79 @@ use std::path::Path;
 use super::enter::{self, User};
 use super::places;
 use crate::cli::environment::Environment;
+use crate::client::own::Place;
 use crate::files::{self, kernel};
 use crate::host::private;
 use crate::supervise::status::STATUS_FILE;
-use crate::sys::userns;
+use crate::sys::{process, userns};
 
-/// For commands that talk to the API as any client does, or become one: becomes the daemon's user
-/// where we are a root who may not enter that user's directories (a container without
-/// `CAP_DAC_OVERRIDE`), and who may become anybody. The environment is the user's then.
-#[must_use]
-pub fn become_asker(env: &Environment) -> Environment {
-    let may_enter = caps::has_cap(
-        None,
-        caps::CapSet::Effective,
-        caps::Capability::CAP_DAC_OVERRIDE,
-    );
-    let of_root = |dir: &&str| files::exists(&Path::new(dir).join(STATUS_FILE));
-    let rootful = private::OF_ROOT.iter().any(of_root);
-    let root = rustix::process::geteuid().is_root();
-    if !root || std::process::id() == 1 || rootful || may_enter.unwrap_or(true) {
-        return env.clone();
+/// Who asks the API: the environment of a command that talks to it as any client does, or becomes
+/// such a client. There is no other way to one, so that no command is forgotten.
+#[derive(Debug, Clone)]
+pub struct Asker(Environment);
+
+impl Asker {
+    /// Becomes the daemon's user where we are a root who may not enter that user's directories (a
+    /// container without `CAP_DAC_OVERRIDE`), and who may become anybody. The environment is the
+    /// user's then.
+    #[must_use]
+    pub fn take_place(env: &Environment) -> Self {
+        let may_enter = caps::has_cap(
+            None,
+            caps::CapSet::Effective,
+            caps::Capability::CAP_DAC_OVERRIDE,
+        );
+        let of_root = |dir: &&str| files::exists(&Path::new(dir).join(STATUS_FILE));
+        let rootful = private::OF_ROOT.iter().any(of_root);
+        let root = rustix::process::geteuid().is_root();
+        if !root || std::process::id() == 1 || rootful || may_enter.unwrap_or(true) {
+            return Self(env.clone());
+        }
+        let Some(user) = daemons_user(env) else {
+            return Self(env.clone());
+        };
+        let groups = user.groups();
+        match userns::become_user(user.uid, user.gid, &groups) {
+            Ok(()) => {
+                let env = user.environment(env.clone());
+                // Where the daemon is, it was this user who decided.
+                Self(enter::places(env.clone()).map_or(env, |places| places.env))
+            }
+            Err(error) => {
+                tracing::warn!(
+                    "this root may not enter the directories of {}, whom the daemon runs as, nor \
+                     become that user: {error}; --cap-add SETUID --cap-add SETGID, or docker exec \
+                     --user {}",
+                    user.name,
+                    user.uid
+                );
+                Self(env.clone())
+            }
+        }
     }
-    let Some(user) = user_of_init().or_else(|| user_of_settings(env)) else {
-        return env.clone();
+
+    /// Its environment.
+    #[must_use]
+    pub fn env(&self) -> &Environment {
+        &self.0
+    }
+}
+
+/// Whom the daemon of this container runs as, where there is one. Process 1 may be anybody's: in a
+/// job's container it is the job, and root is not to become that job's user.
+fn daemons_user(env: &Environment) -> Option<User> {
+    let of_ours = |user: &User| {
+        let mut places = Place::all(env).into_iter();
+        kernel::text("/proc/1/comm").is_ok_and(|name| is_supervisor(&name))
+            || places.any(|place| place.owner == user.uid && place.has_status())
     };
-    let groups = user.groups();
-    match userns::become_user(user.uid, user.gid, &groups) {
-        Ok(()) => {
-            let env = user.environment(env.clone());
-            // Where the daemon is, it was this user who decided.
-            enter::places(env.clone()).map_or(env, |places| places.env)
-        }
-        Err(error) => {
-            tracing::warn!(
-                "this root may not enter the directories of {}, whom the daemon runs as, nor \
-                 become that user: {error}; --cap-add SETUID --cap-add SETGID, or docker exec \
-                 --user {}",
-                user.name,
-                user.uid
-            );
-            env.clone()
-        }
-    }
+    let settings = || user_of_settings(env);
+    user_of_init().filter(of_ours).or_else(settings)
+}
+
+/// Whether that is the name of a process 1 of ours.
+fn is_supervisor(name: &str) -> bool {
+    process::SUPERVISOR.to_str() == Ok(name.trim_end())
 }
 
 /// The user of a rootless daemon that is process 1. Its directory in /proc may be root's: the
@@ -88,6 +119,12 @@ fn first_process(status: &str, passwd: &str) -> Option<User> {
 mod tests {
     use super::*;
     use std::path::PathBuf;
+
+    #[test]
+    fn a_job_that_is_process_1_is_not_taken_for_the_daemon() {
+        assert!(is_supervisor("docker-init\n"));
+        assert!(!is_supervisor("nginx\n") && !is_supervisor(""));
+    }
 
     #[test]
     fn process_1_tells_whom_the_daemon_runs_as() {

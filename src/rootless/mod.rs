@@ -23,6 +23,7 @@ pub mod error;
 pub mod facts;
 pub mod flags;
 mod follow;
+pub mod gifts;
 mod handshake;
 pub mod idmap;
 mod keeper;

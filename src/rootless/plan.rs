@@ -20,6 +20,7 @@ use crate::cli::environment::Environment;
 use crate::host::uplink::UplinkFacts;
 use crate::plan::cgroup::handover::{self, Decision, HandOver};
 use crate::plan::network::addresses::Inner;
+use crate::plan::step::Step;
 use crate::printable::line;
 
 /// Everything that the launcher needs.
@@ -37,6 +38,8 @@ pub struct RootlessPlan {
     pub state: PathBuf,
     /// The cgroup of dockerd's half; nothing where nobody asked.
     pub cgroup: Option<Decision>,
+    /// What root did, or would do, for us before it became this user.
+    pub gifts: Vec<Step>,
     /// Ports that are published from the start.
     pub publish: Vec<PortSpec>,
     /// Unix sockets, and the groups that they get inside.
@@ -100,6 +103,7 @@ pub fn plan(
         ids: (facts.ids.uid, facts.ids.gid),
         host: facts.host.clone(),
         cgroup: None,
+        gifts: Vec::new(),
         publish: options.publish.clone(),
         socket_groups: Vec::new(),
         api: None,
@@ -190,7 +194,8 @@ impl fmt::Display for RootlessPlan {
             None => "",
         };
         writeln!(f, "   ports  {ports}{source}")?;
-        for step in self.hand_over().iter().flat_map(|part| &part.steps) {
+        let parts = self.hand_over().into_iter().flat_map(|part| &part.steps);
+        for step in parts.chain(&self.gifts) {
             let (action, why) = (step.action.to_string(), line(&step.why));
             writeln!(f, "   first  {}: {why}", line(&action))?;
         }
@@ -206,6 +211,8 @@ impl Serialize for RootlessPlan {
             net: &'a NetPlan,
             #[serde(skip_serializing_if = "Option::is_none")]
             hand_over: Option<&'a HandOver>,
+            #[serde(skip_serializing_if = "<[Step]>::is_empty")]
+            gifts: &'a [Step],
             #[serde(skip_serializing_if = "Option::is_none")]
             limits: Option<String>,
             state: &'a PathBuf,
@@ -215,6 +222,7 @@ impl Serialize for RootlessPlan {
             maps: &self.maps,
             net: &self.net,
             hand_over: self.hand_over(),
+            gifts: &self.gifts,
             limits: self.limits(),
             state: &self.state,
             warnings: &self.warnings,

@@ -184,7 +184,8 @@ impl Explain for RootlessRefusal {
                 .into(),
             Self::NotOwner { path, uid, .. } => format!(
                 "mount the volume at {}, so that dockerd makes the directory itself; or start as \
-                 root with DIND_ROOTLESS=1 and CAP_CHOWN on an empty volume; or chown it to {uid}",
+                 root with DIND_ROOTLESS=1 and --cap-add CHOWN (Kubernetes: capabilities.add) on an \
+                 empty volume; or chown it to {uid}",
                 path.parent().unwrap_or(path).display()
             ),
             Self::MaskedProc(_) => "--security-opt systempaths=unconfined, or --privileged; \

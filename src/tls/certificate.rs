@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use rustls::pki_types::SignatureVerificationAlgorithm;
 use time::{Duration, OffsetDateTime};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::error::X509Error;
@@ -11,6 +12,7 @@ use x509_parser::pem::Pem;
 use x509_parser::prelude::FromDer;
 use x509_parser::x509::{SubjectPublicKeyInfo, X509Version};
 
+use super::ec521::Verifier;
 use super::key;
 use super::san::San;
 
@@ -156,7 +158,7 @@ impl Certificate {
         }
         match x509.verify_signature(Some(&public)) {
             Ok(()) => Signature::Good,
-            Err(X509Error::SignatureUnsupportedAlgorithm) => Signature::Unknown,
+            Err(X509Error::SignatureUnsupportedAlgorithm) => by_p521(&x509, &public),
             Err(_) => Signature::Bad,
         }
     }
@@ -171,6 +173,12 @@ impl Certificate {
         } else {
             None
         }
+    }
+
+    /// Whether signatures by its key can be checked here; of others nothing can be said.
+    #[must_use]
+    pub fn is_checkable(&self) -> bool {
+        key::is_checkable(&self.public)
     }
 
     /// Whether it may sign other certificates.
@@ -216,6 +224,23 @@ impl Certificate {
     #[must_use]
     pub fn days_left(&self, now: OffsetDateTime) -> i64 {
         (self.not_after - now).whole_days()
+    }
+}
+
+/// What the library says of no signature on this curve.
+fn by_p521(x509: &X509Certificate<'_>, public: &SubjectPublicKeyInfo<'_>) -> Signature {
+    let identifier = x509.signature_algorithm.algorithm.as_bytes();
+    let Some(verifier) = Verifier::of(identifier).filter(|_| key::is_p521(public.raw)) else {
+        return Signature::Unknown;
+    };
+    let verdict = verifier.verify_signature(
+        &public.subject_public_key.data,
+        x509.tbs_certificate.as_ref(),
+        &x509.signature_value.data,
+    );
+    match verdict {
+        Ok(()) => Signature::Good,
+        Err(_) => Signature::Bad,
     }
 }
 

@@ -130,7 +130,7 @@ fn kept_key(item: Item, material: &Material) -> Result<PrivateKey, IssueError> {
 /// The authority at work.
 struct Signer {
     /// Absent when nothing is to be signed: then a key that cannot sign does no harm.
-    pair: Option<KeyPair>,
+    pair: Option<key::Signer>,
     name: Vec<u8>,
     key_id: KeyIdMethod,
     /// Whether leaves name the key of their authority.
@@ -159,7 +159,7 @@ impl Signer {
                     item: Item::CaKey,
                     bytes,
                 });
-                Some(pair)
+                Some(key::Signer::Library(pair))
             }
             KeyPlan::Keep { .. } if needed => {
                 let key = kept_key(Item::CaKey, material)?;
@@ -230,7 +230,13 @@ impl Signer {
         let [draft, algorithm, _no_signature] = parts.as_slice() else {
             return Err(form());
         };
-        let to_sign = completed(draft, &self.name, public).ok_or_else(form)?;
+        let unknown = unsigned.0.unknown_to_library();
+        let (own, algorithm) = match &unknown {
+            Some((own, algorithm)) => (Some(own.as_slice()), algorithm.as_slice()),
+            None => (None, *algorithm),
+        };
+        let names = (self.name.as_slice(), public.is_none());
+        let to_sign = completed(draft, names, public.or(own), algorithm).ok_or_else(form)?;
         let signature = unsigned.0.sign(&to_sign).map_err(failed)?;
         let whole = der::sequence(&[&to_sign, algorithm, &der::bit_string(&signature)]);
         Ok(der::to_pem("CERTIFICATE", &whole).into_bytes())
@@ -247,14 +253,20 @@ impl Signer {
     }
 }
 
-/// The part of a certificate that is signed: the draft with the authority's name in it, and the
-/// key of a leaf or the name once more.
-fn completed(draft: &[u8], authority: &[u8], leaf: Option<&[u8]>) -> Option<Vec<u8>> {
+/// The part of a certificate that is signed: the draft with the authority's name in it, once more
+/// as the subject of its own certificate, with the key if that is to be another, and with the
+/// kind of signature that it will have.
+fn completed(
+    draft: &[u8],
+    (authority, is_subject): (&[u8], bool),
+    public: Option<&[u8]>,
+    kind: &[u8],
+) -> Option<Vec<u8>> {
     let mut parts = der::elements(draft)?;
     let [
         _version,
         _serial,
-        _algorithm,
+        algorithm,
         issuer,
         _dates,
         subject,
@@ -264,10 +276,13 @@ fn completed(draft: &[u8], authority: &[u8], leaf: Option<&[u8]>) -> Option<Vec<
     else {
         return None;
     };
+    *algorithm = kind;
     *issuer = authority;
-    match leaf {
-        Some(leaf) => *key = leaf,
-        None => *subject = authority,
+    if is_subject {
+        *subject = authority;
+    }
+    if let Some(public) = public {
+        *key = public;
     }
     Some(der::sequence(&parts))
 }
@@ -307,7 +322,7 @@ fn random() -> Result<[u8; 16], IssueError> {
 }
 
 /// A key that leaves the signature empty: the draft is signed when its names are right.
-struct Unsigned<'a>(&'a KeyPair);
+struct Unsigned<'a>(&'a key::Signer);
 
 impl PublicKeyData for Unsigned<'_> {
     fn der_bytes(&self) -> &[u8] {

@@ -2,10 +2,12 @@
 
 use std::fmt;
 
-use rcgen::{KeyPair, PublicKeyData};
+use rcgen::{KeyPair, PublicKeyData, SignatureAlgorithm};
+use rustls::pki_types::PrivateKeyDer;
 use x509_parser::pem::Pem;
 
 use super::der::{self, CONTEXT_0, CONTEXT_1, INTEGER, OCTET_STRING};
+use super::ec521::SecretKey;
 
 const RSA: &[u8] = &[
     0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01,
@@ -46,6 +48,7 @@ pub struct PrivateKey {
     kind: String,
     pkcs8: Vec<u8>,
     public: Option<Vec<u8>>,
+    p521: Option<SecretKey>,
 }
 
 impl fmt::Debug for PrivateKey {
@@ -84,7 +87,22 @@ impl PrivateKey {
         Err(KeyProblem::NoKey)
     }
 
+    /// Reads a key that was taken out of its PEM block.
+    ///
+    /// # Errors
+    /// As [`PrivateKey::from_pem`].
+    pub fn from_der(der: &PrivateKeyDer<'_>) -> Result<Self, KeyProblem> {
+        let wrapped = match der {
+            PrivateKeyDer::Pkcs1(key) => Some(wrap_pkcs1(key.secret_pkcs1_der())),
+            PrivateKeyDer::Pkcs8(key) => Some(key.secret_pkcs8_der().to_vec()),
+            PrivateKeyDer::Sec1(key) => wrap_sec1(key.secret_sec1_der()),
+            _ => None,
+        };
+        Self::from_pkcs8(wrapped.ok_or(KeyProblem::NoKey)?)
+    }
+
     fn from_pkcs8(pkcs8: Vec<u8>) -> Result<Self, KeyProblem> {
+        let mut p521 = None;
         let not_pkcs8 = || KeyProblem::Damaged("not a PKCS#8 structure".into());
         let parts = der::elements(&pkcs8).ok_or_else(not_pkcs8)?;
         let [_version, algorithm, key, ..] = parts.as_slice() else {
@@ -95,6 +113,11 @@ impl PrivateKey {
         let public = match identifiers.as_slice() {
             [RSA, ..] => {
                 Some(rsa_public(key).ok_or_else(|| KeyProblem::Damaged("not an RSA key".into()))?)
+            }
+            [EC, P521] => {
+                let secret = SecretKey::from_sec1(key)
+                    .map_err(|problem| KeyProblem::Damaged(problem.into()))?;
+                Some(p521.insert(secret).public())
             }
             [EC, curve] => {
                 let point = ec_point(key);
@@ -119,6 +142,7 @@ impl PrivateKey {
             kind,
             pkcs8,
             public,
+            p521,
         })
     }
 
@@ -134,12 +158,65 @@ impl PrivateKey {
         self.public.as_deref()
     }
 
+    /// The key on a curve that the TLS library does not know, if it is one.
+    #[must_use]
+    pub fn p521(&self) -> Option<&SecretKey> {
+        self.p521.as_ref()
+    }
+
     /// The key, ready to sign.
-    pub(super) fn signer(&self) -> Result<KeyPair, KeyProblem> {
-        load(&self.pkcs8).map_err(|reason| KeyProblem::Unsupported {
-            kind: self.kind.clone(),
-            reason,
-        })
+    pub(super) fn signer(&self) -> Result<Signer, KeyProblem> {
+        if let Some(secret) = &self.p521 {
+            return Ok(Signer::P521(secret.clone()));
+        }
+        load(&self.pkcs8)
+            .map(Signer::Library)
+            .map_err(|reason| KeyProblem::Unsupported {
+                kind: self.kind.clone(),
+                reason,
+            })
+    }
+}
+
+/// A key that signs certificates.
+pub(super) enum Signer {
+    /// Of a kind that the library knows.
+    Library(KeyPair),
+    /// On the curve that it does not know.
+    P521(SecretKey),
+}
+
+impl Signer {
+    pub(super) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
+        match self {
+            Self::Library(pair) => rcgen::SigningKey::sign(pair, message),
+            Self::P521(secret) => secret.sign(message).ok_or(rcgen::Error::RemoteKeyError),
+        }
+    }
+
+    /// What a certificate says about the key and its signatures, where the library cannot.
+    pub(super) fn unknown_to_library(&self) -> Option<(Vec<u8>, Vec<u8>)> {
+        match self {
+            Self::Library(_) => None,
+            Self::P521(secret) => Some((secret.public(), SecretKey::algorithm())),
+        }
+    }
+}
+
+impl PublicKeyData for Signer {
+    fn der_bytes(&self) -> &[u8] {
+        match self {
+            Self::Library(pair) => pair.der_bytes(),
+            Self::P521(secret) => secret.point(),
+        }
+    }
+
+    /// Of a key that the library does not know, that of another: see `unknown_to_library`.
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        match self {
+            Self::Library(pair) => pair.algorithm(),
+            Self::P521(_) => &rcgen::PKCS_ECDSA_P384_SHA384,
+        }
     }
 }
 
@@ -208,6 +285,11 @@ pub(super) fn describe_public(info: &[u8]) -> String {
 /// Whether a SubjectPublicKeyInfo is an RSA key, which may also wrap a session key.
 pub(super) fn is_rsa(info: &[u8]) -> bool {
     describe_public(info).starts_with("RSA")
+}
+
+/// Whether a SubjectPublicKeyInfo is a key on the curve that our TLS library does not know.
+pub(super) fn is_p521(info: &[u8]) -> bool {
+    describe_public(info) == "EC P-521"
 }
 
 /// Whether signatures by this key can be checked here: our cryptography takes no RSA key that is

@@ -15,6 +15,7 @@ mod certificate;
 mod chain;
 mod decide;
 mod der;
+mod ec521;
 mod issue;
 mod key;
 mod material;
@@ -30,6 +31,9 @@ use time::Duration;
 pub use certificate::Certificate;
 pub use decide::decide;
 pub use der::base64;
+#[cfg(test)]
+pub(crate) use ec521::tests::PEM as P521_PEM;
+pub use ec521::{SecretKey, VERIFIERS, Verifier};
 pub use issue::{IssueError, NewFile, issue};
 pub use key::{KeyProblem, PrivateKey};
 pub use material::{CaFiles, Content, Folder, FolderId, Item, LeafFiles, Material, StoredFile};

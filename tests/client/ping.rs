@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::mpsc;
 
 use dind_init::client::credentials::{Credentials, CredentialsError};
-use dind_init::client::endpoint::{Security, TlsFiles};
+use dind_init::client::endpoint::{Endpoint, Security, TlsFiles};
 use dind_init::client::http::Head;
 use dind_init::client::patience::Patience;
 use dind_init::client::ping::{Phase, PingError, TlsReason, ping};
@@ -68,6 +68,48 @@ fn a_tcp_port_answers_below_its_prefix() {
     let request = receiver.recv().unwrap();
     let want = format!("GET /engine/_ping HTTP/1.1\r\nHost: {address}\r\n");
     assert!(request.starts_with(&want), "{request}");
+}
+
+/// As the CLI: with the version of the environment, and below a path with that of the daemon.
+#[test]
+fn the_version_of_the_api_is_asked_for_where_it_decides() {
+    let act = behaviour(|stream| {
+        let request = server::request(stream);
+        let known = [
+            "/_ping ",
+            "/v1.40/_ping ",
+            "/x/_ping ",
+            "/x/v1.51/_ping ",
+            "/v1.30/_ping ",
+        ];
+        let answer = match known
+            .iter()
+            .any(|path| request.starts_with(&format!("GET {path}")))
+        {
+            true => PONG,
+            false => {
+                b"HTTP/1.1 400 Bad Request\r\nContent-Length: 37\r\n\r\n\
+                {\"message\":\"client version is bad\"}\r\n"
+            }
+        };
+        stream.write_all(answer).unwrap();
+    });
+    let (address, _) = server::tcp(act);
+    let at = |path: &str, api: Option<&str>| {
+        let api = api.map(Into::into);
+        let direct = plain(&format!("tcp://{address}{path}"));
+        let endpoint = Endpoint { api, ..direct };
+        ping(&endpoint, &Resolver::default(), &mut patience())
+    };
+    assert!(at("", None).is_ok() && at("", Some("1.40")).is_ok() && at("/x", None).is_ok());
+    for (path, api) in [("", Some("9.9")), ("/v1.30", None)] {
+        let refused = at(path, api).unwrap_err();
+        assert!(
+            refused.fix().contains("DOCKER_API_VERSION"),
+            "{}",
+            refused.fix()
+        );
+    }
 }
 
 #[test]

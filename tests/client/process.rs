@@ -10,6 +10,7 @@ use dind_init::cli::environment::Environment;
 use dind_init::client::entrypoint::act;
 use dind_init::client::wait::{EndpointArgs, WaitArgs, run};
 use dind_init::explain;
+use dind_init::rootless::lookout::Asker;
 use dind_init::sys::signal::OriginalMask;
 
 use crate::LONG;
@@ -61,8 +62,8 @@ fn child_wait() {
             .collect(),
     };
     let mut stderr = std::io::stderr();
-    let env = own_environment();
-    let code = match run(&args, &env, OriginalMask::empty(), &mut stderr) {
+    let asker = Asker::take_place(&own_environment());
+    let code = match run(&args, &asker, OriginalMask::empty(), &mut stderr) {
         Ok(code) => code,
         Err(failure) => failure.exit_code(),
     };
@@ -79,7 +80,7 @@ fn child_entrypoint() {
     let mut stderr = std::io::stderr();
     let failure = act::run(
         &arguments,
-        &own_environment(),
+        &Asker::take_place(&own_environment()),
         OriginalMask::empty(),
         &mut stderr,
     );

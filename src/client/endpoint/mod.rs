@@ -62,6 +62,8 @@ pub struct Endpoint {
     pub way: Way,
     /// The docker context that names it.
     pub context: Option<String>,
+    /// The version of the API that is spoken, from `DOCKER_API_VERSION`.
+    pub api: Option<String>,
 }
 
 /// Plain, or TLS with both sides verified.
@@ -105,6 +107,12 @@ pub enum EndpointError {
         /// The flag that is not.
         missing: &'static str,
     },
+    /// `DOCKER_API_VERSION` is none.
+    #[error("DOCKER_API_VERSION is '{text}', which is no version")]
+    ApiVersion {
+        /// What was given.
+        text: String,
+    },
     /// The chosen docker context is of no use.
     #[error("cannot use the docker context '{name}', which {} has chosen", by.words())]
     Context {
@@ -147,6 +155,7 @@ impl Explain for EndpointError {
     fn why(&self) -> String {
         match self {
             Self::Host(error) => error.why(),
+            Self::ApiVersion { .. } => "the docker CLI puts it into every request".into(),
             Self::Context { reason, .. } | Self::Proxy { reason, .. } => (*reason).into(),
             Self::HalfIdentity { .. } => {
                 "a client certificate is of use only together with its private key".into()
@@ -167,6 +176,9 @@ impl Explain for EndpointError {
     fn fix(&self) -> String {
         match self {
             Self::Host(error) => error.fix(),
+            Self::ApiVersion { .. } => {
+                "remove it, or use a form like DOCKER_API_VERSION=1.44".into()
+            }
             Self::Context { .. } => "docker context ls shows those that are there; \
                  DOCKER_CONTEXT=default or DOCKER_HOST=tcp://docker:2376 go around it"
                 .into(),
@@ -211,6 +223,7 @@ impl Endpoint {
             security,
             way: Way::Direct,
             context: None,
+            api: None,
         }
     }
 
@@ -220,6 +233,17 @@ impl Endpoint {
     /// [`EndpointError`]; each is a mistake on the command line or in the environment, which
     /// waiting does not cure.
     pub fn resolve(
+        wanted: &Wanted,
+        env: &Environment,
+        around: &Surroundings,
+    ) -> Result<Self, EndpointError> {
+        let api = env.non_empty("DOCKER_API_VERSION").map(api_version);
+        let api = api.transpose()?;
+        let endpoint = Self::named(wanted, env, around)?;
+        Ok(Self { api, ..endpoint })
+    }
+
+    fn named(
         wanted: &Wanted,
         env: &Environment,
         around: &Surroundings,
@@ -313,6 +337,25 @@ impl Endpoint {
             way => Ok(Self { way, ..self }),
         }
     }
+}
+
+/// A version in the form in which it stands in a request.
+fn api_version(text: &OsStr) -> Result<String, EndpointError> {
+    let text = text.to_string_lossy();
+    let version = text.strip_prefix('v').unwrap_or(&text);
+    match is_api_version(version) {
+        true => Ok(version.to_owned()),
+        false => Err(EndpointError::ApiVersion {
+            text: text.into_owned(),
+        }),
+    }
+}
+
+/// Whether a text has the form of the versions of the API.
+#[must_use]
+pub fn is_api_version(text: &str) -> bool {
+    let part = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    text.len() < 16 && text.split('.').all(part)
 }
 
 impl TlsFiles {

@@ -166,7 +166,7 @@ fn unescaped(text: &str) -> Vec<u8> {
 fn is_excepted(exceptions: &str, host: &str, port: u16) -> bool {
     let host = host.to_ascii_lowercase();
     let host = host.as_str();
-    let ip: Option<IpAddr> = host.parse().ok();
+    let ip = host.parse().ok().map(|ip: IpAddr| ip.to_canonical());
     if host == "localhost" || ip.is_some_and(|ip| ip.is_loopback()) {
         return true;
     }
@@ -191,7 +191,11 @@ fn matches_rule(rule: &str, host: &str, ip: Option<IpAddr>, port: u16) -> bool {
         return false;
     }
     if let Ok(named) = name.parse::<IpAddr>() {
-        return ip == Some(named);
+        return ip == Some(named.to_canonical());
+    }
+    // An address is in no domain, whatever its digits end with.
+    if ip.is_some() {
+        return false;
     }
     let name = name
         .strip_prefix('*')
@@ -231,7 +235,11 @@ fn in_network(rule: &str, ip: Option<IpAddr>) -> Option<bool> {
 /// A rule's name, and the port that it is for.
 fn with_port(rule: &str) -> (&str, Option<&str>) {
     if let Some((host, rest)) = rule.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        return (host, rest.strip_prefix(':'));
+        // Go takes brackets off where a port follows, and nowhere else.
+        return match rest.strip_prefix(':') {
+            Some(port) => (host, Some(port)),
+            None => (rule, None),
+        };
     }
     match rule.split_once(':') {
         // More colons: an IPv6 address.
@@ -326,6 +334,9 @@ mod tests {
             ("10.214.0.2", "10.214.0.2", true),
             ("fd00::/8", "fd00::2", true),
             ("[fd00::2]:2375", "fd00::2", true),
+            ("[fd00::2]", "fd00::2", false),
+            ("*.0.2", "10.214.0.2", false),
+            ("10.214.0.2", "::ffff:10.214.0.2", true),
             ("0.0.0.0/0", "fd00::2", false),
             ("", "dind", false),
         ] {

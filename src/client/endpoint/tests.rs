@@ -281,3 +281,26 @@ fn a_proxy_is_in_the_way_of_tcp_and_never_of_a_unix_socket() {
     assert_eq!(error.exit_code(), exit::USAGE);
     assert!(error.fix().contains("NO_PROXY=") && error.fix().contains("docker"));
 }
+
+#[test]
+fn the_version_of_the_environment_is_a_version() {
+    let api = |text| {
+        let env = crate::client::environment::from_text("").with("DOCKER_API_VERSION", text);
+        Endpoint::resolve(&Wanted::default(), &env, &NOTHING).map(|endpoint| endpoint.api)
+    };
+    assert_eq!(api(""), Ok(None));
+    for text in ["1.40", "v1.40"] {
+        assert_eq!(api(text), Ok(Some("1.40".into())));
+    }
+    for text in [
+        "abc",
+        "1.",
+        "vv1.4",
+        "1.40/x",
+        "1.40 HTTP/1.0",
+        "1.2.3.4.5.6.7.8.9",
+    ] {
+        let error = api(text).unwrap_err();
+        assert!(error.fix().contains("DOCKER_API_VERSION=1.44"), "{text}");
+    }
+}

@@ -14,16 +14,18 @@ use crate::client::endpoint::Surroundings;
 use crate::client::environment;
 use crate::explain::Failure;
 use crate::program;
+use crate::rootless::lookout::Asker;
 use crate::sys::signal::OriginalMask;
 use crate::sys::spawn::{self, ProcessGroup, Spawn};
 
 /// Does what `docker-entrypoint.sh ARGUMENTS…` does; returns only when that failed.
 pub fn run(
     arguments: &[OsString],
-    env: &Environment,
+    asker: &Asker,
     mask: OriginalMask,
     stderr: &mut dyn Write,
 ) -> Failure {
+    let env = asker.env();
     let facts = look(arguments, env, mask);
     let plan = match decide(arguments, env, &facts) {
         Ok(plan) => plan,

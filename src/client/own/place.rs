@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use nix::unistd::{Uid, setfsuid};
 
 use crate::cli::environment::Environment;
+use crate::files;
 use crate::host::private;
 use crate::rootless::enter::{self, User};
 use crate::rootless::{lookout, places};
+use crate::supervise::status::STATUS_FILE;
 
 /// A directory in which the daemon of this container may keep its status.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +52,13 @@ impl Place {
             }
         }
         all
+    }
+
+    /// Whether a daemon wrote its status there.
+    #[must_use]
+    pub fn has_status(&self) -> bool {
+        self.open(|| files::target(&self.dir.join(STATUS_FILE)))
+            .is_ok()
     }
 
     /// Whether somebody may speak for the daemon of this place.

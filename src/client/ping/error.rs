@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::tls::{TlsFailure, TlsReason};
 use crate::client::credentials::CredentialsError;
 use crate::client::endpoint::{Address, Endpoint, Way, no_proxy};
-use crate::client::http::NotHttp;
+use crate::client::http::{self, NotHttp};
 use crate::client::patience::Halt;
 use crate::client::resolve::ResolveError;
 use crate::explain::{Explain, exit};
@@ -261,8 +261,8 @@ impl Explain for PingError {
                 }
                 TlsReason::Distrusted(distrust) => distrust.to_string(),
                 TlsReason::NothingInCommon => "there is no TLS version, cipher or kind of key \
-                    that both sides have; here: TLS 1.2 and 1.3, RSA from 2048 bits, EC P-256 \
-                    and P-384, Ed25519 (not P-521)"
+                    that both sides have; here: TLS 1.2 and 1.3, RSA from 2048 bits, EC P-256, \
+                    P-384 and P-521, Ed25519"
                     .into(),
                 TlsReason::Other(words) => words.clone(),
                 TlsReason::UnknownAuthority => {
@@ -296,6 +296,9 @@ impl Explain for PingError {
                 ..
             } => USE_TLS.into(),
             Self::Status { message, .. } if message.contains("HTTPS") => USE_TLS.into(),
+            Self::Status { message, .. } if http::is_about_version(message) => {
+                "remove DOCKER_API_VERSION, so that client and daemon agree on one".into()
+            }
             Self::NotHttp { .. } | Self::Io { .. } | Self::Refused { .. } => START_IT.into(),
             Self::Proxy { host, .. } => no_proxy(host),
             Self::Silent { phase, .. } => match phase {
@@ -331,13 +334,13 @@ impl Explain for PingError {
                 TlsReason::NotYetValid => "correct the clocks of both machines".into(),
                 TlsReason::Distrusted(_) => {
                     "issue the daemon's certificate anew, for a server (serverAuth), by a CA that \
-                     is valid and is marked as one (CA:TRUE), with RSA, EC P-256 or P-384 keys \
-                     and SHA-256; without files of yours in DOCKER_TLS_CERTDIR the daemon's \
+                     is valid and is marked as one (CA:TRUE), with RSA, EC P-256, P-384 or P-521 \
+                     keys and SHA-256; without files of yours in DOCKER_TLS_CERTDIR the daemon's \
                      container makes such ones itself"
                         .into()
                 }
                 TlsReason::NothingInCommon => {
-                    "give the daemon a certificate with an RSA, EC P-256 or P-384 key".into()
+                    "give the daemon a certificate with an RSA, EC P-256, P-384 or P-521 key".into()
                 }
                 TlsReason::Other(_) => "look at the daemon's log for its side of it".into(),
             },

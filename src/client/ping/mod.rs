@@ -4,6 +4,7 @@ mod error;
 mod tls;
 
 use std::io::{self, Read, Write};
+use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ pub use tls::{TlsFailure, TlsReason};
 
 use super::connect;
 use super::credentials::Credentials;
-use super::endpoint::{Address, Endpoint, Proxy, Security, Way};
+use super::endpoint::{Address, Endpoint, Proxy, Security, Way, is_api_version};
 use super::http::{self, Head};
 use super::patience::{Halt, Patience, Wire};
 use super::resolve::{ResolveError, Resolver};
@@ -46,7 +47,20 @@ pub fn exchange(
     resolver: &Resolver,
     patience: &mut Patience<'_>,
 ) -> Result<Head, PingError> {
-    asked(endpoint, credentials, resolver, patience).map_err(|error| error.behind_proxy(endpoint))
+    let mut ask = |endpoint: &Endpoint| {
+        asked(endpoint, credentials, resolver, patience)
+            .map_err(|error| error.behind_proxy(endpoint))
+    };
+    let head = ask(endpoint)?;
+    // Below a path that is itself a version, only the question without one is answered.
+    let below = matches!(&endpoint.address, Address::Tcp { prefix, .. } if !prefix.is_empty());
+    match &head.api_version {
+        Some(api) if below && endpoint.api.is_none() && is_api_version(api) => ask(&Endpoint {
+            api: Some(api.clone()),
+            ..endpoint.clone()
+        }),
+        _ => Ok(head),
+    }
 }
 
 fn asked(
@@ -60,6 +74,10 @@ fn asked(
     let prefix = match &endpoint.address {
         Address::Unix(_) => "",
         Address::Tcp { prefix, .. } => prefix,
+    };
+    let prefix = &match &endpoint.api {
+        Some(version) => format!("{prefix}/v{version}"),
+        None => prefix.to_owned(),
     };
     let authority = endpoint.address.authority();
     match (credentials, &endpoint.way) {
@@ -221,10 +239,14 @@ fn over_tls(
         Address::Tcp { host, .. } => host.strip_suffix('.').unwrap_or(host),
         Address::Unix(_) => "docker",
     };
-    let name = ServerName::try_from(host.to_owned()).map_err(|_| {
-        // Such a name can be in no certificate.
-        Broken::Tls(rustls::CertificateError::NotValidForName.into())
-    })?;
+    let name = match host.parse() {
+        // Go makes no difference between ::ffff:10.0.0.1 and 10.0.0.1.
+        Ok(ip) => ServerName::from(IpAddr::to_canonical(&ip)),
+        Err(_) => ServerName::try_from(host.to_owned()).map_err(|_| {
+            // Such a name can be in no certificate.
+            Broken::Tls(rustls::CertificateError::NotValidForName.into())
+        })?,
+    };
     let mut tls =
         ClientConnection::new(Arc::clone(&credentials.config), name).map_err(Broken::Tls)?;
     patience.doing(Phase::Handshake.of(&at));

@@ -13,7 +13,7 @@ use crate::cli::environment::Environment;
 use crate::client::credentials::{Credentials, CredentialsError};
 use crate::client::duration;
 use crate::client::endpoint::{Endpoint, Security, Surroundings, Wanted};
-use crate::client::http::Head;
+use crate::client::http::{self, Head};
 use crate::client::patience::{Halt, Patience};
 use crate::client::ping::{self, PingError, TlsReason};
 use crate::client::resolve::{ResolveError, Resolver, dns};
@@ -189,7 +189,10 @@ impl Outlook {
             PingError::Status { code, message, .. } => match code {
                 // dockerd answers so to plain HTTP on its TLS port; the rest is of proxies and of
                 // authorization plugins.
-                400 if message.contains("HTTPS") => Self::Settling,
+                // It also refuses a version of the API so.
+                400 if message.contains("HTTPS") || http::is_about_version(message) => {
+                    Self::Settling
+                }
                 401 | 403 | 405 | 407 => Self::Settling,
                 _ => Self::Hopeful,
             },

@@ -22,9 +22,9 @@ use super::endpoint::{Endpoint, Surroundings, TlsFlag, Wanted};
 use super::patience::Patience;
 use super::resolve::Resolver;
 use super::stop::Stop;
-use crate::cli::environment::Environment;
 use crate::explain::Failure;
 use crate::printable::line;
+use crate::rootless::lookout::Asker;
 use crate::sys::signal::OriginalMask;
 
 /// A wait longer than this says once what it waits for.
@@ -105,10 +105,11 @@ pub struct WaitArgs {
 /// code alone.
 pub fn run(
     args: &WaitArgs,
-    env: &Environment,
+    asker: &Asker,
     mask: OriginalMask,
     stderr: &mut dyn Write,
 ) -> Result<u8, Failure> {
+    let env = asker.env();
     let stop = Stop::install().map_err(WaitError::Signals)?;
     // A signal that came while everything was blocked is delivered here, to our handlers.
     mask.restore().map_err(WaitError::Signals)?;
@@ -151,7 +152,8 @@ pub fn run(
 ///
 /// # Errors
 /// A usage error.
-pub fn endpoint_now(args: &EndpointArgs, env: &Environment) -> Result<Endpoint, Failure> {
+pub fn endpoint_now(args: &EndpointArgs, asker: &Asker) -> Result<Endpoint, Failure> {
+    let env = asker.env();
     Ok(Endpoint::resolve(
         &args.wanted(),
         env,

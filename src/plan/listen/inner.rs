@@ -3,10 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::ListenPlan;
+use super::{ListenPlan, PlannedSocket};
 use crate::cli::config::Config;
-use crate::host::listen::ListenFacts;
-use crate::plan::address::Address;
+use crate::host::listen::{ListenFacts, PathState};
+use crate::plan::address::{Address, DEFAULT_UNIX};
 use crate::plan::listen_refusal::ListenRefusal;
 
 /// What comes of a path.
@@ -46,6 +46,13 @@ pub(super) fn place(
         return Ok(Place::Here(path));
     }
     let (shown, own) = (path.display().to_string(), own.display());
+    let taken = taken(facts, &path);
+    if taken.is_some() && from_environment(config, &path) {
+        return Ok(Place::Nowhere); // `strangers` says it
+    }
+    if let Some(mounted) = taken {
+        return Err(ListenRefusal::LiveSocket { path, mounted });
+    }
     if copied_up(&path) {
         plan.notes.push(format!(
             "uid {uid} cannot make {shown}: dockerd makes it in its namespaces, for nested \
@@ -61,6 +68,41 @@ pub(super) fn place(
         return Ok(Place::Nowhere);
     }
     Err(ListenRefusal::Closed { path, uid })
+}
+
+/// Says who serves the clients of the standard path where that is not us: a socket of the user's
+/// that was mounted there, or one that an earlier daemon left. A user can take away neither, and
+/// the image's link may lead to them.
+pub(super) fn strangers(plan: &mut ListenPlan, config: &Config, facts: &ListenFacts) {
+    let Some((path, state)) = &facts.standard else {
+        return;
+    };
+    let ours = |socket: &PlannedSocket| matches!(socket, PlannedSocket::Unix { path: own, .. } if own == path);
+    if plan.sockets.iter().any(ours) {
+        return;
+    }
+    let who = match state {
+        PathState::LiveSocket { mounted: true } => "is a socket that was mounted there",
+        PathState::LiveSocket { mounted: false } => "is a socket of another daemon",
+        PathState::DeadSocket { .. } => "is a socket that nobody serves",
+        _ => return,
+    };
+    plan.notes.push(format!(
+        "{DEFAULT_UNIX} {who}, and is left alone: clients in here that have no DOCKER_HOST do not \
+         reach this daemon; its API is at unix://{}",
+        own(config).display()
+    ));
+}
+
+/// Whether somebody else serves a path, by a mount or not: a socket of dockerd's would hide it from
+/// nested containers.
+fn taken(facts: &ListenFacts, path: &Path) -> Option<bool> {
+    match &facts.standard {
+        Some((_, PathState::LiveSocket { mounted })) if copied_up(path) => {
+            (path.file_name() == Path::new(DEFAULT_UNIX).file_name()).then_some(*mounted)
+        }
+        _ => None,
+    }
 }
 
 /// Whether a path is right in a directory that dockerd's namespaces have as a writable copy. What
