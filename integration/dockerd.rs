@@ -1,6 +1,6 @@
 //! The real dockerd, below the real binary, in a real container. Needs a lab: `make integration`.
 //!
-//! Without a lab every test says why it is skipped; with `MUST_RUN` set that is a failure.
+//! Without a lab every test is skipped (`tests/kit/skip.rs`).
 //! `dockerd/lab.rs` is the harness, the other files are one theme each.
 #![expect(
     clippy::disallowed_methods,
@@ -11,6 +11,8 @@
 mod container;
 #[path = "dockerd/lab.rs"]
 mod lab;
+#[path = "../tests/kit/skip.rs"]
+mod skip;
 #[path = "dockerd/workload.rs"]
 mod workload;
 

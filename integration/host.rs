@@ -2,7 +2,7 @@
 //! namespaces with real file systems below the data root and doctored iptables in PATH.
 //!
 //! Needs root, and for single tests programs (mkfs.xfs, iptables, fuse-overlayfs); what is
-//! missing is printed and skipped, and with `MUST_RUN` set that is a failure. `integration/run`
+//! missing leads to a skip (`tests/kit/skip.rs`). `integration/run`
 //! runs this program in a container of the lab, which has them all.
 #![expect(
     clippy::disallowed_methods,
@@ -13,5 +13,7 @@
 mod harness;
 #[path = "host/netfilter.rs"]
 mod netfilter;
+#[path = "../tests/kit/skip.rs"]
+mod skip;
 #[path = "host/storage.rs"]
 mod storage;

@@ -1,7 +1,7 @@
 //! Neighbours that mean harm: a real container without any right, which shares one volume with a
 //! real daemon. Needs a lab: `make integration`.
 //!
-//! Without a lab every test says why it is skipped; with `MUST_RUN` set that is a failure. The
+//! Without a lab every test is skipped (`tests/kit/skip.rs`). The
 //! harness is the one of `dockerd.rs`; `hostile/scene.rs` is the neighbour, the other files are
 //! one theme each, and `hostile/sweep/` plants everything at every path that a trace shows.
 #![expect(
@@ -19,6 +19,8 @@ mod container;
 mod lab;
 #[path = "rootless/outer.rs"]
 mod outer;
+#[path = "../tests/kit/skip.rs"]
+mod skip;
 #[path = "dockerd/workload.rs"]
 mod workload;
 

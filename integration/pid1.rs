@@ -1,7 +1,7 @@
 //! The init persona against the real binary, as PID 1 of a pid namespace of its own.
 //!
-//! Needs root, or a kernel that lets everybody make user namespaces; else each test prints why it
-//! is skipped, and fails with `MUST_RUN=1`. `PID1_UNDER_TEST=/usr/bin/tini` runs the same matrix
+//! Needs root, or a kernel that lets everybody make user namespaces; else each test is skipped
+//! (`tests/kit/skip.rs`). `PID1_UNDER_TEST=/usr/bin/tini` runs the same matrix
 //! against another init: what differs then is named in the notes of each test.
 #![expect(
     unsafe_code,
@@ -14,7 +14,6 @@
     clippy::cast_sign_loss,
     clippy::multiple_unsafe_ops_per_block,
     clippy::unwrap_used,
-    missing_docs,
     unreachable_pub,
     reason = "a test drives processes from outside and may fail loudly"
 )]
@@ -27,6 +26,8 @@ mod harness;
 mod orphans;
 #[path = "pid1/signals.rs"]
 mod signals;
+#[path = "../tests/kit/skip.rs"]
+mod skip;
 #[path = "pid1/streams.rs"]
 mod streams;
 #[path = "pid1/tty.rs"]

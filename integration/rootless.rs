@@ -1,7 +1,7 @@
 //! Rootless dockerd below the real binary, in privileged and in unprivileged containers. Needs a
 //! lab: `make integration`.
 //!
-//! Without a lab every test says why it is skipped; with `MUST_RUN` set that is a failure. The
+//! Without a lab every test is skipped (`tests/kit/skip.rs`). The
 //! harness is the one of `dockerd.rs`.
 #![expect(
     clippy::disallowed_methods,
@@ -16,6 +16,8 @@
 mod container;
 #[path = "dockerd/lab.rs"]
 mod lab;
+#[path = "../tests/kit/skip.rs"]
+mod skip;
 #[path = "dockerd/workload.rs"]
 mod workload;
 

@@ -46,7 +46,6 @@ use crate::tls::{self, Names};
 /// What the process was started with.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    /// The environment.
     pub env: Environment,
     /// The signal mask, for children.
     pub mask: OriginalMask,
@@ -158,7 +157,6 @@ pub struct Decision {
 pub enum Run {
     /// It is only printed.
     Dry,
-    /// It is.
     Live,
 }
 

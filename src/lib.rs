@@ -38,6 +38,9 @@ pub mod process;
 pub mod program;
 pub mod rootless;
 pub mod sink;
+#[cfg(test)]
+#[path = "../tests/kit/skip.rs"]
+mod skip;
 pub mod supervise;
 #[expect(
     unsafe_code,

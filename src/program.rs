@@ -17,7 +17,6 @@ pub enum ProgramError {
     Exec {
         /// As the user wrote it.
         name: OsString,
-        /// The reason.
         source: SpawnError,
     },
     /// No directory of `PATH` has it.

@@ -1,6 +1,6 @@
 //! What the fuzz targets (`make fuzz`) assert, on their seeds: everything that a fuzzer has found
 //! once is tried with every run of the tests, without a fuzzer.
-#![allow(missing_docs, unreachable_pub)]
+#![allow(unreachable_pub)]
 #![allow(
     clippy::indexing_slicing,
     clippy::disallowed_methods,

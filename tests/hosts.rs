@@ -1,7 +1,6 @@
 //! The machines that were met: what `dind-init facts --json` said on each, and what is decided
 //! there. `UPDATE_EXPECT=1 cargo test --test hosts` writes the decisions anew.
 #![expect(clippy::disallowed_methods, reason = "fixtures of our own")]
-#![allow(missing_docs)]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,4 @@
 //! Which sockets are bound, for both command forms: the rules of ARCHITECTURE.md, decision 1.
-#![allow(missing_docs)]
 
 use std::ffi::OsString;
 use std::net::IpAddr;

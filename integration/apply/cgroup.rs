@@ -124,7 +124,7 @@ impl Drop for Process {
 
 #[test]
 fn every_process_goes_to_the_leaf_and_every_controller_is_handed_down() {
-    if !can_run("every_process_goes_to_the_leaf_and_every_controller_is_handed_down") {
+    if !can_run() {
         return;
     }
     let group = TestGroup::new();
@@ -142,7 +142,7 @@ fn every_process_goes_to_the_leaf_and_every_controller_is_handed_down() {
 
 #[test]
 fn processes_that_are_born_meanwhile_do_not_keep_it_from_ending() {
-    if !can_run("processes_that_are_born_meanwhile_do_not_keep_it_from_ending") {
+    if !can_run() {
         return;
     }
     let group = TestGroup::new();
@@ -180,7 +180,7 @@ impl TestGroup {
 
 #[test]
 fn a_threaded_group_is_refused_by_name() {
-    if !can_run("a_threaded_group_is_refused_by_name") {
+    if !can_run() {
         return;
     }
     let group = TestGroup::new();
@@ -199,7 +199,7 @@ fn a_threaded_group_is_refused_by_name() {
 
 #[test]
 fn a_group_is_made_and_limited_and_twice_is_no_error() {
-    if !can_run("a_group_is_made_and_limited_and_twice_is_no_error") {
+    if !can_run() {
         return;
     }
     let group = TestGroup::new();
@@ -216,7 +216,7 @@ fn a_group_is_made_and_limited_and_twice_is_no_error() {
 
 #[test]
 fn a_part_that_is_handed_over_may_be_divided_and_entered_again_but_not_loosened() {
-    if !can_run("a_part_that_is_handed_over_may_be_divided_and_entered_again_but_not_loosened") {
+    if !can_run() {
         return;
     }
     let group = TestGroup::new();
@@ -262,7 +262,7 @@ where
 
 #[test]
 fn the_fresh_mount_shows_our_own_group_and_keeps_the_old_options() {
-    if !can_run("the_fresh_mount_shows_our_own_group_and_keeps_the_old_options") {
+    if !can_run() {
         return;
     }
     let group = TestGroup::new();
@@ -296,7 +296,7 @@ fn the_fresh_mount_shows_our_own_group_and_keeps_the_old_options() {
 
 #[test]
 fn an_old_mount_that_is_in_use_is_covered() {
-    if !can_run("an_old_mount_that_is_in_use_is_covered") {
+    if !can_run() {
         return;
     }
     let group = TestGroup::new();
@@ -314,7 +314,7 @@ fn an_old_mount_that_is_in_use_is_covered() {
 
 #[test]
 fn the_fresh_mount_does_not_show_where_the_old_one_came_from() {
-    if !can_run("the_fresh_mount_does_not_show_where_the_old_one_came_from") {
+    if !can_run() {
         return;
     }
     let group = TestGroup::new();

@@ -6,7 +6,6 @@
     clippy::print_stdout,
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    missing_docs,
     reason = "a bench stops loudly"
 )]
 

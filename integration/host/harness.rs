@@ -3,7 +3,6 @@
 use std::ffi::OsStr;
 use std::fmt::Debug;
 use std::fs;
-use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,14 +11,7 @@ use nix::sched::{CloneFlags, unshare};
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 use serde_json::Value;
 
-/// Skips, loudly, when something is missing; with `MUST_RUN` it is a failure.
-#[track_caller]
-pub(crate) fn skip(reason: &str) {
-    let must_run = std::env::var_os("MUST_RUN").is_some_and(|value| !value.is_empty());
-    assert!(!must_run, "MUST_RUN is set, but {reason}");
-    // Not by eprintln: the test runner would keep it to itself.
-    let _ = writeln!(std::io::stderr(), "skipped: {reason}");
-}
+use crate::skip::skip;
 
 /// Runs a test in mount and network namespaces of its own, as root with the programs that it
 /// needs. What it mounts is gone when it ends.

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use rustix::mount::MountFlags;
 
-use crate::harness::{Machine, find, mount, on_a_machine, skip};
+use crate::harness::{Machine, find, mount, on_a_machine};
+use crate::skip::skip;
 
 /// Nothing of a trial may stay behind.
 #[track_caller]

@@ -35,7 +35,6 @@ pub use error::CertificateError;
 /// directory can lock it.
 const LOCK_WAIT: Duration = Duration::from_secs(3);
 
-/// What was done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// The plan that was carried out, made under the lock.

@@ -28,7 +28,6 @@ static HELD: OnceLock<(PathBuf, File)> = OnceLock::new();
 pub struct InUse {
     /// The data root.
     path: PathBuf,
-    /// Who.
     owner: Owner,
 }
 

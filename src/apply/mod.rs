@@ -29,14 +29,11 @@ use crate::plan::step::{Action, OnFailure, Step};
 pub struct ApplyError {
     /// What was tried, as a verb.
     pub operation: String,
-    /// On what.
     pub path: PathBuf,
-    /// What the kernel said.
     #[source]
     pub source: io::Error,
     /// The background.
     pub why: String,
-    /// The remedy.
     pub fix: String,
 }
 

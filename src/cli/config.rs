@@ -28,7 +28,6 @@ pub struct Config {
     pub holder: SocketHolder,
     /// The unix socket named by DOCKER_HOST, exactly as written (S3).
     pub docker_host: Option<String>,
-    /// TLS.
     pub tls: TlsWish,
     /// DIND_SOCKET_GID.
     pub socket_group: Option<GroupName>,
@@ -66,7 +65,6 @@ pub struct Config {
     pub tls_untrusted: Untrusted,
     /// The environment, for dockerd.
     pub env: Environment,
-    /// Who we are.
     pub identity: Identity,
     /// Our working directory, which is dockerd's: relative socket paths are below it.
     pub directory: PathBuf,

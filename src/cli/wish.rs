@@ -31,7 +31,6 @@ pub enum TcpPolicy {
     Any,
     /// Narrowed to loopback.
     Loopback,
-    /// Refused.
     Refuse,
 }
 
@@ -67,7 +66,6 @@ pub enum StoragePolicy {
 pub enum FirewallWish {
     /// Left to dockerd.
     Auto,
-    /// iptables.
     Iptables,
     /// nftables, which engine 29 brought.
     Nftables,
@@ -96,7 +94,6 @@ impl IptablesWish {
 /// A group, by number or by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GroupName {
-    /// A number.
     Id(u32),
     /// A name to be looked up in /etc/group.
     Name(String),

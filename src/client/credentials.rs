@@ -54,7 +54,6 @@ pub enum CredentialsError {
     /// There is no whole certificate or key in a file.
     #[error("no complete {what} in {}", path.display())]
     Incomplete {
-        /// The file.
         path: PathBuf,
         /// `certificate` or `private key`.
         what: &'static str,
@@ -64,25 +63,14 @@ pub enum CredentialsError {
     Mismatch {
         /// The certificate.
         cert: PathBuf,
-        /// The key.
         key: PathBuf,
     },
     /// A file cannot be read.
     #[error("could not read {}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// The reason.
-        source: io::Error,
-    },
+    Unreadable { path: PathBuf, source: io::Error },
     /// A file holds something that the TLS library does not take.
     #[error("could not use {}", path.display())]
-    Unusable {
-        /// The file.
-        path: PathBuf,
-        /// The reason.
-        reason: String,
-    },
+    Unusable { path: PathBuf, reason: String },
 }
 
 impl Explain for CredentialsError {

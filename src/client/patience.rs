@@ -209,7 +209,6 @@ fn timespec(duration: Duration) -> Timespec {
 pub struct Wire<'w, 'a> {
     /// The socket.
     pub fd: BorrowedFd<'w>,
-    /// How long.
     pub patience: &'w mut Patience<'a>,
 }
 

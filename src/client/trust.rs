@@ -28,17 +28,13 @@ pub enum Distrust {
     /// The authority's own dates do not fit.
     #[error("the CA certificate in ca.pem ({subject}) is of no use now: {dates}")]
     Dates {
-        /// Its subject.
         subject: String,
         /// `expired on …`, `not valid before …`
         dates: String,
     },
     /// What issued it may not do so.
     #[error("the certificate in ca.pem that issued it ({subject}) is not one of a CA")]
-    NoAuthority {
-        /// Its subject.
-        subject: String,
-    },
+    NoAuthority { subject: String },
     /// A kind of key or signature that this program does not have.
     #[error("{what} cannot be checked here")]
     Unsupported {

@@ -197,7 +197,6 @@ fn command_environment(caller: &Caller, wishes: &Wishes) -> Environment {
 #[derive(Debug, thiserror::Error)]
 #[error("dind-init runs here already, as process {pid}: there is nothing to plan")]
 pub struct AlreadyRuns {
-    /// Its process id.
     pub pid: u32,
     /// What the plan ended in.
     pub reason: String,

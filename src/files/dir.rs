@@ -20,7 +20,6 @@ pub(super) const MOST_NAMES: usize = 100_000;
 /// process that was killed.
 pub const TEMPORARY: &[u8] = b".dind-init.";
 
-/// A directory.
 #[derive(Debug)]
 pub struct Dir {
     fd: OwnedFd,

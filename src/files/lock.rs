@@ -17,7 +17,6 @@ const PAUSE: Timespec = Timespec {
 /// Who may hold the lock beside us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Share {
-    /// Nobody.
     Nobody,
     /// Others who ask for the same.
     Others,

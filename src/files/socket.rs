@@ -55,7 +55,6 @@ impl OwnName {
         }
     }
 
-    /// Where it is.
     #[must_use]
     pub fn path(&self) -> PathBuf {
         self.dir.path().join(&self.name)

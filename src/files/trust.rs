@@ -11,11 +11,9 @@ use rustix::fs::{FileType, Stat};
 pub enum Kind {
     /// A regular file.
     File,
-    /// A directory.
     Directory,
     /// A symbolic link.
     Link,
-    /// A socket.
     Socket,
     /// A named pipe.
     Pipe,
@@ -66,9 +64,7 @@ pub enum Foreign {
     /// Something else than what belongs there.
     #[error("{} is {found}, not {wanted}", path.display())]
     Kind {
-        /// Where.
         path: PathBuf,
-        /// What is there.
         found: Kind,
         /// What should be.
         wanted: Kind,
@@ -76,7 +72,6 @@ pub enum Foreign {
     /// A file that is too large to be what it should be.
     #[error("{} is larger than {most} bytes", path.display())]
     TooLarge {
-        /// The file.
         path: PathBuf,
         /// The largest size that is read.
         most: u64,
@@ -84,19 +79,13 @@ pub enum Foreign {
     /// Something that belongs to somebody else.
     #[error("{} belongs to uid {uid}: it is left alone", path.display())]
     Owner {
-        /// What.
         path: PathBuf,
         /// Whose.
         uid: u32,
     },
     /// A file with more names than this one.
     #[error("{} has {links} names (hard links): it is not written", path.display())]
-    Names {
-        /// The file.
-        path: PathBuf,
-        /// How many.
-        links: u64,
-    },
+    Names { path: PathBuf, links: u64 },
     /// A directory that others can replace or write.
     #[error("{} can be written or replaced by others than root and this user", path.display())]
     Open {
@@ -105,10 +94,7 @@ pub enum Foreign {
     },
     /// A name that changed its meaning while it was used.
     #[error("{} was replaced while it was used", path.display())]
-    Moved {
-        /// Where.
-        path: PathBuf,
-    },
+    Moved { path: PathBuf },
     /// A tree that is deeper than anything that is removed.
     #[error("{} is nested too deeply to be removed", path.display())]
     Depth {

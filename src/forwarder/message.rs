@@ -45,7 +45,6 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// A header with an id and flags.
     fn header(id: u16, flags: u8) -> [u8; HEADER] {
         let [first, second] = id.to_be_bytes();
         [first, second, flags, 0, 0, 0, 0, 0, 0, 0, 0, 0]

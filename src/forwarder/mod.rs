@@ -84,7 +84,6 @@ impl Sockets {
     }
 }
 
-/// What forwards.
 #[derive(Debug)]
 pub struct Forwarder {
     sockets: Sockets,

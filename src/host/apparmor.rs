@@ -47,7 +47,6 @@ pub enum Profile {
 }
 
 impl AppArmorFacts {
-    /// Reads them.
     #[must_use]
     pub fn read() -> Self {
         let text = |path: &str| kernel::text(path).ok();

@@ -11,12 +11,10 @@ use crate::files::{self, MOST};
 /// Where rootful dockerd looks.
 pub const DEFAULT_PATH: &str = "/etc/docker/daemon.json";
 
-/// What was found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DaemonFile {
     /// The file that dockerd will read.
     pub path: PathBuf,
-    /// Its content.
     pub content: Content,
 }
 
@@ -26,7 +24,6 @@ pub struct DaemonFile {
 pub enum Content {
     /// There is no such file.
     Absent,
-    /// Its keys.
     Keys(Map<String, Value>),
     /// It is not a JSON object, or cannot be read; the text says why.
     Invalid(String),
@@ -47,7 +44,6 @@ impl DaemonFile {
         }
     }
 
-    /// The value of a key.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Value> {
         match &self.content {
@@ -56,7 +52,6 @@ impl DaemonFile {
         }
     }
 
-    /// The text of a key.
     #[must_use]
     pub fn text(&self, key: &str) -> Option<&str> {
         self.get(key).and_then(Value::as_str)

@@ -57,7 +57,6 @@ impl EngineFacts {
         facts
     }
 
-    /// Asks dockerd itself.
     #[must_use]
     pub fn ask(dockerd: &Path, env: &[OsString]) -> Self {
         let (program, env) = (dockerd.to_owned(), env.to_owned());

@@ -39,7 +39,6 @@ pub struct LimitFacts {
 }
 
 impl LimitFacts {
-    /// Reads them.
     #[must_use]
     pub fn read() -> Self {
         let limit = |resource| {
@@ -74,7 +73,6 @@ impl NodeSetting {
     }
 }
 
-/// The file of a setting.
 #[must_use]
 pub fn sysctl_path(name: &str) -> String {
     format!("/proc/sys/{}", name.replace('.', "/"))

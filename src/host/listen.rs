@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{mountinfo, script};
 use crate::cli::config::Config;
 use crate::files::socket::Served;
-use crate::files::{self, Kind, kernel};
+use crate::files::{self, Kind};
 use crate::plan::address::{Address, DEFAULT_UNIX};
 use crate::plan::listen::inner;
 
@@ -48,11 +48,9 @@ pub enum PathState {
 /// A socket passed to us by socket activation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActivatedSocket {
-    /// The descriptor.
     pub fd: u32,
     /// Its name from `LISTEN_FDNAMES`, or `unknown` as systemd has it.
     pub name: String,
-    /// Whether it is a listening socket.
     pub listening: bool,
     /// Where it listens, if that is an internet address.
     #[serde(default)]
@@ -109,7 +107,7 @@ impl ListenFacts {
             .flatten();
         let in_the_way = standard.is_some() || paths.iter().any(|path| files::stat(path).is_ok());
         let mounts = if in_the_way {
-            mountinfo::parse(&kernel::read("/proc/self/mountinfo").unwrap_or_default())
+            mountinfo::read()
         } else {
             Vec::new()
         };
@@ -135,7 +133,6 @@ impl ListenFacts {
         }
     }
 
-    /// What is at a path.
     #[must_use]
     pub fn state_of(&self, path: &Path) -> PathState {
         self.paths.get(path).cloned().unwrap_or(PathState::Absent)
@@ -157,7 +154,6 @@ impl ListenFacts {
             .collect()
     }
 
-    /// The id of a group.
     #[must_use]
     pub fn gid_of(&self, name: &str) -> Option<u32> {
         self.groups.get(name).copied()

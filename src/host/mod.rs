@@ -32,7 +32,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::cli::config::Config;
-use crate::files::{self, kernel};
+use crate::files;
 use crate::plan::{self, names};
 use crate::sys::trial::{Results, Ticket, Trials};
 use apparmor::{AppArmorFacts, Profile};
@@ -101,7 +101,7 @@ impl Facts {
     /// Reads the machine, and tries what dockerd will do.
     #[must_use]
     pub fn probe(config: &Config, file: &DaemonFile) -> Self {
-        let mounts = mountinfo::parse(&kernel::read("/proc/self/mountinfo").unwrap_or_default());
+        let mounts = mountinfo::read();
         let root = config.identity.uid == 0;
         // Certificates are the only ones who ask.
         let network = NetworkFacts::read();
@@ -155,7 +155,7 @@ impl Facts {
     /// Looks at the container, whether or not dockerd will run in it.
     #[must_use]
     pub fn of_container(config: &Config) -> Self {
-        let mounts = mountinfo::parse(&kernel::read("/proc/self/mountinfo").unwrap_or_default());
+        let mounts = mountinfo::read();
         let mut trials = Trials::new();
         let mut container = Container::read(&mounts);
         container.start_trials(&mut trials);

@@ -1,22 +1,18 @@
 //! The mounts of this mount namespace (`proc_pid_mountinfo(5)`).
-//!
-//! Parsed here and not by the procfs crate: that one leaves `\040` undecoded and gives up on the
-//! whole file at the first odd line, and an odd line is what broken hosts have (C9).
+//! One reader for everybody; why it is not the procfs crate: ARCHITECTURE.md, "Libraries".
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-/// One mount.
+use crate::files::kernel;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
-    /// Mount id.
     pub id: u32,
     /// The directory of the file system that is mounted.
     pub root: PathBuf,
-    /// Where it is mounted.
     pub point: PathBuf,
-    /// Mount options.
     pub options: String,
     /// Whether mount events propagate to peers (`shared:N`).
     pub shared: bool,
@@ -26,6 +22,21 @@ pub struct Mount {
     pub source: String,
     /// Options of the superblock.
     pub super_options: String,
+}
+
+/// The file of our own mount namespace.
+const OWN: &str = "/proc/self/mountinfo";
+
+/// The mounts of our own mount namespace; none, and a warning, where the kernel does not list them.
+#[must_use]
+pub fn read() -> Vec<Mount> {
+    match kernel::read(OWN) {
+        Ok(text) => parse(&text),
+        Err(error) => {
+            tracing::warn!("{OWN} cannot be read ({error}): mounts are not recognised");
+            Vec::new()
+        }
+    }
 }
 
 /// Every line that can be understood, in order: a later mount on the same point is on top.
@@ -95,7 +106,6 @@ pub fn at<'a>(mounts: &'a [Mount], point: &Path) -> Option<&'a Mount> {
     mounts.iter().rev().find(|mount| mount.point == point)
 }
 
-/// The mount that holds a path.
 #[must_use]
 pub fn holding<'a>(mounts: &'a [Mount], path: &Path) -> Option<&'a Mount> {
     let depth = |mount: &&Mount| mount.point.components().count();

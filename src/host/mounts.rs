@@ -43,7 +43,6 @@ pub enum DirectoryState {
 }
 
 impl MountFacts {
-    /// Reads them.
     #[must_use]
     pub fn read(mounts: &[Mount]) -> Self {
         let shared = |path: &str| {

@@ -50,7 +50,6 @@ pub struct NetfilterFacts {
 /// How a backend did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackendTrial {
-    /// Which.
     pub backend: Backend,
     /// IPv4.
     pub v4: Tried<FamilyTrial>,
@@ -59,13 +58,11 @@ pub struct BackendTrial {
 }
 
 impl NetfilterFacts {
-    /// The trial of a backend.
     #[must_use]
     pub fn trial(&self, backend: Backend) -> Option<&BackendTrial> {
         self.trials.iter().find(|trial| trial.backend == backend)
     }
 
-    /// The tools of a backend.
     #[must_use]
     pub fn tools(&self, backend: Backend) -> Option<&Tools> {
         self.tools.iter().find(|tools| tools.backend == backend)

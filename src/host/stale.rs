@@ -17,7 +17,6 @@ const MOST: u64 = 64;
 /// Something that a dead daemon left.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct StaleFile {
-    /// What it is.
     pub path: PathBuf,
     /// Whether it is a directory to be removed with its content.
     pub tree: bool,
@@ -39,7 +38,6 @@ pub struct Places {
 }
 
 impl Places {
-    /// The places of this configuration.
     #[must_use]
     pub fn of(config: &Config) -> Self {
         let run = if config.identity.uid == 0 {

@@ -38,7 +38,6 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// Facts about storage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StorageFacts {
-    /// The data root.
     pub data_root: PathBuf,
     /// Whose it is, if it exists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -85,9 +84,7 @@ pub struct RootFacts {
 /// The directories that the configuration names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Roots {
-    /// The data root.
     pub data: PathBuf,
-    /// The root of containerd.
     pub containerd: PathBuf,
 }
 

@@ -39,16 +39,13 @@ pub struct UplinkFacts {
 /// The IPv4 address of a bridge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BridgeAddress {
-    /// Its address.
     pub address: Ipv4Addr,
-    /// The network of it.
     pub network: Net4,
 }
 
 /// A link that carries a default route.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Link {
-    /// Its name.
     pub name: String,
     /// Its MTU in bytes.
     pub mtu: u32,

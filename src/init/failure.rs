@@ -17,7 +17,6 @@ pub enum StartError {
     Exec {
         /// The program as it was named.
         program: String,
-        /// What the kernel said.
         cause: io::Error,
         /// What was found out about the file.
         finding: Finding,
@@ -42,7 +41,6 @@ pub enum StartError {
 /// What is wrong with the file of a program that was not executed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Finding {
-    /// A directory.
     Directory(PathBuf),
     /// There is no such file.
     Missing(PathBuf),

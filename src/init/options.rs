@@ -6,9 +6,10 @@
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use lexopt::Arg;
+use clap_lex::RawArgs;
 
 use super::names;
 use crate::explain::Explain;
@@ -141,39 +142,53 @@ pub fn parse(argv: &[OsString], env: &[(OsString, OsString)]) -> Result<Request,
         verbosity: DEFAULT_VERBOSITY,
         reaped: Reaped::Silent,
     };
-    let mut parser = lexopt::Parser::from_args(argv.iter().skip(1));
-    // The parser's one complaint here is a value for an option that has none: `-v=3`.
-    let unreadable = |_: lexopt::Error| UsageError::Unknown("=".to_owned());
-    while let Some(argument) = parser.next().map_err(unreadable)? {
-        match argument {
-            Arg::Short('e') => {
-                let code = value(&mut parser, "e")?;
-                let number = exit_code(&code).ok_or_else(|| UsageError::ExitCode(shown(&code)))?;
-                options.expected.insert(number);
-            }
-            Arg::Short('g') => options.receiver = Receiver::Group,
-            Arg::Short('h') => return Ok(Request::Help),
-            Arg::Short('l') => return Ok(Request::License),
-            Arg::Short('p') => {
-                let name = value(&mut parser, "p")?;
-                let number = name.to_str().and_then(names::number);
-                options.parent_death_signal =
-                    Some(number.ok_or_else(|| UsageError::Signal(shown(&name)))?);
-            }
-            Arg::Short('s') => options.subreaper = Subreaper::Register,
-            Arg::Short('v') => options.verbosity = options.verbosity.saturating_add(1),
-            Arg::Short('w') => options.reaped = Reaped::Warn,
-            Arg::Short(other) => return Err(UsageError::Unknown(other.to_string())),
-            Arg::Long(other) => return Err(UsageError::Unknown(format!("--{other}"))),
-            Arg::Value(program) => {
-                options.command.push(program);
-                options
-                    .command
-                    .extend(parser.raw_args().map_err(unreadable)?);
-                break;
+    let words = RawArgs::new(argv);
+    let mut at = words.cursor();
+    words.next_os(&mut at); // our own name
+    while let Some(word) = words.next(&mut at) {
+        if word.is_escape() {
+            break;
+        }
+        if let Some((name, _)) = word.to_long() {
+            let name = name.map_or_else(shown, str::to_owned);
+            return Err(UsageError::Unknown(format!("--{name}")));
+        }
+        let Some(mut flags) = word.to_short() else {
+            options.command.push(word.to_value_os().to_owned());
+            break;
+        };
+        while let Some(flag) = flags.next_flag() {
+            let mut value = |option: &str| {
+                let rest = flags.next_value_os().map(without_equals);
+                let value = rest.or_else(|| words.next_os(&mut at));
+                value.ok_or_else(|| UsageError::MissingValue(option.to_owned()))
+            };
+            match flag.unwrap_or(char::REPLACEMENT_CHARACTER) {
+                'e' => {
+                    let code = value("e")?;
+                    let number =
+                        exit_code(code).ok_or_else(|| UsageError::ExitCode(shown(code)))?;
+                    options.expected.insert(number);
+                }
+                'g' => options.receiver = Receiver::Group,
+                'h' => return Ok(Request::Help),
+                'l' => return Ok(Request::License),
+                'p' => {
+                    let name = value("p")?;
+                    let number = name.to_str().and_then(names::number);
+                    options.parent_death_signal =
+                        Some(number.ok_or_else(|| UsageError::Signal(shown(name)))?);
+                }
+                's' => options.subreaper = Subreaper::Register,
+                'v' => options.verbosity = options.verbosity.saturating_add(1),
+                'w' => options.reaped = Reaped::Warn,
+                other => return Err(UsageError::Unknown(other.to_string())),
             }
         }
     }
+    // Not `remaining`, which panics where the cursor is behind the end already.
+    let rest = std::iter::from_fn(|| words.next_os(&mut at));
+    options.command.extend(rest.map(OsStr::to_owned));
     if options.command.is_empty() {
         return Err(UsageError::NoProgram);
     }
@@ -189,10 +204,10 @@ pub fn program_name(argv: &[OsString]) -> String {
         .map_or_else(|| "docker-init".to_owned(), shown)
 }
 
-fn value(parser: &mut lexopt::Parser, option: &str) -> Result<OsString, UsageError> {
-    parser
-        .value()
-        .map_err(|_| UsageError::MissingValue(option.to_owned()))
+/// A value that is joined to its option may follow an equals sign.
+fn without_equals(value: &OsStr) -> &OsStr {
+    let joined = value.as_bytes().strip_prefix(b"=");
+    joined.map_or(value, OsStr::from_bytes)
 }
 
 /// A number as `strtol(3)` reads it, where nothing may follow it.

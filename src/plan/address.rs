@@ -33,7 +33,6 @@ pub enum TcpHost {
     /// `0.0.0.0`, `[::]`: every address. Go opens one dual-stack socket for `0.0.0.0`, and one
     /// for `::` likewise.
     Wildcard,
-    /// One address.
     Ip(IpAddr),
     /// A name that must be looked up.
     Name(String),

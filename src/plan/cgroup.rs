@@ -44,7 +44,6 @@ pub enum Maker<'a> {
 /// What is decided about cgroups.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CgroupPlan {
-    /// What is done.
     pub steps: Vec<Step>,
     /// Flags for dockerd.
     pub flags: Vec<AddedFlag>,
@@ -71,7 +70,6 @@ pub struct Keep {
     pub bytes: u64,
 }
 
-/// Decides.
 #[must_use]
 pub fn plan(config: &Config, maker: Maker<'_>, facts: &CgroupFacts) -> CgroupPlan {
     let mut plan = CgroupPlan::default();

@@ -17,9 +17,7 @@ use crate::host::daemon_json::DaemonFile;
 pub struct AddedFlag {
     /// The flag, without dashes.
     pub name: &'static str,
-    /// Its value.
     pub value: String,
-    /// Why it is added.
     pub why: String,
 }
 

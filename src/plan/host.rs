@@ -51,15 +51,12 @@ fn private_dir(config: &Config, facts: &Facts) -> Result<PathBuf, HostRefusal> {
 pub struct DaemonCommand {
     /// The executable.
     pub program: PathBuf,
-    /// Its argv.
     pub argv: Vec<OsString>,
-    /// Its environment.
     pub env: Environment,
     /// dockerd's notifications come here.
     pub notify_socket: PathBuf,
 }
 
-/// The plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostPlan {
     /// What is done, in order.

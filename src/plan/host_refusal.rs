@@ -49,10 +49,7 @@ pub enum HostRefusal {
     Storage(StorageRefusal),
     /// Others can change every place for the program's own directory.
     #[error("no directory that only this user can write: tried {}", list(tried))]
-    NoPrivateDirectory {
-        /// The places.
-        tried: Vec<PathBuf>,
-    },
+    NoPrivateDirectory { tried: Vec<PathBuf> },
     /// The packet filter cannot be programmed.
     #[error(transparent)]
     Netfilter(NetfilterRefusal),
@@ -64,7 +61,6 @@ pub enum HostRefusal {
     FlagAndFile {
         /// dockerd's file.
         path: PathBuf,
-        /// The keys.
         keys: Vec<String>,
     },
 }

@@ -27,7 +27,6 @@ use inner::Place;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Replace {
-    /// Nothing is there.
     Nothing,
     /// A socket that nobody serves, or a link that leads nowhere: unlinked.
     DeadSocket,
@@ -41,11 +40,8 @@ pub enum Replace {
 pub enum PlannedSocket {
     /// A unix socket that we bind.
     Unix {
-        /// Where.
         path: PathBuf,
-        /// Its mode.
         mode: u32,
-        /// Its group.
         gid: u32,
         /// What is in the way.
         replace: Replace,
@@ -63,7 +59,6 @@ pub enum PlannedSocket {
     },
     /// A socket that the outer world passed to us.
     Inherited {
-        /// Its descriptor.
         fd: u32,
         /// Its name in `LISTEN_FDNAMES`.
         name: String,

@@ -10,12 +10,7 @@ use crate::explain::{Explain, exit};
 pub enum ListenRefusal {
     /// A `--host` value that is no address.
     #[error("{text:?} is not an address that dockerd can listen on")]
-    BadHost {
-        /// The value.
-        text: String,
-        /// What is wrong with it.
-        source: BadAddress,
-    },
+    BadHost { text: String, source: BadAddress },
     /// Flags and file both say where to listen.
     #[error("the API's addresses are given twice: by --host and in {}", file.display())]
     HostsTwice {
@@ -30,10 +25,7 @@ pub enum ListenRefusal {
     },
     /// An inherited descriptor is something else.
     #[error("descriptor {fd} from LISTEN_FDS is not a listening socket")]
-    NotListening {
-        /// The descriptor.
-        fd: u32,
-    },
+    NotListening { fd: u32 },
     /// Somebody serves this path.
     #[error("{} is in use by another process", path.display())]
     LiveSocket {
@@ -44,32 +36,16 @@ pub enum ListenRefusal {
     },
     /// Something is mounted on the path.
     #[error("{} is a mount point and cannot be replaced", path.display())]
-    MountPoint {
-        /// The path.
-        path: PathBuf,
-    },
+    MountPoint { path: PathBuf },
     /// A directory with content.
     #[error("{} is a directory that is not empty", path.display())]
-    Directory {
-        /// The path.
-        path: PathBuf,
-    },
+    Directory { path: PathBuf },
     /// A file or a device.
     #[error("{} exists and is {kind}", path.display())]
-    NotASocket {
-        /// The path.
-        path: PathBuf,
-        /// What it is.
-        kind: String,
-    },
+    NotASocket { path: PathBuf, kind: String },
     /// A user cannot make it.
     #[error("uid {uid} cannot make {}", path.display())]
-    Closed {
-        /// The path.
-        path: PathBuf,
-        /// Who we are.
-        uid: u32,
-    },
+    Closed { path: PathBuf, uid: u32 },
     /// The group does not exist.
     #[error("group {name:?} from {origin} does not exist in /etc/group")]
     UnknownGroup {
@@ -81,7 +57,6 @@ pub enum ListenRefusal {
     /// DIND_TCP forbids it.
     #[error("{address} would be served without client certificates")]
     PlainTcp {
-        /// The address.
         address: Address,
         /// Whether dind-init would bind it, so that DIND_TCP=loopback could narrow it.
         ours: bool,

@@ -19,16 +19,13 @@ const MARK: &str = "made by `dind-init install`";
 /// A name to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Name {
-    /// Where.
     pub path: PathBuf,
-    /// As what.
     pub form: Form,
 }
 
 /// What stands at a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Form {
-    /// A link to this.
     Link(PathBuf),
     /// A shell script.
     Script(String),

@@ -35,7 +35,6 @@ const TOOL_NAMES: [&str; 6] = [
 pub struct NetfilterPlan {
     /// Who programs it; nothing where it is not decided by us.
     pub backend: Option<Backend>,
-    /// Why.
     pub why: String,
     /// What must come first in dockerd's PATH.
     pub path: Option<PathBuf>,

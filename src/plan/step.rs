@@ -26,32 +26,17 @@ pub enum Resource {
 #[serde(rename_all = "snake_case", tag = "action")]
 pub enum Action {
     /// Remove a file or a dead socket.
-    RemoveFile {
-        /// Which.
-        path: PathBuf,
-    },
+    RemoveFile { path: PathBuf },
     /// Remove a directory with its content, without crossing into other file systems.
-    RemoveTree {
-        /// Which.
-        path: PathBuf,
-    },
+    RemoveTree { path: PathBuf },
     /// Remove the ready file, whoever made what is in its place.
-    WithdrawReady {
-        /// Which.
-        path: PathBuf,
-    },
+    WithdrawReady { path: PathBuf },
     /// Make a directory that nobody else can change, or refuse the one that is there.
-    CreatePrivate {
-        /// Which.
-        path: PathBuf,
-        /// Its mode.
-        mode: u32,
-    },
+    CreatePrivate { path: PathBuf, mode: u32 },
     /// Mount a file system.
     Mount {
         /// `tmpfs`, `securityfs`.
         fs_type: &'static str,
-        /// Where.
         target: PathBuf,
         /// Options for the file system.
         data: &'static str,
@@ -67,7 +52,6 @@ pub enum Action {
     },
     /// Give a cgroup, made where it is missing, a limit.
     LimitCgroup {
-        /// Which.
         dir: PathBuf,
         /// The file that takes the limit.
         file: &'static str,
@@ -76,7 +60,6 @@ pub enum Action {
     },
     /// Make a device file.
     MakeDevice {
-        /// Which.
         #[serde(flatten)]
         device: Device,
     },
@@ -115,10 +98,7 @@ pub enum Action {
         target: PathBuf,
     },
     /// Make a part of a read-only mount writable for this mount namespace.
-    MakeWritable {
-        /// Which.
-        path: PathBuf,
-    },
+    MakeWritable { path: PathBuf },
     /// Mount a read-only cgroup hierarchy writable, in this mount namespace.
     RemountWritable {
         /// Where it is mounted.
@@ -133,9 +113,7 @@ pub enum Action {
     },
     /// Set a resource limit of ours, which dockerd inherits.
     RaiseLimit {
-        /// Which.
         resource: Resource,
-        /// The limit.
         #[serde(flatten)]
         limit: Limit,
     },
@@ -148,43 +126,30 @@ pub enum Action {
     },
     /// Move every process of the root cgroup to a leaf, then hand controllers down.
     DelegateCgroup {
-        /// The root.
         root: PathBuf,
-        /// The leaf.
         leaf: PathBuf,
         /// What is handed down.
         controllers: Vec<String>,
     },
     /// Make a cgroup and give it to another user, who may divide it, but not change its limits.
     HandOverCgroup {
-        /// Which.
         dir: PathBuf,
         /// The files in it that are given away with it, where the kernel has them.
         files: Vec<String>,
         /// The new owner.
         uid: u32,
-        /// Its group.
         gid: u32,
     },
     /// Make a directory of links to programs under the names that dockerd looks for.
     LinkTools {
-        /// The directory.
         dir: PathBuf,
         /// Each name with its program.
         links: Vec<(String, PathBuf)>,
     },
     /// Ask the kernel for modules that it may have.
-    LoadModules {
-        /// Their names.
-        names: Vec<String>,
-    },
+    LoadModules { names: Vec<String> },
     /// Write a kernel setting.
-    WriteSetting {
-        /// Its file.
-        path: PathBuf,
-        /// Its value.
-        value: String,
-    },
+    WriteSetting { path: PathBuf, value: String },
     /// Take the lock on a data root, and keep it for as long as this process lives.
     LockDataRoot {
         /// The lock file.
@@ -216,13 +181,10 @@ pub enum OnFailure {
     Warn,
 }
 
-/// A step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Step {
-    /// What is done.
     #[serde(flatten)]
     pub action: Action,
-    /// Why.
     pub why: String,
     /// What a failure means.
     pub on_failure: OnFailure,

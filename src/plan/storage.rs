@@ -31,7 +31,6 @@ pub struct StoragePlan {
     pub driver: String,
     /// Its store, where the engine could be told.
     pub store: Option<Store>,
-    /// Why it is this one.
     pub why: String,
     /// Whether that is certain: where nothing could be tried, dockerd may take another one.
     pub certain: bool,
@@ -128,7 +127,6 @@ pub fn depends_on_engine(config: &Config, file: &DaemonFile, facts: &StorageFact
         || !facts.snapshots.as_ref().is_none_or(overlay)
 }
 
-/// Decides.
 #[must_use]
 pub fn plan(
     config: &Config,

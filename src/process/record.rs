@@ -22,7 +22,6 @@ pub fn parse_id(text: &str) -> Option<Pid> {
 pub struct Name(Vec<u8>);
 
 impl Name {
-    /// A name.
     #[must_use]
     pub fn new(bytes: &[u8]) -> Self {
         Self(bytes.to_owned())
@@ -58,14 +57,11 @@ impl fmt::Debug for Name {
     }
 }
 
-/// One process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Process {
-    /// Its id.
     pub pid: Pid,
     /// Its parent's id; none when the parent is outside our pid namespace.
     pub parent: Option<Pid>,
-    /// Its name.
     pub name: Name,
     /// Start time in clock ticks: with the id, a name that is never used twice.
     pub start: u64,
@@ -179,7 +175,6 @@ fn bytes(path: &Path) -> Result<Option<Vec<u8>>, Unread> {
 /// Every process that was seen.
 #[derive(Debug, Default)]
 pub struct Listing {
-    /// Them.
     pub processes: Vec<Process>,
     /// The first thing that could not be read: there may be more processes.
     pub unread: Option<Unread>,

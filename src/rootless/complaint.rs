@@ -6,9 +6,7 @@ use crate::explain::exit;
 /// Why a helper failed, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remedy {
-    /// The cause.
     pub why: String,
-    /// The remedy.
     pub fix: String,
 }
 

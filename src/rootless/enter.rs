@@ -185,11 +185,8 @@ impl User {
 /// A user of the image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
-    /// The name.
     pub name: String,
-    /// The id.
     pub uid: u32,
-    /// The group.
     pub gid: u32,
     /// HOME.
     pub home: PathBuf,
@@ -274,7 +271,6 @@ pub fn places_with(env: Environment, gifts: &Gifts) -> Result<Places, NotWritabl
     Ok(places.kept_where(|path| gifts.open(path) || files::can_be_private(path)))
 }
 
-/// The home of a user.
 fn home(uid: u32) -> Option<PathBuf> {
     let passwd = files::text(Path::new("/etc/passwd")).unwrap_or_default();
     places::passwd(&passwd, uid).map(|(_, _, home)| home)

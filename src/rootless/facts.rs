@@ -25,7 +25,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Facts for the rootless plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RootlessFacts {
-    /// Ids.
     pub ids: IdFacts,
     /// Our name in /etc/passwd.
     pub user: Option<String>,
@@ -55,16 +54,13 @@ pub struct RootlessFacts {
     pub own_program: Option<PathBuf>,
     /// Whether the outer namespace has an IPv6 address by which others can reach it.
     pub outer_ipv6: bool,
-    /// The trial.
     pub trial: Tried<NamespaceTrial>,
 }
 
 /// `newuidmap` or `newgidmap`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MapHelper {
-    /// Its name.
     pub name: String,
-    /// Where it is.
     pub path: Option<PathBuf>,
     /// Whether it has the set-user-ID bit.
     pub setuid: bool,

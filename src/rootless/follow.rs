@@ -49,7 +49,6 @@ pub(super) fn stand_by(signals: &SignalFd, beside: &mut impl Beside) -> bool {
     }
 }
 
-/// What happened.
 struct Round {
     ended: Option<Outcome>,
     asked: bool,

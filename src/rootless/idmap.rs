@@ -14,7 +14,6 @@ use super::subids::{self, OddRow};
 pub struct Range {
     /// The first id.
     pub start: u32,
-    /// How many.
     pub count: u32,
 }
 
@@ -25,7 +24,6 @@ pub struct Line {
     pub inside: u32,
     /// First id outside.
     pub outside: u32,
-    /// How many.
     pub count: u32,
 }
 
@@ -41,10 +39,8 @@ pub enum Writer {
     Single,
 }
 
-/// The maps.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MapPlan {
-    /// Who writes them.
     pub writer: Writer,
     /// /proc/PID/uid_map.
     pub uids: Vec<Line>,
@@ -57,9 +53,7 @@ pub struct MapPlan {
 /// What is known about ids.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdFacts {
-    /// Our user id.
     pub uid: u32,
-    /// Our group id.
     pub gid: u32,
     /// Subordinate user ids.
     pub sub_uids: Vec<Range>,
@@ -86,9 +80,7 @@ pub enum NoMap {
     NoSubIds(Vec<OddRow>),
     /// There are some, and none of them exists in our own user namespace.
     Outside {
-        /// The ranges.
         ranges: Vec<Range>,
-        /// What exists.
         outer: Vec<Range>,
     },
 }

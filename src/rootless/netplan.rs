@@ -33,18 +33,14 @@ const FEWEST: usize = 8;
 /// A tap device and its addresses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Tap {
-    /// Its name.
     pub name: String,
-    /// Its MTU.
     pub mtu: u32,
-    /// Its network.
     pub network: Net4,
     /// Whether it carries IPv6 as well.
     pub ipv6: bool,
 }
 
 impl Tap {
-    /// Our address.
     #[must_use]
     pub fn address(&self) -> Ipv4Addr {
         self.network.host(100)
@@ -75,10 +71,8 @@ impl Tap {
     }
 }
 
-/// What is decided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct NetPlan {
-    /// The driver.
     pub driver: NetDriver,
     /// Its tap device.
     pub tap: Option<Tap>,
@@ -96,7 +90,6 @@ pub struct NetPlan {
 /// No driver can be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NoDriver {
-    /// What was looked for.
     pub wanted: Vec<String>,
 }
 
@@ -184,7 +177,6 @@ fn outer(
     outer
 }
 
-/// The program of a driver.
 #[must_use]
 pub fn program(options: &Options, driver: NetDriver) -> &str {
     match driver {

@@ -19,7 +19,6 @@ pub enum NetDriver {
     Host,
     /// A namespace with loopback only.
     None,
-    /// pasta.
     Pasta,
     /// slirp4netns.
     Slirp4netns,
@@ -56,9 +55,7 @@ pub enum PortDriver {
 pub enum Layer {
     /// On; off with a warning where it does not work.
     Auto,
-    /// Off.
     Off,
-    /// On.
     On,
 }
 
@@ -123,7 +120,6 @@ pub struct Options {
     pub copy_up: Vec<PathBuf>,
     /// Mount propagation.
     pub propagation: Propagation,
-    /// More namespaces.
     pub more: MoreNamespaces,
     /// `--state-dir`.
     pub state_dir: Option<PathBuf>,

@@ -70,13 +70,10 @@ pub enum News {
 pub struct Job<'a> {
     /// The executable, as it is found outside.
     pub program: PathBuf,
-    /// Its words.
     pub argv: Vec<OsString>,
-    /// Its environment.
     pub env: Environment,
     /// The signal mask that we were started with.
     pub mask: OriginalMask,
-    /// Its process group.
     pub group: ProcessGroup,
     /// The API sockets, bound outside.
     pub sockets: &'a mut HeldSockets,

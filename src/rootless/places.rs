@@ -37,7 +37,6 @@ pub struct NotWritable {
     pub home: PathBuf,
     /// XDG_RUNTIME_DIR.
     pub runtime: PathBuf,
-    /// Who we are.
     pub uid: u32,
     /// The directory that cannot be written.
     pub missing: PathBuf,
@@ -160,7 +159,6 @@ pub fn default_state(runtime: &Path) -> PathBuf {
     runtime.join("dockerd-rootless")
 }
 
-/// Where our own files are.
 #[must_use]
 pub fn own(runtime: &Path) -> PathBuf {
     runtime.join("dind-init")

@@ -28,11 +28,9 @@ pub enum RootlessRefusal {
     Namespace {
         /// `user`, `network`.
         kind: &'static str,
-        /// What it said.
         reason: String,
         /// What stands behind it.
         why: String,
-        /// The remedy.
         fix: String,
     },
     /// S39.
@@ -41,7 +39,6 @@ pub enum RootlessRefusal {
          /etc/subgid for {uid}"
     )]
     NoSubIds {
-        /// Our user id.
         uid: u32,
         /// Our name, or the number again.
         name: String,
@@ -53,11 +50,8 @@ pub enum RootlessRefusal {
     IdsOutside {
         /// The ranges of /etc/subuid or /etc/subgid.
         ranges: String,
-        /// What exists.
         outer: String,
-        /// Our name.
         name: String,
-        /// Our user id.
         uid: u32,
     },
     /// `no_new_privs`.
@@ -66,27 +60,19 @@ pub enum RootlessRefusal {
     /// A helper is missing or has no rights.
     #[error("{name} cannot write id maps: {reason}")]
     MapHelper {
-        /// Which.
         name: String,
-        /// Why not.
         reason: String,
-        /// The remedy.
         fix: String,
     },
     /// The program of a network driver is missing.
     #[error("missing network driver: {} not found in PATH", wanted.join(", "))]
-    NoDriver {
-        /// What was looked for.
-        wanted: Vec<String>,
-    },
+    NoDriver { wanted: Vec<String> },
     /// No tap device.
     #[error("no tap device can be made: {step}: {reason}")]
     Tap {
         /// The call.
         step: String,
-        /// What the kernel said.
         reason: String,
-        /// The remedy.
         fix: String,
     },
     /// The data root is somebody else's.
@@ -94,9 +80,7 @@ pub enum RootlessRefusal {
     NotOwner {
         /// The data root.
         path: PathBuf,
-        /// Its owner.
         owner: u32,
-        /// Who we are.
         uid: u32,
     },
     /// /proc is masked.

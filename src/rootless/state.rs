@@ -83,7 +83,6 @@ impl StateDir {
         self.path.join(name)
     }
 
-    /// The directory.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path

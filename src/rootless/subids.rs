@@ -10,16 +10,13 @@ use super::idmap::Range;
 pub enum OddRow {
     /// A row that is meant for us.
     Row {
-        /// The file.
         file: String,
-        /// The row.
         text: String,
         /// What it was meant to say, where that can be told.
         range: Option<Range>,
     },
     /// The whole file cannot be read.
     File {
-        /// The file.
         file: String,
         /// What the kernel says.
         error: String,

@@ -15,7 +15,6 @@ use crate::sys::userns::{self, Namespaces, Side};
 pub struct NamespaceTrial {
     /// A user and a mount namespace.
     pub user: Option<i32>,
-    /// A network namespace.
     pub network: Option<i32>,
     /// A tap device, with the call that failed.
     pub tap: Option<(String, i32)>,
@@ -34,7 +33,6 @@ pub enum Sysfs {
     None,
     /// Read-only.
     ReadOnly,
-    /// Writable.
     Writable,
 }
 

@@ -92,7 +92,6 @@ pub(crate) fn mtu(text: &str) -> Option<Option<u32>> {
 pub(super) struct Wishes<'a> {
     /// Variables.
     pub(super) env: &'a Environment,
-    /// Flags.
     pub(super) flags: &'a Flags,
     /// What is not understood.
     pub(super) bad: &'a mut BadSettings,

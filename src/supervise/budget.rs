@@ -54,7 +54,6 @@ pub enum Rule {
 pub struct Budget {
     /// No limit when there is none.
     pub limit: Option<Duration>,
-    /// Why.
     pub rule: Rule,
 }
 

@@ -19,7 +19,6 @@ pub(super) struct Running {
     pub(super) pid: Pid,
     /// The stop timeout that it was given explicitly, in seconds; below 0 is "no limit".
     pub(super) stop_timeout: Option<i64>,
-    /// Its stop signal.
     pub(super) stop_signal: i32,
 }
 

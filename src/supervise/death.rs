@@ -6,8 +6,7 @@ use rustix::process::Pid;
 
 use crate::files::kernel;
 use crate::host::cgroup::place::{self, Membership};
-use crate::host::mountinfo;
-use crate::host::mountinfo::Mount;
+use crate::host::mountinfo::{self, Mount};
 
 /// The line of dockerd's output that names the cause: its own final line, a panic, the last fatal
 /// line, the beginning of the last ones that are no log lines (dockerd prints like that what it ends
@@ -80,8 +79,7 @@ impl OomCounter {
     pub(super) fn of(pid: Pid) -> Self {
         let number = pid.as_raw_nonzero();
         let cgroups = kernel::read(format!("/proc/{number}/cgroup")).unwrap_or_default();
-        let mounts = kernel::read("/proc/self/mountinfo").unwrap_or_default();
-        let file = counter_file(&mountinfo::parse(&mounts), &cgroups);
+        let file = counter_file(&mountinfo::read(), &cgroups);
         let before = file.as_deref().and_then(read).unwrap_or(0);
         Self { file, before }
     }

@@ -28,7 +28,6 @@ pub(super) struct Killing {
     look: Millis,
 }
 
-/// What became of it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Killed {
     /// How many processes inside are gone.
@@ -40,7 +39,6 @@ pub(super) struct Killed {
 }
 
 impl Killed {
-    /// Says it.
     pub(super) fn tell(&self) {
         let Self {
             inside,
@@ -77,7 +75,6 @@ impl Killing {
         killing
     }
 
-    /// What to poll.
     pub(super) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let shims = self.shims.iter().flat_map(Watch::pidfds);
         self.inside.pidfds().chain(shims)
@@ -121,7 +118,7 @@ impl Killing {
         for process in &nested {
             self.inside.add(process);
         }
-        let mounts = mounts();
+        let mounts = mountinfo::read();
         for cgroup in table.container_cgroups() {
             kill_cgroup(&mounts, &cgroup);
         }
@@ -171,10 +168,6 @@ fn kill_cgroup(mounts: &[Mount], cgroup: &ContainerCgroup) {
     if let Err(error) = std::fs::write(directory.join(file), text) {
         tracing::debug!("{}: {error}", directory.join(file).display());
     }
-}
-
-fn mounts() -> Vec<Mount> {
-    mountinfo::parse(&std::fs::read("/proc/self/mountinfo").unwrap_or_default())
 }
 
 /// Sends every container that dockerd left running its stop signal, as dockerd would have done.

@@ -52,11 +52,9 @@ pub struct ExitWatch {
 /// What the conditions depend on.
 #[derive(Debug, Clone, Copy)]
 pub struct Now {
-    /// The time.
     pub at: Millis,
     /// Whether the API answers.
     pub ready: bool,
-    /// dockerd.
     pub dockerd: Option<Pid>,
 }
 
@@ -71,7 +69,6 @@ impl ExitWatch {
         }
     }
 
-    /// What to poll.
     pub fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.conditions
             .iter()

@@ -47,9 +47,7 @@ impl Launch {
 /// Our command, in run-a-command mode.
 #[derive(Debug, Clone)]
 pub struct MainCommand {
-    /// Its words.
     pub argv: Vec<OsString>,
-    /// Its environment.
     pub env: Environment,
     /// The signal mask that we were started with.
     pub mask: OriginalMask,

@@ -14,7 +14,6 @@ use crate::sys::fork;
 /// The answer of a child that read this much is cut off: a hundred bytes for each container.
 const LONGEST_ANSWER: usize = 1024 * 1024;
 
-/// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Leaving {
     question: Option<(OwnedFd, Vec<u8>)>,
@@ -29,7 +28,6 @@ pub(super) struct Leaving {
 }
 
 impl Leaving {
-    /// What to poll.
     pub(super) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let question = self.question.iter().map(|(pipe, _)| pipe.as_fd());
         question.chain(self.watch.pidfds())

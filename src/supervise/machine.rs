@@ -1,6 +1,9 @@
 //! The pure heart of PID 1: (state, event) → (state, actions). No clock and no system call; time
 //! comes in as milliseconds since the start. The table itself is [`Machine::step`].
 
+#![deny(clippy::wildcard_enum_match_arm)]
+
+mod enter;
 mod step;
 #[cfg(test)]
 mod tests;

@@ -65,7 +65,6 @@ use crate::sys::watchdog::{self, Doing};
 pub struct Supervisor {
     /// How dockerd is started.
     pub launch: Launch,
-    /// dockerd.
     pub dockerd: Option<Pid>,
     /// The API sockets.
     pub sockets: HeldSockets,
@@ -73,7 +72,6 @@ pub struct Supervisor {
     pub ping_path: Option<PathBuf>,
     /// Where dockerd speaks to us.
     pub notify: NotifySocket,
-    /// The forwarder for names.
     pub names: Option<NameForwarder>,
     /// What stands for a rootless dockerd: `dockerd` is its child then, which hands signals on.
     pub rootless: Option<Parent>,
@@ -95,7 +93,6 @@ pub struct Supervisor {
     pub output: Option<Output>,
     /// The phases of the start.
     pub timeline: Timeline,
-    /// The machine.
     pub machine: Machine,
     /// The machine's rules.
     pub rules: Rules,

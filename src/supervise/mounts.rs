@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::mount::UnmountFlags;
 
-use crate::files::{self, Kind, kernel};
+use crate::files::{self, Kind};
 use crate::host::mountinfo::{self, Mount};
 
 /// Where dockerd works.
@@ -61,8 +61,7 @@ pub fn remove(roots: &Roots) {
         data: real(&roots.data),
         exec: real(&roots.exec),
     };
-    let text = kernel::read("/proc/self/mountinfo").unwrap_or_default();
-    let points = leftovers(&mountinfo::parse(&text), roots);
+    let points = leftovers(&mountinfo::read(), roots);
     for point in &points {
         let flags = UnmountFlags::DETACH | UnmountFlags::NOFOLLOW;
         match rustix::mount::unmount(point, flags) {

@@ -62,7 +62,6 @@ impl Output {
         self.writer.as_fd()
     }
 
-    /// What to poll.
     #[must_use]
     pub fn poll_fd(&self) -> Option<PollFd<'_>> {
         self.takes_more()

@@ -17,7 +17,6 @@ pub const STATUS_SOCKET: &str = "status.sock";
 /// A phase of the start and the time of its end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Phase {
-    /// Its name.
     pub name: String,
     /// Milliseconds since the start.
     pub at_ms: f64,
@@ -28,7 +27,6 @@ pub struct Phase {
 pub struct Status {
     /// `starting`, `ready`, `reloading`, `draining`, `stopping`, `restarting`, `ended`.
     pub state: String,
-    /// Our process id.
     pub pid: u32,
     /// dockerd's process id: while it runs, and where it can be seen from here.
     pub dockerd: Option<NonZeroI32>,
@@ -57,12 +55,9 @@ pub struct Status {
     pub phases: Vec<Phase>,
 }
 
-/// The file.
 #[derive(Debug)]
 pub struct StatusFile {
-    /// Where it is.
     pub path: PathBuf,
-    /// What it says.
     pub status: Status,
     /// The same, for whoever asks on the socket.
     reply: Vec<u8>,

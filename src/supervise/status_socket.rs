@@ -16,7 +16,6 @@ use crate::sys;
 /// Answers in one turn of the loop; whoever connects in a tight loop must not keep PID 1 busy.
 const AT_ONCE: usize = 16;
 
-/// The socket.
 #[derive(Debug)]
 pub struct StatusSocket {
     listener: UnixListener,

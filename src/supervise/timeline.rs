@@ -19,7 +19,6 @@ impl Timeline {
         }
     }
 
-    /// The beginning.
     #[must_use]
     pub fn start(&self) -> Instant {
         self.start
@@ -33,7 +32,6 @@ impl Timeline {
         }
     }
 
-    /// The marks.
     #[must_use]
     pub fn marks(&self) -> &[(&'static str, f64)] {
         &self.marks

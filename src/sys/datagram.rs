@@ -129,7 +129,6 @@ impl Batch {
         self.interfaces.get(index).copied().unwrap_or_default()
     }
 
-    /// The bytes of one of them.
     #[must_use]
     pub fn bytes(&self, index: usize) -> &[u8] {
         let length = self.lengths.get(index).copied().unwrap_or_default();

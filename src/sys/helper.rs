@@ -20,7 +20,6 @@ pub struct Helper<'a> {
     pub program: &'a Path,
     /// Its words, with its name.
     pub argv: &'a [OsString],
-    /// Its environment.
     pub env: &'a [OsString],
     /// Its descriptors 3, 4, …
     pub descriptors: &'a [BorrowedFd<'a>],

@@ -76,14 +76,10 @@ pub fn request_module(name: &str) -> std::io::Result<()> {
     Ok(())
 }
 
-/// What an interface is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interface {
-    /// Its name.
     pub name: String,
-    /// Whether it is a bridge.
     pub bridge: bool,
-    /// Whether it is loopback.
     pub loopback: bool,
 }
 

@@ -13,9 +13,7 @@ use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 #[derive(Debug, thiserror::Error)]
 #[error("{call}: {source}")]
 pub struct NamespaceError {
-    /// The call.
     pub call: &'static str,
-    /// What the kernel said.
     pub source: io::Error,
 }
 
@@ -32,14 +30,12 @@ pub enum OldMount {
 /// A fresh mount of the version 2 tree.
 #[derive(Debug, Clone, Copy)]
 pub struct Remount<'a> {
-    /// Where.
     pub point: &'a Path,
     /// What becomes of the mount that is there.
     pub old: OldMount,
     /// The mount that holds the point, where that is shared: it is made private first, so that
     /// nothing of this shows on the host.
     pub below: Option<&'a Path>,
-    /// Flags of the mount.
     pub flags: MountFlags,
     /// Options of the tree.
     pub data: &'a str,

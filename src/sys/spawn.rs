@@ -75,7 +75,6 @@ pub enum SpawnError {
         program: PathBuf,
         /// The call that failed.
         step: &'static str,
-        /// What the kernel said.
         source: io::Error,
     },
     /// The kernel would not execute it.
@@ -83,7 +82,6 @@ pub enum SpawnError {
     Exec {
         /// What was to be started.
         program: PathBuf,
-        /// What the kernel said.
         source: io::Error,
     },
 }

@@ -17,7 +17,6 @@ pub enum Kind {
     Pipe,
     /// A socket, or nothing that we know.
     Other,
-    /// A terminal.
     Terminal,
 }
 

@@ -15,7 +15,6 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType};
 pub struct DeviceError {
     /// The call.
     pub step: &'static str,
-    /// What the kernel said.
     pub source: io::Error,
 }
 

@@ -68,7 +68,6 @@ pub struct Ticket<T> {
 #[derive(Debug, Default)]
 pub struct Trials(Vec<Running>);
 
-/// Their answers.
 #[derive(Debug)]
 pub struct Results(Vec<Finished>);
 
@@ -337,7 +336,6 @@ fn fork_trial<T: Serialize>(
     }
 }
 
-/// All of the child.
 fn live_and_die<T: Serialize>(
     parent: Pid,
     writer: OwnedFd,

@@ -58,11 +58,8 @@ pub enum Doing {
     Containers,
     /// What the table of states asks for.
     Actions,
-    /// The ready file.
     ReadyFile,
-    /// The status file.
     StatusFile,
-    /// The end.
     CleanUp,
 }
 
@@ -107,7 +104,6 @@ impl Doing {
 /// What a watchdog says of a thread that stands still.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stall {
-    /// What it is about.
     pub doing: String,
     /// How long the turn lasts.
     pub seconds: u64,

@@ -16,9 +16,7 @@ use super::san::San;
 /// A file to be put in place.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NewFile {
-    /// Which one.
     pub item: Item,
-    /// Its content.
     pub bytes: Vec<u8>,
 }
 

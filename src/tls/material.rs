@@ -122,7 +122,6 @@ pub enum Content {
     Empty,
     /// There is no such file.
     Missing,
-    /// The bytes.
     Present(Vec<u8>),
     /// It is there and cannot be read; why.
     Unreadable(String),
@@ -160,7 +159,6 @@ impl fmt::Debug for Content {
 /// A file, its permission bits and its owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredFile {
-    /// What is in it.
     pub content: Content,
     /// Permission bits, when there is a file.
     pub mode: Option<u32>,
@@ -193,7 +191,6 @@ pub enum Folder {
 /// `ca/`
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CaFiles {
-    /// The folder itself.
     pub folder: Folder,
     /// `key.pem`
     pub key: StoredFile,
@@ -204,7 +201,6 @@ pub struct CaFiles {
 /// `server/` or `client/`
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeafFiles {
-    /// The folder itself.
     pub folder: Folder,
     /// `ca.pem`
     pub ca: StoredFile,
@@ -214,7 +210,6 @@ pub struct LeafFiles {
     pub certificate: StoredFile,
 }
 
-/// All that was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Material {
     /// The directory itself. [`Folder::Absent`] means: its parent would let us make it.
@@ -223,7 +218,6 @@ pub struct Material {
     pub ca: CaFiles,
     /// For dockerd.
     pub server: LeafFiles,
-    /// For clients.
     pub client: LeafFiles,
     /// Folders of which others can exchange what decides who gets in.
     pub open: Vec<FolderId>,
@@ -259,7 +253,6 @@ impl Material {
         doubts
     }
 
-    /// One of the files.
     #[must_use]
     pub fn file(&self, item: Item) -> &StoredFile {
         match item {

@@ -51,9 +51,7 @@ pub struct ManagedPlan {
 /// The authority.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CaPlan {
-    /// Its key.
     pub key: KeyPlan,
-    /// Its certificate.
     pub certificate: CertificatePlan,
     /// Its name in the very bytes that it has always had.
     #[serde(skip)]
@@ -119,7 +117,6 @@ pub enum CertificatePlan {
     Issue(Issue),
     /// It is good.
     Keep {
-        /// Its subject.
         subject: String,
         /// Whole days until it ends.
         days_left: i64,
@@ -165,7 +162,6 @@ pub enum Because {
     Damaged,
     /// A copy is not what it should be a copy of.
     Differs,
-    /// Its key is new.
     KeyIsNew,
     /// A third of its life or less is left.
     LastThird(i64),

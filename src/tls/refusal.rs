@@ -12,16 +12,10 @@ use crate::explain::{Explain, exit};
 pub enum TlsRefusal {
     /// A key file is there, but is of no use. It is never overwritten.
     #[error("cannot use the private key {}", file.display())]
-    BadKey {
-        /// The file.
-        file: PathBuf,
-        /// What is wrong with it.
-        problem: KeyProblem,
-    },
+    BadKey { file: PathBuf, problem: KeyProblem },
     /// An authority without its key, and no complete server set beside it.
     #[error("no server certificate in {}, and no key of the CA to make one", directory.display())]
     CaKeyMissing {
-        /// The directory.
         directory: PathBuf,
         /// The server files that are missing or empty.
         missing: Vec<Item>,
@@ -30,7 +24,6 @@ pub enum TlsRefusal {
     /// good all the same, and so is everything that it signed elsewhere.
     #[error("cannot make {}", file.display())]
     CannotSign {
-        /// The file.
         file: PathBuf,
         /// Why it must be made.
         because: Because,
@@ -42,17 +35,13 @@ pub enum TlsRefusal {
     /// Somebody else's certificate does not work here. It is never overwritten.
     #[error("cannot use the certificate {}", file.display())]
     ForeignCertificate {
-        /// The file.
         file: PathBuf,
-        /// Its subject.
         subject: String,
-        /// What is wrong with it.
         because: Because,
     },
     /// Something must be written, and its folder takes no new files.
     #[error("cannot write {}", file.display())]
     NotWritable {
-        /// The file.
         file: PathBuf,
         /// Why it must be written.
         because: Because,
@@ -63,28 +52,17 @@ pub enum TlsRefusal {
     },
     /// A file is there and cannot be read.
     #[error("cannot read {}", file.display())]
-    Unreadable {
-        /// The file.
-        file: PathBuf,
-        /// The system's words.
-        reason: String,
-    },
+    Unreadable { file: PathBuf, reason: String },
     /// Somebody else may have made, or may use, what decides who gets in.
     #[error("the CA in {} is not trusted", directory.display())]
     Untrusted {
-        /// The directory.
         directory: PathBuf,
         /// What speaks against it.
         doubts: Vec<String>,
     },
     /// The user's own server certificate does not hold.
     #[error("{}: verification failed", file.display())]
-    VerificationFailed {
-        /// The file.
-        file: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
+    VerificationFailed { file: PathBuf, reason: String },
 }
 
 impl Explain for TlsRefusal {

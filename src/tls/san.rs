@@ -18,7 +18,6 @@ pub enum San {
     Address(IpAddr),
     /// A mailbox.
     Email(String),
-    /// A URI.
     Uri(String),
 }
 
@@ -66,7 +65,6 @@ pub enum SanProblem {
 pub struct SanError {
     /// The element as the user wrote it.
     pub element: String,
-    /// What is wrong with it.
     pub problem: SanProblem,
 }
 

@@ -1,16 +1,17 @@
 //! The openssl command as the second opinion: on what we issue, and as the maker of what we find.
 //!
-//! Skips with a reason when there is no openssl, unless MUST_RUN is set: then that is a failure.
+//! Skips with a reason when there is no openssl (`kit/skip.rs`).
 #![expect(
     clippy::disallowed_methods,
-    clippy::print_stdout,
     clippy::unwrap_used,
-    reason = "tests run programs, lay out files, read the environment, and say why they skip"
+    reason = "tests run programs, lay out files, read the environment"
 )]
 
 mod found;
 mod handshake;
 mod shared;
+#[path = "../kit/skip.rs"]
+mod skip;
 
 use std::fs;
 use std::path::PathBuf;
@@ -30,11 +31,7 @@ impl Volume {
     /// `None` when the test has to be skipped.
     fn new() -> Option<Self> {
         if let Err(error) = Command::new("openssl").arg("version").output() {
-            assert!(
-                std::env::var_os("MUST_RUN").is_none(),
-                "no openssl: {error}"
-            );
-            println!("skipped: no openssl command ({error})");
+            skip::skip(&format!("no openssl command ({error})"));
             return None;
         }
         Some(Self(tempfile::tempdir().unwrap()))

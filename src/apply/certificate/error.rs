@@ -12,9 +12,7 @@ pub enum CertificateError {
     /// Keys or certificates could not be made.
     #[error("cannot make certificates for {}", directory.display())]
     Issue {
-        /// The directory.
         directory: PathBuf,
-        /// What failed.
         #[source]
         source: IssueError,
     },
@@ -24,7 +22,6 @@ pub enum CertificateError {
     /// What was written does not read back as it should.
     #[error("the certificates in {} changed while they were written", directory.display())]
     Unsettled {
-        /// The directory.
         directory: PathBuf,
         /// What would have to be done now.
         remaining: String,
@@ -38,7 +35,6 @@ pub enum CertificateError {
         path: PathBuf,
         /// What had been put in place already.
         written: Vec<Item>,
-        /// The system's answer.
         #[source]
         source: io::Error,
     },

@@ -13,21 +13,16 @@ use super::{Identity, TlsFiles, configuration_directory};
 use crate::cli::environment::Environment;
 use crate::files;
 
-/// Which context is chosen.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Chosen {
     /// None: the environment decides.
     #[default]
     None,
-    /// This one.
     Context(Context),
     /// One that cannot be used.
     Broken {
-        /// Its name.
         name: String,
-        /// Who chose it.
         by: By,
-        /// Why it cannot be used.
         reason: &'static str,
     },
 }
@@ -55,9 +50,7 @@ impl By {
 /// A context's daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Context {
-    /// Its name.
     pub name: String,
-    /// Who chose it.
     pub by: By,
     /// Its address, as a `DOCKER_HOST`.
     pub host: OsString,

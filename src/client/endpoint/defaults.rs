@@ -37,7 +37,6 @@ pub struct Surroundings {
 }
 
 impl Surroundings {
-    /// Looks at the machine.
     #[must_use]
     pub fn look(env: &Environment) -> Self {
         let uid = rustix::process::geteuid().as_raw();

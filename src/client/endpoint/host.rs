@@ -22,7 +22,6 @@ pub enum Address {
     Tcp {
         /// DNS name or IP literal.
         host: String,
-        /// Port.
         port: u16,
         /// Path prefix, empty or `/…` without a slash at the end.
         prefix: String,
@@ -36,20 +35,10 @@ pub enum Address {
 pub enum HostError {
     /// Not of the form that the scheme demands.
     #[error("'{text}' is not a daemon address: {reason}")]
-    Malformed {
-        /// What was given.
-        text: String,
-        /// What is wrong with it.
-        reason: &'static str,
-    },
+    Malformed { text: String, reason: &'static str },
     /// A scheme of the docker CLI, or of a browser, that we do not speak.
     #[error("cannot reach '{text}': {scheme}:// is not supported here")]
-    Scheme {
-        /// What was given.
-        text: String,
-        /// The scheme.
-        scheme: String,
-    },
+    Scheme { text: String, scheme: String },
 }
 
 impl Explain for HostError {

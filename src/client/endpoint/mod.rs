@@ -116,11 +116,8 @@ pub enum EndpointError {
     /// The chosen docker context is of no use.
     #[error("cannot use the docker context '{name}', which {} has chosen", by.words())]
     Context {
-        /// Its name.
         name: String,
-        /// Who chose it.
         by: context::By,
-        /// Why it cannot be used.
         reason: &'static str,
     },
     /// The docker CLI goes through a proxy that we cannot use.

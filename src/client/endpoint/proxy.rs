@@ -16,7 +16,6 @@ pub struct Proxy {
     pub variable: &'static str,
     /// Name or address, without brackets.
     pub host: String,
-    /// Port.
     pub port: u16,
     /// `user:password`, as they are.
     credentials: Option<Vec<u8>>,
@@ -28,7 +27,6 @@ pub enum Way {
     /// Nothing.
     #[default]
     Direct,
-    /// This proxy.
     Through(Proxy),
     /// A proxy that we cannot use, so that nothing can be said about the daemon.
     Unknown {

@@ -26,7 +26,6 @@ pub enum NoAnswer {
     Denied {
         /// The socket.
         path: PathBuf,
-        /// What the kernel said.
         source: io::Error,
     },
     /// Nobody holds the socket.
@@ -40,7 +39,6 @@ pub enum NoAnswer {
     Impostor {
         /// The socket.
         path: PathBuf,
-        /// How it was told.
         reason: String,
     },
     /// A failure without a name of its own.
@@ -48,25 +46,18 @@ pub enum NoAnswer {
     Io {
         /// The socket.
         path: PathBuf,
-        /// The reason.
         source: io::Error,
     },
     /// There is no socket in any place.
     #[error("no daemon of ours runs here")]
-    NotStarted {
-        /// The places.
-        looked_in: Vec<PathBuf>,
-    },
+    NotStarted { looked_in: Vec<PathBuf> },
     /// The time is over.
     #[error("PID {pid} does not answer within {} ms: {activity}", limit.as_millis())]
     Silent {
         /// Who should have.
         pid: u32,
-        /// The time.
         limit: Duration,
-        /// How far it came.
         waiting: Waiting,
-        /// What it does instead.
         activity: Activity,
     },
     /// Its watchdog answered for it.
@@ -77,7 +68,6 @@ pub enum NoAnswer {
         call(stalled)
     )]
     Stalled {
-        /// Who.
         pid: u32,
         /// What the watchdog knows.
         stalled: Stall,

@@ -15,7 +15,6 @@ use crate::supervise::status::STATUS_FILE;
 /// A directory in which the daemon of this container may keep its status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
-    /// The directory.
     pub dir: PathBuf,
     /// Whose daemon that would be.
     pub owner: u32,

@@ -45,7 +45,6 @@ pub enum PingError {
     Denied {
         /// The endpoint.
         at: String,
-        /// What the kernel said.
         source: io::Error,
     },
     /// A failure without a name of its own.
@@ -53,15 +52,11 @@ pub enum PingError {
     Io {
         /// The endpoint.
         at: String,
-        /// The reason.
         source: io::Error,
     },
     /// There is no socket at that path.
     #[error("there is no socket {}", path.display())]
-    NoSocket {
-        /// The path.
-        path: PathBuf,
-    },
+    NoSocket { path: PathBuf },
     /// What answers is no HTTP server.
     #[error("{at} does not answer in HTTP")]
     NotHttp {
@@ -69,7 +64,6 @@ pub enum PingError {
         at: String,
         /// What the bytes look like: TLS, or something else.
         looks_like_tls: bool,
-        /// The parser's words.
         source: NotHttp,
     },
     /// The proxy on the way does not lead there.
@@ -77,13 +71,11 @@ pub enum PingError {
     Proxy {
         /// The endpoint.
         at: String,
-        /// The proxy.
         proxy: String,
         /// The variable that names it.
         variable: &'static str,
         /// What `NO_PROXY` has to name.
         host: String,
-        /// What happened.
         source: Box<PingError>,
     },
     /// Nobody listens.
@@ -97,7 +89,6 @@ pub enum PingError {
     Silent {
         /// The endpoint.
         at: String,
-        /// How far it came.
         phase: Phase,
     },
     /// An answer other than 200.
@@ -121,7 +112,6 @@ pub enum PingError {
     Tls {
         /// The endpoint.
         at: String,
-        /// The reason.
         source: Box<TlsFailure>,
     },
     /// The network does not lead there.
@@ -129,7 +119,6 @@ pub enum PingError {
     Unreachable {
         /// The endpoint.
         at: String,
-        /// What the kernel said.
         source: io::Error,
     },
     /// The name has no address.

@@ -10,9 +10,7 @@ use crate::client::trust::Distrust;
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("{}", reason.words())]
 pub struct TlsFailure {
-    /// The kind.
     pub reason: TlsReason,
-    /// The library's error.
     pub error: Error,
 }
 
@@ -20,10 +18,7 @@ pub struct TlsFailure {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TlsReason {
     /// The server does not take our certificate, or wants one and got none.
-    ClientRefused {
-        /// Its alert.
-        alert: String,
-    },
+    ClientRefused { alert: String },
     /// What our CA says about the server cannot be believed.
     Distrusted(Distrust),
     /// The server's certificate has expired.

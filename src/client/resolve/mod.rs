@@ -47,7 +47,6 @@ pub enum ResolveError {
     Io {
         /// The name.
         host: String,
-        /// The reason.
         source: io::Error,
     },
     /// The servers answered that there is no such name.

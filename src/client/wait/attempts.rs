@@ -31,7 +31,6 @@ const BRIEF: Duration = Duration::from_secs(1);
 /// believed: the other container may be replacing them at this moment.
 const SETTLED: u32 = 3;
 
-/// What is waited for.
 #[derive(Debug, Clone, Default)]
 pub struct Target {
     /// Which daemon, as the flags say.
@@ -45,7 +44,6 @@ pub struct Target {
 /// A daemon that answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ready {
-    /// Where.
     pub endpoint: Endpoint,
     /// The head of its answer.
     pub head: Head,

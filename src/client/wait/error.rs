@@ -24,12 +24,7 @@ pub enum WaitError {
     Hopeless(#[source] Box<PingError>),
     /// A file of `--for-file` did not appear in time.
     #[error("{} did not appear within {}", path.display(), duration::show(*limit))]
-    MissingFile {
-        /// The file.
-        path: PathBuf,
-        /// The whole time.
-        limit: Duration,
-    },
+    MissingFile { path: PathBuf, limit: Duration },
     /// The handlers could not be installed.
     #[error("could not prepare for signals")]
     Signals(#[source] io::Error),
@@ -39,7 +34,6 @@ pub enum WaitError {
     /// The time is over.
     #[error("no daemon was ready within {}", duration::show(*limit))]
     TimedOut {
-        /// The whole time.
         limit: Duration,
         /// What the last attempt said.
         source: Box<PingError>,

@@ -26,7 +26,6 @@ pub struct DelegationFacts {
     pub tree: CgroupFacts,
     /// The files that the new owner gets; never those that hold limits.
     pub files: Vec<String>,
-    /// Our user id.
     pub uid: u32,
     /// Whether we may give files away, and write to them afterwards.
     pub may_give: bool,
@@ -39,7 +38,7 @@ impl DelegationFacts {
     /// Reads and tries.
     #[must_use]
     pub fn probe() -> Self {
-        let mounts = mountinfo::parse(&kernel::read("/proc/self/mountinfo").unwrap_or_default());
+        let mounts = mountinfo::read();
         let mut tree = CgroupFacts::read(&mounts);
         let mut trials = Trials::new();
         let fresh = tree.try_fresh_mount(&mut trials);

@@ -9,15 +9,12 @@ use super::{CgroupFacts, ROOT};
 use crate::host::mountinfo::{self, Mount};
 use crate::sys::ns::{OldMount, Remount};
 
-/// How the tree is mounted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TreeMount {
     /// Which cgroup is at the mount point, relative to our cgroup namespace; begins with `/..`
     /// where it is outside.
     pub root: PathBuf,
-    /// Options of the mount.
     pub options: String,
-    /// Options of the tree.
     pub super_options: String,
 }
 

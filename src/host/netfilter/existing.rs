@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::files::kernel;
 
-/// What is there.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Existing {
     /// Non-empty lists of legacy tables (`/proc/net/*_tables_names`).

@@ -16,7 +16,6 @@ use crate::sys::program::{self, Output};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Piece {
-    /// The program itself.
     Program,
     /// A chain in the table `filter`.
     Filter,
@@ -37,7 +36,6 @@ pub enum Piece {
 /// A piece that does not work.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Missing {
-    /// Which.
     pub piece: Piece,
     /// What the program said.
     pub said: String,
@@ -46,7 +44,6 @@ pub struct Missing {
 /// How one family of addresses did.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FamilyTrial {
-    /// What does not work.
     pub missing: Vec<Missing>,
     /// What the program said about the table `raw`, which engines from 28 on use; nothing when
     /// it works.
@@ -89,7 +86,6 @@ pub struct FamilyTools {
     pub program: PathBuf,
     /// Its restore program.
     pub restore: Option<PathBuf>,
-    /// The environment.
     pub env: Vec<OsString>,
 }
 

@@ -27,7 +27,6 @@ const MOST: usize = 1024;
 /// A bridge network with IPv4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Bridge {
-    /// Its network.
     pub network: Net4,
     /// Whether it is docker0, or what takes its place.
     pub default: bool,

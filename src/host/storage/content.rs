@@ -52,7 +52,6 @@ impl Store {
 /// Images that a driver has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DriverContent {
-    /// Its store.
     pub store: Store,
     /// Its name.
     pub driver: String,
@@ -90,7 +89,6 @@ impl Marker {
     }
 }
 
-/// What is there.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Content {
     /// Drivers with something in their directories, in dockerd's order.

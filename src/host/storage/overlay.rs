@@ -51,7 +51,6 @@ pub enum Feature {
 /// How an overlay file system did.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OverlayTrial {
-    /// What does not work.
     pub missing: Vec<Feature>,
     /// What the kernel or the program said about it.
     pub error: Option<String>,
@@ -103,7 +102,6 @@ pub struct RootTrial {
 pub struct FuseProgram {
     /// The executable.
     pub program: PathBuf,
-    /// Its environment.
     pub env: Vec<OsString>,
 }
 

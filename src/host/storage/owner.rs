@@ -61,7 +61,6 @@ impl LockState {
     }
 }
 
-/// Where the lock of a data root is.
 #[must_use]
 pub fn lock_file(data_root: &Path) -> PathBuf {
     data_root.join(LOCK_FILE)

@@ -28,7 +28,6 @@ pub struct HandOver {
     pub part: PathBuf,
     /// Where dockerd's half mounts it.
     pub point: PathBuf,
-    /// How.
     pub options: FreshMount,
     /// Where dockerd's half goes, so that the part may be divided.
     pub leaf: PathBuf,
@@ -45,7 +44,6 @@ pub struct Kept {
     pub why: String,
 }
 
-/// What is decided.
 pub type Decision = Result<HandOver, Kept>;
 
 /// Decides. The new owner is the one that is root inside.

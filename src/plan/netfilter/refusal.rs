@@ -9,10 +9,7 @@ use crate::host::netfilter::tools::Backend;
 pub enum NetfilterRefusal {
     /// There is no program for it.
     #[error("{program} is not in PATH")]
-    NoTools {
-        /// The program.
-        program: &'static str,
-    },
+    NoTools { program: &'static str },
     /// No backend takes the rules that dockerd writes.
     #[error("the packet filter does not take the rules that dockerd writes")]
     NothingWorks {
@@ -23,10 +20,7 @@ pub enum NetfilterRefusal {
     },
     /// nftables came with engine 29.
     #[error("nftables needs engine 29 or newer")]
-    EngineTooOld {
-        /// The version of this one.
-        version: Option<String>,
-    },
+    EngineTooOld { version: Option<String> },
 }
 
 /// Modules of a backend that the kernel can be asked for by name (15 letters at most).

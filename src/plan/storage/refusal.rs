@@ -25,7 +25,6 @@ pub enum StorageRefusal {
     /// The data root holds a driver's data, and the driver does not work there.
     #[error("the data of {driver} in {} cannot be used", path.display())]
     PriorImpossible {
-        /// The driver.
         driver: String,
         /// The directory with its file system.
         place: String,
@@ -39,13 +38,11 @@ pub enum StorageRefusal {
     SeveralPrior {
         /// The data root.
         path: PathBuf,
-        /// The drivers.
         drivers: Vec<String>,
     },
     /// Only a driver that copies would work, and the user forbade those.
     #[error("only the slow storage driver {driver} works on {}", path.display())]
     TooSlow {
-        /// The driver.
         driver: String,
         /// The directory.
         path: PathBuf,
@@ -55,7 +52,6 @@ pub enum StorageRefusal {
     /// A size for every container needs quotas.
     #[error("overlay2.size={size} cannot work on {place}")]
     NoQuota {
-        /// The size.
         size: String,
         /// The directory with its file system.
         place: String,
@@ -83,7 +79,6 @@ pub enum StorageRefusal {
         path: PathBuf,
         /// The directory with its file system.
         place: String,
-        /// What it said.
         why: String,
     },
 }

@@ -11,9 +11,7 @@ pub enum PortsError {
     /// The API's socket cannot be made.
     #[error("could not make the port driver's API socket {path}")]
     Api {
-        /// Where.
         path: PathBuf,
-        /// What the kernel said.
         #[source]
         source: io::Error,
     },
@@ -30,7 +28,6 @@ pub enum PortsError {
     Start {
         /// What it tried.
         step: &'static str,
-        /// What the kernel said.
         #[source]
         source: io::Error,
     },

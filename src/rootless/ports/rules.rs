@@ -19,9 +19,7 @@ pub enum Rule {
     RunV6(Vec<&'static str>),
     /// Writes a value below `/proc/sys`.
     Sysctl {
-        /// The path.
         path: &'static str,
-        /// The value.
         value: &'static str,
     },
 }

@@ -10,7 +10,6 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// What is carried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Transport {
     /// Understood, but no port driver forwards it.
@@ -35,7 +34,6 @@ pub enum Family {
 /// A protocol by its name in the API: `tcp`, `tcp4`, `udp6` and so on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Proto {
-    /// What is carried.
     pub transport: Transport,
     /// Which addresses the outer socket takes.
     pub family: Family,
@@ -145,7 +143,6 @@ pub enum SpecError {
     UnexpectedField {
         /// Its name.
         field: &'static str,
-        /// The whole value.
         spec: String,
     },
     /// A `-p` value without the fields it needs, or with more.
@@ -159,7 +156,6 @@ pub enum SpecError {
     UnknownProtoIn {
         /// The protocol.
         proto: String,
-        /// The whole value.
         spec: String,
     },
 }

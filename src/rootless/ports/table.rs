@@ -62,7 +62,6 @@ impl<T> Table<T> {
         self.ports.remove(&id).map(|(_, value)| value)
     }
 
-    /// Every port, by id.
     pub fn iter(&self) -> impl Iterator<Item = (Id, &PortSpec)> {
         self.ports.iter().map(|(id, (spec, _))| (*id, spec))
     }

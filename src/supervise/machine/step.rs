@@ -1,4 +1,5 @@
-//! The table: one function for each kind of event, each a match over all states.
+//! The table: one function for each kind of event, each a match over all states. No arm is a
+//! wildcard (a lint in `machine.rs` says so): whoever adds a state or an event decides every row.
 
 use super::{
     Action, Command, Event, Held, Machine, Millis, Notice, Outcome, PING_PATIENCE, Rules, Stage,
@@ -7,18 +8,13 @@ use super::{
 use crate::supervise::restart::{self, Death};
 
 /// How often a drain is looked at.
-const DRAIN_PAUSE: Millis = 1000;
+pub(super) const DRAIN_PAUSE: Millis = 1000;
 /// How often what lives inside the containers is killed again: something may have been born.
 const KILL_PAUSE: Millis = 500;
-/// How long a killed dockerd may take to be gone.
-const KILL_PATIENCE: Millis = 2000;
-/// How long leftovers may take after SIGTERM, and again after SIGKILL.
-const LEFTOVER_PATIENCE: Millis = 1000;
 
-type Actions = Vec<Action>;
+pub(super) type Actions = Vec<Action>;
 
 impl Machine {
-    /// The table.
     #[must_use]
     pub fn step(mut self, rules: &Rules, event: Event, now: Millis) -> (Self, Actions) {
         let actions = match event {
@@ -39,10 +35,7 @@ impl Machine {
                 self.limit = limit;
                 vec![]
             }
-            Event::Drained => match self.state {
-                State::Draining { .. } => self.stop(now),
-                _ => vec![],
-            },
+            Event::Drained => self.drained(now),
             Event::ExitWhen => self.end(now),
             Event::Alone => self.alone(now),
         };
@@ -60,7 +53,7 @@ impl Machine {
             State::Leaving { .. } => vec![],
             State::Stopping { .. } | State::Escalating { .. } if self.asked > 2 => self.kill(now),
             State::Stopping { .. } | State::Escalating { .. } => vec![],
-            State::Restarting { .. } => self.leave_asked(now),
+            State::Restarting { .. } => self.leave_restarting(now),
             State::Draining { .. } => self.stop(now),
             // An interactive command has its own mind about INT.
             State::Starting | State::Confirming { .. } | State::Ready | State::Reloading
@@ -98,7 +91,15 @@ impl Machine {
                 vec![]
             }
             State::Stopping { .. } | State::Escalating { .. } => vec![Action::Forward(signal)],
-            _ if self.command == Command::Running => vec![Action::ForwardToCommand(signal)],
+            State::Starting
+            | State::Confirming { .. }
+            | State::Ready
+            | State::Reloading
+            | State::Draining { .. }
+                if self.command == Command::Running =>
+            {
+                vec![Action::ForwardToCommand(signal)]
+            }
             State::Starting if Held::concerns(signal) => {
                 self.held.add(signal);
                 vec![]
@@ -112,8 +113,16 @@ impl Machine {
     }
 
     fn notice(&mut self, rules: &Rules, notice: Notice, now: Millis) -> Actions {
-        match (self.state, notice) {
-            (State::Starting, Notice::Ready) if rules.can_ping => {
+        match notice {
+            Notice::Ready => self.says_ready(rules, now),
+            Notice::Reloading => self.says_reloading(),
+            Notice::Stopping => self.says_stopping(),
+        }
+    }
+
+    fn says_ready(&mut self, rules: &Rules, now: Millis) -> Actions {
+        match self.state {
+            State::Starting if rules.can_ping => {
                 self.state = State::Confirming {
                     until: after(now, PING_PATIENCE),
                 };
@@ -122,38 +131,70 @@ impl Machine {
                     .chain(self.held.forward())
                     .collect()
             }
-            (State::Starting | State::Reloading, Notice::Ready) => self.ready(false),
-            (State::Ready, Notice::Reloading) => {
+            State::Starting | State::Reloading => self.ready(false),
+            // Repeated or late.
+            State::Confirming { .. }
+            | State::Ready
+            | State::Draining { .. }
+            | State::Stopping { .. }
+            | State::Escalating { .. }
+            | State::Killed { .. }
+            | State::Leaving { .. }
+            | State::Restarting { .. }
+            | State::Ended { .. } => vec![],
+        }
+    }
+
+    fn says_reloading(&mut self) -> Actions {
+        match self.state {
+            State::Ready => {
                 self.state = State::Reloading;
                 vec![Action::AnnounceReloading]
             }
+            State::Starting
+            | State::Confirming { .. }
+            | State::Reloading
+            | State::Draining { .. }
+            | State::Stopping { .. }
+            | State::Escalating { .. }
+            | State::Killed { .. }
+            | State::Leaving { .. }
+            | State::Restarting { .. }
+            | State::Ended { .. } => vec![],
+        }
+    }
+
+    fn says_stopping(&self) -> Actions {
+        match self.state {
             // It stops by itself: its exit code will be ours.
-            (
-                State::Starting | State::Confirming { .. } | State::Ready | State::Reloading,
-                Notice::Stopping,
-            ) => vec![Action::AnnounceStopping],
-            // Repeated or late notices say nothing new.
-            (_, Notice::Ready | Notice::Reloading | Notice::Stopping) => vec![],
+            State::Starting | State::Confirming { .. } | State::Ready | State::Reloading => {
+                vec![Action::AnnounceStopping]
+            }
+            State::Draining { .. }
+            | State::Stopping { .. }
+            | State::Escalating { .. }
+            | State::Killed { .. }
+            | State::Leaving { .. }
+            | State::Restarting { .. }
+            | State::Ended { .. } => vec![],
         }
     }
 
     fn confirmed(&mut self, confirmed: bool) -> Actions {
         match self.state {
             State::Confirming { .. } => self.ready(confirmed),
-            _ => vec![], // too late to be of interest
+            // Too late to be of interest.
+            State::Starting
+            | State::Ready
+            | State::Reloading
+            | State::Draining { .. }
+            | State::Stopping { .. }
+            | State::Escalating { .. }
+            | State::Killed { .. }
+            | State::Leaving { .. }
+            | State::Restarting { .. }
+            | State::Ended { .. } => vec![],
         }
-    }
-
-    fn ready(&mut self, confirmed: bool) -> Actions {
-        self.state = State::Ready;
-        self.was_ready = true;
-        let mut actions = vec![Action::AnnounceReady { confirmed }];
-        actions.extend(self.held.forward());
-        if self.command == Command::Waiting {
-            self.command = Command::Running;
-            actions.push(Action::RunCommand);
-        }
-        actions
     }
 
     fn deadline_is_here(&mut self, now: Millis) -> Actions {
@@ -192,7 +233,7 @@ impl Machine {
                 };
                 vec![Action::KillContainers]
             }
-            State::Killed { .. } => self.leave_asked(now),
+            State::Killed { .. } => self.leave(Stage::Leftovers, Verdict::Asked, now),
             State::Leaving { stage, verdict, .. } => match stage {
                 Stage::Containers => self.leave(Stage::Leftovers, verdict, now),
                 Stage::Leftovers => self.leave(Stage::Last, verdict, now),
@@ -220,7 +261,7 @@ impl Machine {
                 let until = self.containers_end(since).map(|end| end.max(now));
                 self.leave_containers(Verdict::Asked, until)
             }
-            State::Killed { .. } => self.leave_asked(now),
+            State::Killed { .. } => self.leave(Stage::Leftovers, Verdict::Asked, now),
             State::Draining { .. } => self.died(outcome, now),
             State::Starting | State::Confirming { .. } | State::Ready | State::Reloading => {
                 let death = Death {
@@ -250,36 +291,18 @@ impl Machine {
                 actions.extend(self.give_up(code, now));
                 actions
             }
-            _ => vec![],
+            // Only `StartAgain` leads here, and what came in between is under way already.
+            State::Confirming { .. }
+            | State::Ready
+            | State::Reloading
+            | State::Draining { .. }
+            | State::Stopping { .. }
+            | State::Escalating { .. }
+            | State::Killed { .. }
+            | State::Leaving { .. }
+            | State::Restarting { .. }
+            | State::Ended { .. } => vec![],
         }
-    }
-
-    /// dockerd is gone for good, and nobody asked for it.
-    fn died(&mut self, outcome: Outcome, now: Millis) -> Actions {
-        let mut actions = vec![
-            Action::ReportDeath(outcome),
-            Action::AnnounceStopping,
-            Action::CloseListeners,
-        ];
-        actions.extend(self.give_up(outcome.exit_code(), now));
-        actions
-    }
-
-    /// Nobody is left who could record how containers end: they are killed at once, as the end of
-    /// PID 1 would kill them, and nothing waits for those that are deaf to their stop signal.
-    fn give_up(&mut self, code: u8, now: Millis) -> Actions {
-        let mut actions = Vec::new();
-        if self.command == Command::Running {
-            actions.push(Action::ForwardToCommand(libc::SIGTERM));
-        }
-        // A command that did not run, or lost its daemon, has not succeeded.
-        let code = if self.command == Command::None {
-            code
-        } else {
-            code.max(1)
-        };
-        actions.extend(self.leave(Stage::Leftovers, Verdict::Died(code), now));
-        actions
     }
 
     fn command_ended(&mut self, code: u8, now: Millis) -> Actions {
@@ -290,13 +313,17 @@ impl Machine {
     /// A stop that nobody sent a signal for: nothing is waited for.
     fn end(&mut self, now: Millis) -> Actions {
         match self.state {
-            State::Restarting { .. } => self.leave_asked(now),
+            State::Restarting { .. } => self.leave_restarting(now),
             State::Stopping { .. }
             | State::Escalating { .. }
             | State::Killed { .. }
             | State::Leaving { .. }
             | State::Ended { .. } => vec![],
-            _ => self.stop(now),
+            State::Starting
+            | State::Confirming { .. }
+            | State::Ready
+            | State::Reloading
+            | State::Draining { .. } => self.stop(now),
         }
     }
 
@@ -306,94 +333,38 @@ impl Machine {
                 stage: Stage::Containers,
                 verdict,
                 ..
-            } => {
-                self.state = State::Leaving {
-                    stage: Stage::Leftovers,
-                    until: Some(now + LEFTOVER_PATIENCE),
-                    verdict,
-                };
-                vec![Action::EndLeftovers(libc::SIGTERM)]
-            }
-            State::Leaving { verdict, .. } => self.end_now(verdict),
-            _ => vec![],
+            } => self.leave_leftovers(verdict, now),
+            State::Leaving {
+                stage: Stage::Leftovers | Stage::Last,
+                verdict,
+                ..
+            } => self.end_now(verdict),
+            State::Starting
+            | State::Confirming { .. }
+            | State::Ready
+            | State::Reloading
+            | State::Draining { .. }
+            | State::Stopping { .. }
+            | State::Escalating { .. }
+            | State::Killed { .. }
+            | State::Restarting { .. }
+            | State::Ended { .. } => vec![],
         }
     }
 
-    fn drain(&mut self, now: Millis, most: Option<Millis>, wait: Wait) -> Actions {
-        self.state = State::Draining {
-            check: now + DRAIN_PAUSE,
-            until: most.map(|most| now.saturating_add(most)),
-            wait,
-        };
-        let announce = Action::AnnounceDraining(wait);
-        match wait {
-            Wait::Policy => vec![announce, Action::CheckDrain],
-            Wait::Command => vec![announce, Action::ForwardToCommand(libc::SIGTERM)],
+    fn drained(&mut self, now: Millis) -> Actions {
+        match self.state {
+            State::Draining { .. } => self.stop(now),
+            State::Starting
+            | State::Confirming { .. }
+            | State::Ready
+            | State::Reloading
+            | State::Stopping { .. }
+            | State::Escalating { .. }
+            | State::Killed { .. }
+            | State::Leaving { .. }
+            | State::Restarting { .. }
+            | State::Ended { .. } => vec![],
         }
-    }
-
-    /// Our copies of the sockets go first, so that new clients are refused as soon as dockerd
-    /// closes its own.
-    fn stop(&mut self, now: Millis) -> Actions {
-        self.state = State::Stopping { since: now };
-        vec![
-            Action::AnnounceStopping,
-            Action::CloseListeners,
-            Action::ReadContainers,
-            Action::Forward(libc::SIGTERM),
-        ]
-    }
-
-    fn kill(&mut self, now: Millis) -> Actions {
-        self.state = State::Killed {
-            until: now + KILL_PATIENCE,
-        };
-        vec![Action::ReportKill, Action::KillContainers, Action::Kill]
-    }
-
-    fn leave_containers(&mut self, verdict: Verdict, until: Option<Millis>) -> Actions {
-        self.state = State::Leaving {
-            stage: Stage::Containers,
-            until,
-            verdict,
-        };
-        vec![Action::StopContainers]
-    }
-
-    /// Without time for the containers when it is over, with all of it when nothing was asked yet.
-    fn leave_asked(&mut self, now: Millis) -> Actions {
-        if !matches!(self.state, State::Restarting { .. }) {
-            return self.leave(Stage::Leftovers, Verdict::Asked, now);
-        }
-        let mut actions = vec![Action::AnnounceStopping, Action::CloseListeners];
-        let until = self.containers_end(now);
-        actions.extend(self.leave_containers(Verdict::Asked, until));
-        actions
-    }
-
-    fn leave(&mut self, stage: Stage, verdict: Verdict, now: Millis) -> Actions {
-        self.state = State::Leaving {
-            stage,
-            until: Some(now + LEFTOVER_PATIENCE),
-            verdict,
-        };
-        match stage {
-            Stage::Containers => vec![Action::StopContainers],
-            Stage::Leftovers => vec![Action::KillContainers, Action::EndLeftovers(libc::SIGTERM)],
-            Stage::Last => vec![Action::KillContainers, Action::EndLeftovers(libc::SIGKILL)],
-        }
-    }
-
-    fn end_now(&mut self, verdict: Verdict) -> Actions {
-        let terminated = Outcome::Signal(libc::SIGTERM).exit_code();
-        let code = match (verdict, self.command) {
-            (Verdict::Died(code), _) => code,
-            (Verdict::Asked, Command::None) => 0,
-            (Verdict::Asked, Command::Done(code)) => code,
-            // It never got its turn, or would not end: whoever waits for it must not see success.
-            (Verdict::Asked, Command::Waiting | Command::Running) => terminated,
-        };
-        self.state = State::Ended { code };
-        vec![]
     }
 }

@@ -15,7 +15,6 @@ pub enum Then {
     KeepAlive,
 }
 
-/// One answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     status: &'static str,

@@ -22,7 +22,6 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// An API at a socket.
 #[derive(Debug, Clone)]
 pub struct Api {
-    /// Its socket.
     pub socket: PathBuf,
 }
 
@@ -30,9 +29,7 @@ pub struct Api {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Offer {
-    /// The network driver.
     pub network_driver: Option<NetworkOffer>,
-    /// The port driver, where there is one.
     pub port_driver: Option<PortOffer>,
 }
 
@@ -63,16 +60,10 @@ pub struct PortOffer {
 pub enum ApiError {
     /// Nobody answers.
     #[error("could not ask {}", socket.display())]
-    Io {
-        /// Whom.
-        socket: PathBuf,
-        /// What the kernel said.
-        source: io::Error,
-    },
+    Io { socket: PathBuf, source: io::Error },
     /// Something else answers.
     #[error("{} does not answer as the port driver's API", socket.display())]
     Foreign {
-        /// Who.
         socket: PathBuf,
         /// What is wrong with the answer.
         source: Box<dyn std::error::Error + Send + Sync>,

@@ -58,7 +58,6 @@ pub enum ChildSide {
     Tap,
 }
 
-/// The port driver.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct PortDriver {
@@ -93,7 +92,6 @@ impl Info {
         self.network_driver.child_ip
     }
 
-    /// Whether there is a port driver.
     #[must_use]
     pub fn has_port_driver(&self) -> bool {
         self.port_driver.is_some()

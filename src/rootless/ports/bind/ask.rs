@@ -23,7 +23,6 @@ pub struct Ask {
     pub proto: Proto,
     /// The address, as the user gave it; none is every address.
     pub ip: Option<IpAddr>,
-    /// The port.
     pub port: NonZeroU16,
     /// How far an IPv4 wildcard reaches.
     pub reach: Reach,

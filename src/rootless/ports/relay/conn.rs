@@ -28,9 +28,7 @@ pub(super) struct Conn {
 /// What a connection needs.
 #[derive(Debug)]
 pub(super) enum Need {
-    /// An answer to this call.
     Answer(Call, Then),
-    /// To be closed.
     Close,
     /// Nothing, until the next event.
     Nothing,

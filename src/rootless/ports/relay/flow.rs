@@ -43,7 +43,6 @@ impl End {
     }
 }
 
-/// What all flows share.
 #[derive(Debug)]
 pub(super) struct Shared {
     buffer: Vec<u8>,

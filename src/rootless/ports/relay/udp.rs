@@ -28,7 +28,6 @@ pub(super) struct UdpPort {
     pub(super) clients: HashMap<Path, Key>,
 }
 
-/// One client of a port.
 #[derive(Debug)]
 pub(super) struct Client {
     pub(super) port: Key,

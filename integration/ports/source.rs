@@ -6,7 +6,8 @@ use std::net::{IpAddr, TcpListener};
 use dind_init::rootless::ports::SourceAddresses;
 use dind_init::rootless::ports::rules::{Filter, Rule, rules};
 
-use crate::harness::{CLIENT, Net, OUTER, Plan, World, network, skip};
+use crate::harness::{CLIENT, Net, OUTER, Plan, World, network};
+use crate::skip::skip;
 use crate::traffic::{accept, ask};
 
 /// Does in the child namespace what the launcher does; false when the program is not here.

@@ -45,16 +45,7 @@ pub fn network(body: impl FnOnce()) {
     } else {
         return body();
     };
-    skip(reason);
-}
-
-/// Says why a test does not run, or fails where it must.
-pub fn skip(reason: &str) {
-    let must = std::env::var_os("MUST_RUN").is_some_and(|value| value == "1");
-    assert!(!must, "skipped: {reason}");
-    // Not by eprintln: the test runner would keep it to itself.
-    let name = std::thread::current().name().unwrap_or_default().to_owned();
-    let _ = writeln!(io::stderr(), "{name}: skipped: {reason}");
+    crate::skip::skip(reason);
 }
 
 /// A network namespace. A socket keeps the one in which it was made.

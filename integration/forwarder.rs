@@ -1,17 +1,17 @@
 //! The forwarder on loopback addresses, with servers of the test's own.
-#![allow(missing_docs)]
 #![allow(
     clippy::disallowed_methods,
-    clippy::print_stdout,
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    reason = "a test has threads, says why it skips, and may fail"
+    reason = "a test has threads, and may fail"
 )]
 
 #[path = "forwarder/flood.rs"]
 mod flood;
 #[path = "forwarder/harness.rs"]
 mod harness;
+#[path = "../tests/kit/skip.rs"]
+mod skip;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, UdpSocket};
