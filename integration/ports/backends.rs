@@ -7,7 +7,8 @@ use dind_init::rootless::ports::SourceAddresses;
 use dind_init::rootless::ports::api::info::ChildSide;
 use dind_init::rootless::ports::rules::Filter;
 
-use crate::harness::{CLIENT, Net, OUTER, Plan, World, eventually, network, skip};
+use crate::harness::{CLIENT, Net, OUTER, Plan, World, eventually, network};
+use crate::skip::skip;
 use crate::source::{apply, seen};
 use crate::traffic::accept;
 
