@@ -55,6 +55,7 @@ lint:
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet
+	cargo test --locked --quiet --test architecture
 
 # OFFICIAL=DIR: a directory with dockerd-entrypoint.sh, docker-entrypoint.sh, dind and modprobe.sh
 bench: $(BINARY)

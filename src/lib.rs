@@ -1,17 +1,17 @@
 //! `dind-init`: PID 1 of a Docker-in-Docker container.
 //!
 //! ```text
-//! argv, env, files ─▶ cli: Invocation ─▶ Config          what the user wants   (pure)
-//! Config + daemon.json + socket paths ─▶ plan: ListenPlan which sockets         (pure)  ─▶ apply at once
-//! /proc /sys /etc ────────────────────▶ host: Facts      what the machine is   (reads)
-//! Config × Facts ─────────────────────▶ plan: HostPlan   what will be done     (pure; printable, JSON)
-//! HostPlan ───────────────────────────▶ apply            the only writer
+//! argv, env, files ─▶ config: Config             what the user wants   (pure)
+//! Config + daemon.json + socket paths ─▶ plan: ListenPlan which sockets (pure)  ─▶ apply at once
+//! /proc /sys /etc ─▶ host: Facts                 what the machine is   (reads)
+//! Config × Facts ─▶ plan: HostPlan               what will be done     (pure; printable, JSON)
+//! HostPlan ─▶ apply                              the only writer
 //! ═══════════ the border: from here on nothing may end PID 1 but its own decision ═══════════
 //! events ─▶ supervise: (State, Event) → (State, Actions)   pure table, one thread, one poll loop
 //! ```
 //!
-//! `cli`, `plan`, `tls` and `supervise::machine` are pure; `host` reads; `apply`, `supervise`,
-//! `client` and `init` act; `sys` holds every `unsafe` block. `clippy.toml` keeps these rules.
+//! ARCHITECTURE.md has the rooms in the order in which they build on each other; none imports from
+//! one that comes later.
 
 #![cfg_attr(
     test,
@@ -22,22 +22,20 @@
 )]
 
 pub mod apply;
-pub mod cli;
+pub mod base;
 pub mod client;
-pub mod daemon;
-pub mod explain;
+pub mod commands;
+pub mod config;
+pub mod endpoint;
 pub mod files;
 pub mod forwarder;
 pub mod host;
 pub mod init;
 pub mod log;
-mod persona;
+pub mod net;
 pub mod plan;
-pub mod printable;
+pub mod ports;
 pub mod process;
-pub mod program;
-pub mod rootless;
-pub mod sink;
 #[cfg(test)]
 #[path = "../tests/kit/skip.rs"]
 mod skip;
@@ -48,6 +46,7 @@ pub mod supervise;
 )]
 pub mod sys;
 pub mod tls;
+pub mod userns;
 
 use std::ffi::OsString;
 use std::time::Instant;
@@ -60,21 +59,24 @@ use std::time::Instant;
 )]
 pub fn run(argv: &[OsString]) -> u8 {
     let (start, now) = (Instant::now(), time::OffsetDateTime::now_utc());
-    let env = cli::environment::Environment::new(std::env::vars_os().collect());
-    log::start(&env);
+    let env = base::environment::Environment::new(std::env::vars_os().collect());
+    log::start(
+        config::settings::LOG_LEVEL.of(&env),
+        config::settings::LOG_FORMAT.of(&env),
+    );
     // Without the mask we could lose a signal, but not more: an init that refuses to start for
     // that would be worse.
     let mask = sys::signal::block_all().unwrap_or_else(|_| sys::signal::OriginalMask::empty());
-    let caller = daemon::Caller {
+    let caller = commands::Caller {
         env,
         mask,
         start,
         now,
     };
-    match persona::run(argv, &sys::entry::executed(), &caller) {
+    match commands::persona::run(argv, &sys::entry::executed(), &caller) {
         Ok(code) => code,
         Err(failure) => {
-            log::failure(&caller.env, failure.as_ref());
+            log::failure(failure.as_ref());
             failure.exit_code()
         }
     }

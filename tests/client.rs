@@ -30,8 +30,8 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::time::Duration;
 
-use dind_init::client::endpoint::{Address, Endpoint, Security, TlsFiles};
-use dind_init::client::patience::Patience;
+use dind_init::endpoint::{Address, Endpoint, Security, TlsFiles};
+use dind_init::net::patience::Patience;
 
 /// Long enough to mean "never" in a test that succeeds.
 const LONG: Duration = Duration::from_secs(60);

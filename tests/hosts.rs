@@ -5,8 +5,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use dind_init::cli::config::{CommandForm, Config, Identity};
-use dind_init::explain::Explain;
+use dind_init::base::explain::Explain;
+use dind_init::config::{CommandForm, Config, Identity};
 use dind_init::host::Facts;
 use dind_init::host::daemon_json::{Content, DaemonFile};
 use dind_init::host::listen::ListenFacts;

@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use dind_init::cli::config::{CommandForm, Config, Identity};
-use dind_init::explain::Explain;
+use dind_init::base::explain::Explain;
+use dind_init::config::{CommandForm, Config, Identity};
 use dind_init::host::daemon_json::{Content, DaemonFile};
 use dind_init::host::listen::{ActivatedSocket, ListenFacts, PathState};
 use dind_init::plan::listen::{ListenPlan, PlannedSocket, plan};

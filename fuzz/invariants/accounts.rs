@@ -1,8 +1,8 @@
 //! Files of users and groups: what is found is in a line of the file, and the first one counts, as
 //! for the C library and for dockerd.
 
+use dind_init::config::rootless::places::passwd;
 use dind_init::host::listen::parse_groups;
-use dind_init::rootless::places::passwd;
 
 use super::shape;
 

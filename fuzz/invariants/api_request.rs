@@ -1,11 +1,12 @@
 //! What holds of every conversation with the port driver's API, however its bytes are cut.
 
-use dind_init::rootless::ports::api::Call;
-use dind_init::rootless::ports::api::answer::Answer;
-use dind_init::rootless::ports::api::exchange::{Exchange, Next};
-use dind_init::rootless::ports::api::info::{ChildSide, Info, NetworkDriver};
-use dind_init::rootless::ports::api::request::{MAX_BODY, MAX_HEAD};
-use dind_init::rootless::ports::table::Table;
+use dind_init::config::rootless::ChildSide;
+use dind_init::ports::api::Call;
+use dind_init::ports::api::answer::Answer;
+use dind_init::ports::api::exchange::{Exchange, Next};
+use dind_init::ports::api::info::{Info, NetworkDriver};
+use dind_init::ports::api::request::{MAX_BODY, MAX_HEAD};
+use dind_init::ports::table::Table;
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 

@@ -1,7 +1,7 @@
 //! What PID 1 makes of a message of the relay, whatever the relay has become.
 
-use dind_init::rootless::ports::bind::{Ask, BindService, pair};
-use dind_init::rootless::ports::spec::Transport;
+use dind_init::config::rootless::port::Transport;
+use dind_init::ports::bind::{Ask, BindService, pair};
 use rustix::net::{RecvFlags, SendFlags};
 use std::cell::OnceCell;
 use std::os::fd::OwnedFd;

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use dind_init::base::explain::{Explain, one_line};
 use dind_init::client::credentials::Credentials;
-use dind_init::client::endpoint::{Identity, TlsFiles};
-use dind_init::explain::{Explain, one_line};
+use dind_init::endpoint::{Identity, TlsFiles};
 
 use super::shape;
 

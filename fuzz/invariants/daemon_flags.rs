@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
-use dind_init::cli::daemon_args::DaemonArgs;
+use dind_init::config::daemon_args::DaemonArgs;
 
 /// Words, one a line.
 pub fn check(bytes: &[u8]) {

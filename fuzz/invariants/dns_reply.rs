@@ -1,6 +1,6 @@
 //! Messages of a name server, or of anybody who guesses where we listen.
 
-use dind_init::client::resolve::dns::{Family, NotAnAnswer, Reply, query, reply};
+use dind_init::net::resolve::dns::{Family, NotAnAnswer, Reply, query, reply};
 
 /// The bytes of a message; what was asked for is taken from it.
 pub fn check(message: &[u8]) {

@@ -3,9 +3,9 @@
 
 use std::ffi::OsString;
 
-use dind_init::cli::environment::Environment;
-use dind_init::rootless::flags::{Flags, ROOTLESSKIT};
-use dind_init::rootless::options::Options;
+use dind_init::base::environment::Environment;
+use dind_init::config::rootless::Options;
+use dind_init::config::rootless::flags::{Flags, ROOTLESSKIT};
 
 const VARIABLE: &str = "DOCKERD_ROOTLESS_ROOTLESSKIT_FLAGS";
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use dind_init::client::resolve::hosts::lookup;
 use dind_init::host::listen::parse_hosts;
+use dind_init::net::resolve::hosts::lookup;
 
 use super::shape;
 

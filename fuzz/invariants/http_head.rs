@@ -1,6 +1,6 @@
 //! What answers on an address that was given to us: a daemon, or anything else.
 
-use dind_init::client::http::{Head, MAX_BODY, MAX_HEAD, message};
+use dind_init::net::http::{Head, MAX_BODY, MAX_HEAD, message};
 
 use super::shape;
 

@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
-use dind_init::rootless::ports::address;
-use dind_init::rootless::ports::bind::{Ask, Reach};
-use dind_init::rootless::ports::spec::{Address, PortSpec, Transport};
+use dind_init::config::rootless::port::{Address, PortSpec, Transport};
+use dind_init::ports::address;
+use dind_init::ports::bind::{Ask, Reach};
 
 /// A value of `-p`, or a body.
 pub fn check(bytes: &[u8]) {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use dind_init::client::resolve::resolv_conf::ResolvConf;
 use dind_init::host::uplink::resolvers;
+use dind_init::net::resolve::resolv_conf::ResolvConf;
 
 use super::shape;
 

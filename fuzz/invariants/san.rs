@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use dind_init::explain::{Explain, one_line};
+use dind_init::base::explain::{Explain, one_line};
 use dind_init::tls::{Sans, parse_sans};
 
 use super::shape;

@@ -1,8 +1,9 @@
 //! Subordinate ids and the maps that are made of them: what the kernel would refuse is never
 //! asked of it.
 
-use dind_init::rootless::idmap::{IdFacts, Line, Range, parse_map, plan};
-use dind_init::rootless::subids::{parse_file, parse_getsubids};
+use dind_init::host::rootless::ids::{IdFacts, Range, parse_map};
+use dind_init::host::rootless::subids::{parse_file, parse_getsubids};
+use dind_init::plan::rootless::idmap::{Line, plan};
 
 use super::shape;
 

@@ -1,7 +1,7 @@
 //! A whole directory of certificates, as a stranger may have filled it: there is always a decision,
 //! and it is the same each time.
 
-use dind_init::explain::{Explain, one_line};
+use dind_init::base::explain::{Explain, one_line};
 use dind_init::tls::{
     CaFiles, Content, Folder, LeafFiles, Material, Names, StoredFile, Untrusted, Wish, decide,
     parse_sans,

@@ -193,7 +193,7 @@ fn a_threaded_group_is_refused_by_name() {
     let sleeper = Process::born_in(&group.dir);
     let error = delegate(&group.dir, &group.leaf(), &[]).unwrap_err();
     drop(sleeper);
-    let text = dind_init::explain::one_line(&error);
+    let text = dind_init::base::explain::one_line(&error);
     assert!(text.contains("domain"), "{text}");
 }
 

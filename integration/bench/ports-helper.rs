@@ -15,10 +15,11 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use dind_init::rootless::ports::api::info::{ChildSide, Info, NetworkDriver};
-use dind_init::rootless::ports::bind::{Asker, pair};
-use dind_init::rootless::ports::spec::PortSpec;
-use dind_init::rootless::ports::{Setup, SourceAddresses, listen_api, run};
+use dind_init::config::rootless::ChildSide;
+use dind_init::config::rootless::port::PortSpec;
+use dind_init::ports::api::info::{Info, NetworkDriver};
+use dind_init::ports::bind::{Asker, pair};
+use dind_init::ports::{Setup, SourceAddresses, listen_api, run};
 use rustix::event::{PollFd, PollFlags, poll};
 
 fn main() {

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use dind_init::rootless::ports::api::info::ChildSide;
+use dind_init::config::rootless::ChildSide;
 
 use crate::harness::{Plan, World, answer as answer_bind, asked, eventually, network};
 

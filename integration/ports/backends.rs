@@ -3,9 +3,9 @@
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 
-use dind_init::rootless::ports::SourceAddresses;
-use dind_init::rootless::ports::api::info::ChildSide;
-use dind_init::rootless::ports::rules::Filter;
+use dind_init::config::rootless::ChildSide;
+use dind_init::host::rootless::Filter;
+use dind_init::ports::SourceAddresses;
 
 use crate::harness::{CLIENT, Net, OUTER, Plan, World, eventually, network};
 use crate::skip::skip;

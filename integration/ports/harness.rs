@@ -11,10 +11,11 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use dind_init::rootless::ports::api::info::{ChildSide, Info, NetworkDriver};
-use dind_init::rootless::ports::bind::{Asker, BindClient, BindService, pair};
-use dind_init::rootless::ports::spec::PortSpec;
-use dind_init::rootless::ports::{Setup, SourceAddresses, listen_api, run};
+use dind_init::config::rootless::ChildSide;
+use dind_init::config::rootless::port::PortSpec;
+use dind_init::ports::api::info::{Info, NetworkDriver};
+use dind_init::ports::bind::{Asker, BindClient, BindService, pair};
+use dind_init::ports::{Setup, SourceAddresses, listen_api, run};
 use nix::sched::{CloneFlags, setns, unshare};
 use rustix::event::{PollFd, PollFlags, poll};
 
@@ -356,9 +357,7 @@ fn relay_process() {
     let Some(side) = std::env::var_os(SIDE) else {
         return;
     };
-    dind_init::log::start(&dind_init::cli::environment::Environment::new(
-        std::env::vars_os().collect(),
-    ));
+    dind_init::log::start(tracing::Level::INFO, dind_init::log::Form::Text);
     // SAFETY: the harness put these descriptors here, for this process alone.
     let take = |index| unsafe { OwnedFd::from_raw_fd(FIRST + index) };
     let (api, binds, ready, netns) = (take(0), take(1), take(2), take(3));
@@ -394,6 +393,6 @@ fn relay_process() {
         ready,
     });
     if let Err(error) = result {
-        dind_init::log::stderr(&dind_init::explain::frame(&error));
+        dind_init::log::stderr(&dind_init::base::explain::frame(&error));
     }
 }

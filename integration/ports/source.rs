@@ -3,8 +3,9 @@
 use std::io::Write;
 use std::net::{IpAddr, TcpListener};
 
-use dind_init::rootless::ports::SourceAddresses;
-use dind_init::rootless::ports::rules::{Filter, Rule, rules};
+use dind_init::host::rootless::Filter;
+use dind_init::plan::rootless::source_rules::{Rule, rules};
+use dind_init::ports::SourceAddresses;
 
 use crate::harness::{CLIENT, Net, OUTER, Plan, World, network};
 use crate::skip::skip;

@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
-use dind_init::rootless::ports::api::info::ChildSide;
+use dind_init::config::rootless::ChildSide;
 
 use crate::harness::{OUTER, Plan, World, eventually, network};
 use crate::traffic::{accept, ask, echo, receive, send};

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rustix::net::SocketType;
 
-use crate::explain::{Explain, exit};
+use crate::base::explain::{Explain, exit};
 use crate::files::socket::OwnName;
 use crate::files::{self, Dir, Foreign};
 use crate::plan::listen::{ListenPlan, PlannedSocket, Replace};

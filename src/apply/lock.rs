@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::{ApplyError, file};
-use crate::explain::{Explain, Failure, exit};
+use crate::base::explain::{Explain, Failure, exit};
 use crate::files::{Dir, Foreign, lock};
 use crate::host::storage::content::Marker;
 use crate::host::storage::owner::Owner;

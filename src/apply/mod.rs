@@ -19,7 +19,7 @@ pub mod termination;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::explain::{Explain, Failure, exit};
+use crate::base::explain::{Explain, Failure, exit};
 use crate::files::Foreign;
 use crate::plan::step::{Action, OnFailure, Step};
 
@@ -129,7 +129,7 @@ impl Explain for StepFailed {
     fn why(&self) -> String {
         format!(
             "{}\n{}",
-            crate::explain::chain(self.cause.as_ref()),
+            crate::base::explain::chain(self.cause.as_ref()),
             self.cause.why()
         )
     }
@@ -162,7 +162,7 @@ pub fn steps(steps: &[Step], certificates: Certificates<'_>) -> Result<(), StepF
                 changed.push(step.action.to_string());
             }
             Err(error) if step.on_failure == OnFailure::Warn => {
-                tracing::warn!("{}", crate::explain::one_line(error.as_ref()));
+                tracing::warn!("{}", crate::base::explain::one_line(error.as_ref()));
             }
             Err(cause) => {
                 return Err(StepFailed {

@@ -15,9 +15,9 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, InconsistentKeys};
 
 use super::crypto;
-use super::endpoint::{Identity, TlsFiles};
 use super::trust::Anchors;
-use crate::explain::{Explain, exit};
+use crate::base::explain::{Explain, exit};
+use crate::endpoint::{Identity, TlsFiles};
 use crate::files;
 use crate::tls::{Certificate, PrivateKey};
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::cli::lifetime;
+use crate::config::lifetime;
 
 /// A time to wait, as every duration of ours is written, but not nothing. The message of the error
 /// is for a person.

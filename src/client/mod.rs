@@ -9,20 +9,16 @@
 //!
 //! None of this runs in PID 1: TLS, HTTP and DNS live in short-lived processes only.
 
-pub mod connect;
 pub mod credentials;
 mod crypto;
 pub mod duration;
-pub mod endpoint;
 pub mod entrypoint;
-pub mod environment;
-pub mod http;
+pub mod lookout;
 pub mod own;
-pub mod patience;
 pub mod ping;
 pub mod probe;
-pub mod resolve;
 pub mod stop;
+mod surroundings;
 pub mod trust;
 pub mod wait;
 
@@ -31,7 +27,7 @@ pub mod wait;
 mod tests {
     use std::path::Path;
 
-    /// What a type looks like to a programmer is nothing for a user: texts of this module are
+    /// What a type looks like to a programmer is nothing for a user: texts of these rooms are
     /// written out. (A quoted text is fine elsewhere; here every one comes from a stranger.)
     #[test]
     fn no_message_shows_a_value_as_programmers_see_it() {
@@ -51,7 +47,8 @@ mod tests {
                 assert_eq!(found, None, "{}", path.display());
             }
         }
-        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/client");
-        check(&dir);
+        for room in ["client", "endpoint", "net"] {
+            check(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(room));
+        }
     }
 }

@@ -12,17 +12,17 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::duration;
-use super::endpoint::defaults::runtime_directory;
-use super::endpoint::host::STANDARD_SOCKET;
-use super::endpoint::{Address, Endpoint, Security};
 use super::own::{self, NoAnswer, Place};
-use super::patience::Patience;
 use super::ping::{self, PingError};
-use super::resolve::Resolver;
-use crate::cli::environment::Environment;
-use crate::cli::settings;
-use crate::explain::{self, Failure};
-use crate::printable;
+use crate::base::environment::Environment;
+use crate::base::explain::{self, Failure};
+use crate::base::printable;
+use crate::config::settings;
+use crate::endpoint::defaults::runtime_directory;
+use crate::endpoint::host::STANDARD_SOCKET;
+use crate::endpoint::{Address, Endpoint, Security};
+use crate::net::patience::Patience;
+use crate::net::resolve::Resolver;
 use crate::supervise::status::STATUS_SOCKET;
 
 /// What `probe` exits with when the answer is no.

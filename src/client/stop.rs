@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use signal_hook::SigId;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use crate::explain::exit;
+use crate::base::explain::exit;
 
 /// Handlers for the two signals, as long as it lives.
 #[derive(Debug)]

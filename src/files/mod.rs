@@ -17,6 +17,7 @@
 mod dir;
 pub mod kernel;
 pub mod lock;
+mod program;
 mod remove;
 pub mod socket;
 pub mod trust;
@@ -30,6 +31,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, Mode, OFlags};
 
 pub use dir::{Dir, TEMPORARY, read_at_most, unforeseen};
+pub use program::{find_program, is_executable};
 pub use remove::{remove, remove_tree};
 pub use trust::{Foreign, Kind};
 pub use walk::real;
@@ -72,13 +74,6 @@ pub fn is_directory(path: &Path) -> bool {
 #[must_use]
 pub fn is_file(path: &Path) -> bool {
     target(path).is_ok_and(|kind| kind == Kind::File)
-}
-
-/// Whether a path leads to a program that this process may run, through any link, as `execve(2)`
-/// follows them: whose programs are run, `PATH` says.
-#[must_use]
-pub fn is_executable(path: &Path) -> bool {
-    path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
 }
 
 /// Whether two paths lead to the same file, through any link.

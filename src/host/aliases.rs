@@ -20,10 +20,10 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use super::uplink;
-use crate::cli::environment::Environment;
-use crate::client::endpoint::Address;
-use crate::client::resolve::dns::{self, Family, Reply};
+use crate::base::environment::Environment;
+use crate::endpoint::Address;
 use crate::files;
+use crate::net::resolve::dns::{self, Family, Reply};
 
 /// Docker's resolver for user-defined networks; the address is the same in every container.
 const DOCKERS: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11));
@@ -243,7 +243,7 @@ fn guesses(told: &str) -> Vec<String> {
 )]
 mod tests {
     use super::*;
-    use crate::client::environment::from_text;
+    use crate::base::changes::from_text;
 
     const US: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2));
 

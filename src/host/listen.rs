@@ -10,11 +10,10 @@ use rustix::net::{AddressFamily, SocketType};
 use serde::{Deserialize, Serialize};
 
 use super::{mountinfo, script};
-use crate::cli::config::Config;
+use crate::config::Config;
+use crate::config::address::{Address, DEFAULT_UNIX};
 use crate::files::socket::Served;
 use crate::files::{self, Kind};
-use crate::plan::address::{Address, DEFAULT_UNIX};
-use crate::plan::listen::inner;
 
 /// What is at a path where a socket should be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,7 +97,7 @@ impl ListenFacts {
             .collect();
         let user = config.identity.uid != 0;
         if user {
-            paths.push(inner::own(config)); // it may have to stand in for another one
+            paths.push(config.own_socket()); // it may have to stand in for another one
         }
         let closed = |path: &&PathBuf| user && !can_make(path);
         // Only needed when something is in the way, and the file can be long.
@@ -165,7 +164,7 @@ fn script_that_stays(config: &Config) -> Option<PathBuf> {
     if config.identity.uid != 0 {
         return None;
     }
-    let path = crate::sys::spawn::find_program("dockerd".as_ref(), config.env.get("PATH"))?;
+    let path = crate::files::find_program("dockerd".as_ref(), config.env.get("PATH"))?;
     let text = script::read(&path)?;
     (!script::becomes_another(&text)).then_some(path)
 }

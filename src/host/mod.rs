@@ -16,11 +16,13 @@ pub mod limits;
 pub mod listen;
 pub mod mountinfo;
 pub mod mounts;
-pub mod net4;
 pub mod netfilter;
 pub mod network;
 pub mod private;
 pub mod process;
+pub mod rootless;
+#[cfg(test)]
+pub(crate) mod said;
 pub mod sandbox;
 pub mod script;
 pub mod stale;
@@ -31,9 +33,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::cli::config::Config;
+use crate::config::Config;
 use crate::files;
-use crate::plan::{self, names};
 use crate::sys::trial::{Results, Ticket, Trials};
 use apparmor::{AppArmorFacts, Profile};
 use cgroup::{CgroupFacts, Group};
@@ -97,15 +98,26 @@ pub struct Programs {
     pub foreign: Vec<PathBuf>,
 }
 
+/// What the decisions want to know, and what is not worth a probe otherwise: the plan says it.
+pub struct Questions<'a> {
+    /// The names that the network around us has for this container.
+    pub aliases: bool,
+    /// The packet filter.
+    pub netfilter: netfilter::Question,
+    /// Whether the choice of the storage depends on the engine's version, so that dockerd itself
+    /// is asked where its file does not tell.
+    pub needs_engine: &'a dyn Fn(&StorageFacts) -> bool,
+}
+
 impl Facts {
     /// Reads the machine, and tries what dockerd will do.
     #[must_use]
-    pub fn probe(config: &Config, file: &DaemonFile) -> Self {
+    pub fn probe(config: &Config, file: &DaemonFile, questions: &Questions<'_>) -> Self {
         let mounts = mountinfo::read();
         let root = config.identity.uid == 0;
         // Certificates are the only ones who ask.
         let network = NetworkFacts::read();
-        let asking = plan::tls_mode::adds_tls(config).then(|| network.ask(&config.env));
+        let asking = questions.aliases.then(|| network.ask(&config.env));
         // The trials run while we read. The container comes first: its cgroup does not hold them yet.
         let mut trials = Trials::new();
         let mut container = Container::read(&mounts);
@@ -115,8 +127,7 @@ impl Facts {
             container.start_trials(&mut trials);
         }
         let netfilter = root.then(|| {
-            let question = plan::netfilter::question(config, file);
-            netfilter::Probing::start(config, question, Vec::new(), &mut trials)
+            netfilter::Probing::start(config, questions.netfilter, Vec::new(), &mut trials)
         });
         let storage = storage::Probing::start(config, file, &mounts, &mut trials);
         let mut facts = Self::read(config, &container, network);
@@ -129,7 +140,7 @@ impl Facts {
         container.finish(&mut facts, &mut results);
         let storage = storage.finish(&mut results);
         let unclear = facts.engine.generation == Generation::Unknown;
-        if unclear && plan::storage::depends_on_engine(config, file, &storage) {
+        if unclear && (questions.needs_engine)(&storage) {
             let asked = dockerd.map(|dockerd| EngineFacts::ask(&dockerd, &config.env.words()));
             facts.engine = asked.unwrap_or_default();
         }
@@ -143,11 +154,15 @@ impl Facts {
     }
 
     /// Tries the packet filter again, after modules were asked for.
-    pub fn probe_netfilter_again(&mut self, config: &Config, file: &DaemonFile, asked: &[String]) {
+    pub fn probe_netfilter_again(
+        &mut self,
+        config: &Config,
+        question: netfilter::Question,
+        asked: &[String],
+    ) {
         let before = self.netfilter.take().map(|facts| facts.requested);
         let requested = before.into_iter().flatten().chain(asked.iter().cloned());
         let mut trials = Trials::new();
-        let question = plan::netfilter::question(config, file);
         let probing = netfilter::Probing::start(config, question, requested.collect(), &mut trials);
         self.netfilter = Some(probing.finish(&mut collect(trials)));
     }
@@ -244,12 +259,12 @@ fn collect(trials: Trials) -> Results {
 impl Programs {
     fn find(config: &Config) -> Self {
         let path = config.env.get("PATH");
-        let find = |name: &str| crate::sys::spawn::find_program(name.as_ref(), path);
+        let find = |name: &str| crate::files::find_program(name.as_ref(), path);
         // The same file under another name is this binary, /proc/self/exe survives renames; or a
         // script that executes it.
         let ours = |path: &PathBuf| {
             files::is_same(path, Path::new("/proc/self/exe"))
-                || script::read(path).is_some_and(|text| names::is_ours(&text))
+                || script::read(path).is_some_and(|text| script::is_ours(&text))
         };
         let foreign = ["dind", "docker-init"].iter().filter_map(|name| find(name));
         // dockerd-rootless.sh has a variable for it.

@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cli::config::Config;
+use crate::config::Config;
+use crate::files::find_program;
 use crate::files::kernel;
 use crate::sys::program;
-use crate::sys::spawn::find_program;
 use crate::sys::trial::{Results, Ticket, Trials, Tried, UnshareFlags};
 use existing::Existing;
 use rules::{Family, FamilyTools, FamilyTrial};

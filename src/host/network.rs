@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::aliases::Asking;
 use super::listen::parse_hosts;
 use super::uplink;
-use crate::cli::environment::Environment;
+use crate::base::environment::Environment;
 use crate::files::{self, kernel};
 use crate::tls::Names;
 

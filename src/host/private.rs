@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cli::config::Config;
+use crate::config::Config;
+use crate::config::rootless::places;
 use crate::files;
-use crate::rootless::places;
 
 /// Where root's own directory may be, the usual place first: `/var/lib` where `/run` is shared,
 /// and the container's own `/dev` where the root file system is read-only as well.

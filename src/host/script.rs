@@ -7,6 +7,15 @@ use crate::files;
 /// Nobody writes a longer one to start one program.
 const LONGEST: u64 = 64 * 1024;
 
+/// What is in each of the scripts that `dind-init install` makes.
+pub const MARK: &str = "made by `dind-init install`";
+
+/// Whether a script is one of these, wherever it was moved to.
+#[must_use]
+pub fn is_ours(script: &str) -> bool {
+    script.contains(MARK)
+}
+
 /// The text of a script; nothing of any other file.
 #[must_use]
 pub fn read(path: &Path) -> Option<String> {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::cli::config::Config;
+use crate::config::Config;
 use crate::files::socket::Served;
 use crate::files::trust::Trust;
 use crate::files::{self, Dir, Kind};

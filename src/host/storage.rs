@@ -15,11 +15,11 @@ use serde::{Deserialize, Serialize};
 
 use super::daemon_json::DaemonFile;
 use super::mountinfo::{self, Mount};
-use crate::cli::config::Config;
-use crate::cli::settings;
+use crate::config::Config;
+use crate::config::rootless::places;
+use crate::config::settings;
+use crate::files::find_program;
 use crate::files::{self, Dir, Kind};
-use crate::rootless::places;
-use crate::sys::spawn::find_program;
 use crate::sys::trial::{Results, Ticket, Trials, Tried};
 use content::Content;
 use mounter::Mounter;
@@ -316,7 +316,7 @@ impl RootFacts {
 #[expect(clippy::disallowed_methods, reason = "a test makes its own files")]
 mod tests {
     use super::*;
-    use crate::cli::said;
+    use crate::host::said;
 
     fn roots(words: &[&str], json: &str, env: &[(&str, &str)]) -> (String, String) {
         let roots = Roots::of(&said::config(words, env), &said::file(json));

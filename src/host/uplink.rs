@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::net4::Net4;
+use crate::base::net4::Net4;
 use crate::files::{self, kernel};
 use crate::sys::tap;
 

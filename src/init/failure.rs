@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::explain::{Explain, exit};
+use crate::base::explain::{Explain, exit};
 use crate::sys::spawn::SpawnError;
 
 /// Why the program was not started.

@@ -44,7 +44,7 @@ impl Log {
             return;
         }
         let line = line(level, rustix::process::getpid(), &text());
-        let line = crate::printable::lines(line.as_bytes());
+        let line = crate::base::printable::lines(line.as_bytes());
         // As tini has it, and as people's `2>/dev/null` expects it.
         let stream = match level {
             Level::Fatal | Level::Warn => stderr(),

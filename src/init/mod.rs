@@ -21,7 +21,8 @@ pub use self::failure::{Finding, StartError};
 use self::message::{Level, Log, Patience};
 use self::options::{Options, Reaped, Receiver, Request, Subreaper, UsageError};
 use self::pace::{NAP, Pace, Rest};
-use crate::explain::{self, Explain, exit};
+use crate::base::explain::{self, Explain, exit};
+use crate::files;
 use crate::sys::process::{self, Child};
 use crate::sys::signal::{self, OriginalMask, Received};
 use crate::sys::spawn::{self, ProcessGroup, Spawn, SpawnError};
@@ -102,7 +103,7 @@ fn start(
         .iter()
         .find(|(key, _)| key == "PATH")
         .map(|(_, value)| value.as_os_str());
-    let Some(program) = spawn::find_program(name, path) else {
+    let Some(program) = files::find_program(name, path) else {
         return Err(StartError::Exec {
             program: name.to_string_lossy().into_owned(),
             cause: io::Error::from_raw_os_error(libc::ENOENT),

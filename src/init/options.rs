@@ -12,7 +12,7 @@ use std::path::Path;
 use clap_lex::RawArgs;
 
 use super::names;
-use crate::explain::Explain;
+use crate::base::explain::Explain;
 
 /// What is told when nothing says otherwise: failures and warnings.
 const DEFAULT_VERBOSITY: u32 = 1;

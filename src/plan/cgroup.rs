@@ -16,8 +16,8 @@ use serde::Serialize;
 
 use super::dockerd::AddedFlag;
 use super::step::{Action, Step};
-use crate::cli::config::{Config, Switch};
-use crate::explain::Explain;
+use crate::base::explain::Explain;
+use crate::config::{Config, Switch};
 use crate::host::cgroup::legacy::Hierarchy;
 use crate::host::cgroup::mount::FreshMount;
 use crate::host::cgroup::{CgroupFacts, CgroupMode, Group, LEAF, ROOT, Seat};

@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::listen::{ListenPlan, PlannedSocket};
 use super::tls_mode::{TcpSecurity, adds_tls};
-use crate::cli::config::{Config, TlsWish};
-use crate::client::endpoint::{Address, Endpoint, Security, TlsFiles};
+use crate::config::{Config, TlsWish};
+use crate::endpoint::{Address, Endpoint, Security, TlsFiles};
 
 /// The variables, as one copies them into the client's container; `docker` is the name that every
 /// certificate of ours carries, and that the official recipes give the service. Without TCP it is
@@ -77,8 +77,8 @@ fn loopback(address: &SocketAddr) -> Address {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::said;
     use crate::host::listen::ListenFacts;
+    use crate::host::said;
     use crate::plan::listen;
 
     fn planned(words: &[&str], env: &[(&str, &str)]) -> (Config, ListenPlan) {
@@ -119,7 +119,7 @@ mod tests {
             let own = own(&config, &listen).unwrap();
             assert_eq!(own.to_string(), want, "{env:?}");
         }
-        let form = crate::cli::config::CommandForm::Explicit;
+        let form = crate::config::CommandForm::Explicit;
         for (host, want) in [
             ("tcp://0.0.0.0:2375", "tcp://127.0.0.1:2375"),
             ("tcp://[::]:2375", "tcp://127.0.0.1:2375"),

@@ -5,11 +5,11 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::address::wildcard;
 use super::listen::ListenPlan;
 use super::tls_mode::{TLS_FILES, TLS_KEYS, adds_tls};
-use crate::cli::config::{CommandForm, Config, SocketHolder, TlsWish};
-use crate::cli::environment::Environment;
+use crate::base::environment::Environment;
+use crate::config::address::wildcard;
+use crate::config::{CommandForm, Config, SocketHolder, TlsWish};
 use crate::host::daemon_json::DaemonFile;
 
 /// A flag that we add because of what the machine is.
@@ -172,8 +172,8 @@ pub fn conflicts(config: &Config, file: &DaemonFile) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::said::{config_in, file};
     use crate::host::listen::ListenFacts;
+    use crate::host::said::{config_in, file};
     use crate::plan::listen;
 
     /// The command line, one word after the other, for a form, its words, variables and a file.

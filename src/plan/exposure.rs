@@ -3,10 +3,10 @@
 
 use std::fmt;
 
-use super::address::{Address, TcpHost};
 use super::listen_refusal::ListenRefusal;
 use super::tls_mode::TcpSecurity;
-use crate::cli::config::TcpPolicy;
+use crate::config::TcpPolicy;
+use crate::config::address::{Address, TcpHost};
 
 /// Who binds an address, and with it whether it can still be narrowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

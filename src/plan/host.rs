@@ -17,17 +17,17 @@ use super::network::{self, Forwarder};
 use super::step::{Action, OnFailure, Step};
 use super::storage::{self, StoragePlan};
 use super::{cgroup, dockerd, limits, mounts, tls_mode};
-use crate::cli::config::{Config, IptablesWish, Preflight, SocketHolder, TlsWish};
-use crate::cli::environment::Environment;
-use crate::cli::settings;
+use crate::base::environment::Environment;
+use crate::base::printable::line;
+use crate::config::settings;
+use crate::config::{Config, IptablesWish, Preflight, SocketHolder, TlsWish};
 use crate::host::Facts;
 use crate::host::daemon_json::DaemonFile;
 use crate::host::netfilter::tools::LEGACY_FARM;
 use crate::host::private;
 use crate::host::sandbox::Sandbox;
-use crate::printable::line;
-use crate::rootless::plan::{RootlessPlan, without_effect};
-use crate::rootless::proxy::Wanted;
+use crate::plan::rootless::proxy::Wanted;
+use crate::plan::rootless::{RootlessPlan, without_effect};
 
 /// Where the program's own files are: the first place that nobody else can change or replace.
 /// Facts of an earlier version have no places; the usual one is meant then.

@@ -8,13 +8,13 @@ use super::keyed::EXEC;
 use super::netfilter;
 use super::netfilter::refusal::NetfilterRefusal;
 use super::storage::refusal::StorageRefusal;
-use crate::cli::config::Config;
-use crate::explain::{Explain, exit};
+use crate::base::explain::{Explain, exit};
+use crate::config::Config;
 use crate::host::Facts;
 use crate::host::daemon_json::{Content, DaemonFile};
 use crate::host::netfilter::Question;
-use crate::rootless::plan::RootlessPlan;
-use crate::rootless::refusal::RootlessRefusal;
+use crate::plan::rootless::RootlessPlan;
+use crate::plan::rootless::refusal::RootlessRefusal;
 
 /// A `HostPlan` that cannot be made. Nothing was changed, and our sockets are closed again.
 #[derive(Debug, thiserror::Error)]

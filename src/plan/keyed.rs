@@ -6,7 +6,7 @@
 
 use serde_json::Value;
 
-use crate::cli::config::Config;
+use crate::config::Config;
 use crate::host::daemon_json::DaemonFile;
 
 /// A list or map of options, by its two names.
@@ -84,7 +84,7 @@ fn in_file(value: &Value, path: &[&str]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::said;
+    use crate::host::said;
 
     #[test]
     fn an_option_is_found_by_its_key_wherever_it_is() {

@@ -1,7 +1,7 @@
 //! Limits of dockerd and of the node, best effort: each failure is only said.
 
 use super::step::{Action, Resource, Step};
-use crate::cli::config::{Config, Switch};
+use crate::config::{Config, Switch};
 use crate::host::limits::{Limit, LimitFacts};
 use crate::host::process::ProcessFacts;
 
@@ -139,9 +139,9 @@ fn inotify(config: &Config, limits: &LimitFacts, warnings: &mut Vec<String>) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::said;
     use crate::host::limits::NodeSetting;
     use crate::host::process::Seccomp;
+    use crate::host::said;
     use crate::plan::step::OnFailure;
 
     fn config(env: &[(&str, &str)]) -> Config {

@@ -12,15 +12,15 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::address::{Address, BadAddress, DEFAULT_UNIX, LOOPBACK, TcpHost, wildcard};
 use super::exposure::{Binder, Gate};
 use super::listen_refusal::ListenRefusal;
 use super::tls_mode::{TcpSecurity, security};
-use crate::cli::config::{CommandForm, Config, GroupName, SocketHolder, TlsWish};
-use crate::cli::settings;
+use crate::base::printable::{self, line};
+use crate::config::address::{Address, BadAddress, DEFAULT_UNIX, LOOPBACK, TcpHost, wildcard};
+use crate::config::settings;
+use crate::config::{CommandForm, Config, GroupName, SocketHolder, TlsWish};
 use crate::host::daemon_json::DaemonFile;
 use crate::host::listen::{ListenFacts, PathState};
-use crate::printable::{self, line};
 use inner::Place;
 
 /// What happens to something that is in the way of a socket's path.
@@ -280,13 +280,13 @@ fn unix(
 ) -> Result<(), ListenRefusal> {
     let path = match inner::place(plan, config, facts, path)? {
         Place::Here(path) => path,
-        Place::Nowhere => inner::own(config),
+        Place::Nowhere => config.own_socket(),
         Place::Inside(path) => {
             plan.left_to_dockerd
                 .push(format!("unix://{}", path.display()));
             plan.inside.push(path);
             // Nobody out here could ask whether it is ready.
-            inner::own(config)
+            config.own_socket()
         }
     };
     let here = |socket: &PlannedSocket| matches!(socket, PlannedSocket::Unix { path: other, .. } if *other == path);

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::address::{Address, BadAddress};
-use crate::explain::{Explain, exit};
+use crate::base::explain::{Explain, exit};
+use crate::config::address::{Address, BadAddress};
 
 /// A `ListenPlan` that cannot be made. Nothing was changed.
 #[derive(Debug, thiserror::Error)]

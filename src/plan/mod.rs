@@ -1,7 +1,6 @@
 //! What will be done, decided from wishes and facts alone. Pure: no file, no clock, no system
 //! call; the same inputs give the same plan, so a dry run is the plan printed.
 
-pub mod address;
 pub mod cgroup;
 pub mod client;
 pub mod dockerd;
@@ -16,6 +15,25 @@ pub mod mounts;
 pub mod names;
 pub mod netfilter;
 pub mod network;
+pub mod rootless;
 pub mod step;
 pub mod storage;
 pub mod tls_mode;
+
+use crate::config::Config;
+use crate::host::Questions;
+use crate::host::daemon_json::DaemonFile;
+use crate::host::storage::StorageFacts;
+
+/// Does something with what the decisions of this configuration want to know of the machine.
+pub fn with_questions<T>(
+    config: &Config,
+    file: &DaemonFile,
+    ask: impl FnOnce(&Questions<'_>) -> T,
+) -> T {
+    ask(&Questions {
+        aliases: tls_mode::adds_tls(config),
+        netfilter: netfilter::question(config, file),
+        needs_engine: &|facts: &StorageFacts| storage::depends_on_engine(config, file, facts),
+    })
+}

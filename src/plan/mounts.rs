@@ -2,7 +2,7 @@
 //! each failure is only said.
 
 use super::step::{Action, Step};
-use crate::cli::config::{Config, Switch};
+use crate::config::{Config, Switch};
 use crate::host::apparmor::{Profile, SECURITYFS};
 use crate::host::mounts::{DirectoryState, MountFacts};
 use crate::host::process::ProcessFacts;
@@ -94,10 +94,10 @@ fn security(facts: &MountFacts) -> Option<Step> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::said;
     use crate::host::apparmor::AppArmorFacts;
     use crate::host::devices::Device;
     use crate::host::process::Seccomp;
+    use crate::host::said;
 
     fn config(env: &[(&str, &str)]) -> Config {
         said::config(&[], env)

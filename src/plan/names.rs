@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use crate::host::script::MARK;
+
 /// What runs the scripts.
 pub const SHELL: &str = "/bin/sh";
 
@@ -12,9 +14,6 @@ const SCRIPTS: [&str; 3] = ["dockerd-entrypoint.sh", "dind", "docker-entrypoint.
 /// A program in the official image. dockerd mounts the file into containers that are run with
 /// `--init`, where a script would find neither us nor a shell.
 const PROGRAMS: [&str; 1] = ["docker-init"];
-
-/// What is in each of our scripts.
-const MARK: &str = "made by `dind-init install`";
 
 /// A name to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,12 +67,6 @@ fn script(binary: &Path, name: &str) -> String {
          [ ! -x {path} ] || exec {path} {name} \"$@\"\n\
          exec dind-init {name} \"$@\"\n"
     )
-}
-
-/// Whether a script is one of these, wherever it was moved to.
-#[must_use]
-pub fn is_ours(script: &str) -> bool {
-    script.contains(MARK)
 }
 
 /// A word for a shell.
@@ -132,6 +125,9 @@ mod tests {
             exec dind-init dind "$@"
         "#]]
         .assert_eq(&script(Path::new("/it's here/dind-init"), "dind"));
-        assert!(is_ours(&script(Path::new("/x"), "dind")) && !is_ours("#!/bin/sh\nexec \"$@\"\n"));
+        assert!(
+            crate::host::script::is_ours(&script(Path::new("/x"), "dind"))
+                && !crate::host::script::is_ours("#!/bin/sh\nexec \"$@\"\n")
+        );
     }
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::dockerd::{AddedFlag, user_set};
 use super::step::{Action, Step};
-use crate::cli::config::{Config, FirewallWish, IptablesWish};
+use crate::config::{Config, FirewallWish, IptablesWish};
 use crate::host::daemon_json::DaemonFile;
 use crate::host::engine::{EngineFacts, Generation};
 use crate::host::netfilter::rules::FamilyTrial;

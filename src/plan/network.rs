@@ -11,7 +11,7 @@ use serde::Serialize;
 use self::addresses::Addresses;
 use super::dockerd::{AddedFlag, user_set, user_text};
 use super::keyed::NETWORK;
-use crate::cli::config::{Config, SocketHolder, Switch};
+use crate::config::{Config, SocketHolder, Switch};
 use crate::host::daemon_json::DaemonFile;
 use crate::host::storage::bridges::Bridge;
 use crate::host::uplink::{UplinkFacts, only_loopback};

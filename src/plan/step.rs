@@ -298,8 +298,9 @@ impl fmt::Display for Action {
             Self::NodeSetting { name, value } => write!(f, "sysctl {name}={value}"),
             Self::Certificates { plan } => {
                 f.write_str("certs  TLS material")?;
-                plan.iter()
-                    .try_for_each(|line| write!(f, "\n          {}", crate::printable::line(line)))
+                plan.iter().try_for_each(|line| {
+                    write!(f, "\n          {}", crate::base::printable::line(line))
+                })
             }
             Self::LinkTools { dir, .. } => write!(f, "link   programs in {}", dir.display()),
             Self::LoadModules { names } => write!(f, "module {}", names.join(" ")),

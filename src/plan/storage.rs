@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::dockerd::AddedFlag;
 use super::step::{Action, Step};
-use crate::cli::config::{Config, StoragePolicy};
+use crate::config::{Config, StoragePolicy};
 use crate::host::daemon_json::DaemonFile;
 use crate::host::engine::{EngineFacts, Generation};
 use crate::host::storage::content::{MARKER, Marker, Store};

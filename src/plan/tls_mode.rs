@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::cli::config::{CommandForm, Config, TlsWish};
+use crate::config::{CommandForm, Config, TlsWish};
 use crate::host::daemon_json::DaemonFile;
 use crate::tls::{SanError, Wish, parse_sans};
 

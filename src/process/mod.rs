@@ -8,8 +8,14 @@
 //! Who is not our own child gets its signals from here only: [`Watch`] holds a process by its
 //! pidfd, compares its start time, and says in the end who is gone and who is not.
 
+pub mod ask;
+pub mod follow;
+mod outcome;
+pub mod program;
 mod record;
+pub mod service;
 mod watch;
 
+pub use self::outcome::Outcome;
 pub use self::record::{Listing, Name, Process, Unread, ids, leader, list, name, parse_id};
 pub use self::watch::{Watch, hold};

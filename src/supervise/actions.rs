@@ -3,14 +3,15 @@
 use super::death::{last_words, meaning};
 use super::ending::Killing;
 use super::greeting::greeting;
-use super::machine::{Action, Event, Millis, Outcome, State, Wait};
+use super::machine::{Action, Event, Millis, State, Wait};
 use super::ping::Ping;
 use super::table::Table;
 use super::{Passing, Supervisor, launch, oom_counter, restart};
 use crate::apply::{file, termination};
-use crate::explain::{Explain as _, one_line};
+use crate::base::explain::{Explain as _, one_line};
+use crate::base::printable::line;
 use crate::files;
-use crate::printable::line;
+use crate::process::Outcome;
 use crate::sys::process::Child;
 use crate::sys::watchdog::{self, Doing};
 

@@ -13,7 +13,7 @@ use rustix::process::Pid;
 use super::idle::Served;
 use super::machine::{Millis, after};
 use super::table::Table;
-use crate::cli::lifetime::ExitWhen;
+use crate::config::lifetime::ExitWhen;
 use crate::files;
 use crate::sys::process::Pidfd;
 

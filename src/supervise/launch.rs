@@ -8,7 +8,8 @@ use rustix::process::Pid;
 use super::output::Output;
 use crate::apply::limit;
 use crate::apply::listen::HeldSockets;
-use crate::cli::environment::Environment;
+use crate::base::environment::Environment;
+use crate::files;
 use crate::host::stale::{self, Places};
 use crate::plan::host::DaemonCommand;
 use crate::plan::limits::OomScores;
@@ -62,7 +63,7 @@ impl MainCommand {
     /// What [`spawn::spawn`] says.
     pub fn start(&self) -> Result<Pid, SpawnError> {
         let name = self.argv.first().cloned().unwrap_or_default();
-        let program = spawn::find_program(&name, self.env.get("PATH"));
+        let program = files::find_program(&name, self.env.get("PATH"));
         // A child inherits the score; ours is lowered again with the right that lowered it before.
         let ours = self.oom_scores.map(|scores| scores.ours);
         score(self.oom_scores.map(|scores| scores.given));
@@ -84,7 +85,7 @@ impl MainCommand {
 
 fn score(value: Option<i32>) {
     if let Some(Err(error)) = value.map(limit::oom_score) {
-        tracing::warn!("{}", crate::explain::one_line(&error));
+        tracing::warn!("{}", crate::base::explain::one_line(&error));
     }
 }
 
@@ -98,7 +99,7 @@ pub fn remove_stale(places: &Places) {
         };
         match removed {
             Ok(()) => tracing::debug!("removed {}: {}", file.path.display(), file.proof),
-            Err(error) => tracing::warn!("{}", crate::explain::one_line(&error)),
+            Err(error) => tracing::warn!("{}", crate::base::explain::one_line(&error)),
         }
     }
 }

@@ -10,9 +10,9 @@ mod tests;
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use crate::process::Outcome;
 
-use crate::cli::lifetime::RestartPolicy;
+use crate::config::lifetime::RestartPolicy;
 
 /// Milliseconds since this process started.
 pub type Millis = u64;
@@ -135,29 +135,6 @@ impl Held {
         let hup = held.hup.then_some(Action::Forward(libc::SIGHUP));
         hup.into_iter()
             .chain(held.usr1.then_some(Action::Forward(libc::SIGUSR1)))
-    }
-}
-
-/// How a process ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Outcome {
-    /// By itself.
-    Code(u8),
-    /// By a signal.
-    Signal(i32),
-}
-
-impl Outcome {
-    /// The exit code as shells have it: 128+n for a signal.
-    #[must_use]
-    pub fn exit_code(self) -> u8 {
-        match self {
-            Self::Code(code) => code,
-            Self::Signal(signal) => {
-                let number = u8::try_from(signal).unwrap_or(0);
-                crate::explain::exit::SIGNAL_BASE.saturating_add(number)
-            }
-        }
     }
 }
 

@@ -34,14 +34,14 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signalfd::SignalFd;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, WaitOptions, WaitStatus};
+use rustix::process::{Pid, WaitOptions};
 
 use self::death::OomCounter;
 use self::ending::Killing;
 use self::exit_when::{ExitWatch, Now};
 use self::launch::{Launch, MainCommand};
 use self::leaving::Leaving;
-use self::machine::{Event, Machine, Millis, Outcome, Rules, State};
+use self::machine::{Event, Machine, Millis, Rules, State};
 use self::mounts::Roots;
 use self::names::NameForwarder;
 use self::notify::{NotifySocket, Outer};
@@ -53,12 +53,14 @@ use self::status_socket::StatusSocket;
 use self::table::Table;
 use self::timeline::Timeline;
 use crate::apply::listen::HeldSockets;
-use crate::cli::lifetime::Drain;
-use crate::explain::{Explain as _, one_line};
+use crate::base::explain::{Explain as _, one_line};
+use crate::config::lifetime::Drain;
 use crate::host::stale::Places;
-use crate::rootless::parent::{News, Parent};
-use crate::sink::Sink;
+use crate::log::sink::Sink;
+use crate::process::Outcome;
+use crate::sys::signal;
 use crate::sys::watchdog::{self, Doing};
+use crate::userns::parent::{News, Parent};
 
 /// Everything that lives while dockerd runs.
 #[derive(Debug)]
@@ -205,7 +207,7 @@ impl Supervisor {
             let number = i32::try_from(info.ssi_signo).unwrap_or(0);
             // A broken pipe of our own is nobody's signal.
             let own = number == libc::SIGPIPE && info.ssi_pid == std::process::id();
-            if forwardable(number) && !own {
+            if signal::forwardable(number) && !own {
                 events.push(Event::Signal(number));
             }
         }
@@ -334,11 +336,11 @@ impl Supervisor {
             }
             if Some(pid) == passing.command {
                 passing.command = None;
-                events.push(Event::CommandEnded(outcome(status).exit_code()));
+                events.push(Event::CommandEnded(Outcome::from(status).exit_code()));
             }
             if Some(pid) == self.dockerd {
                 self.dockerd = None;
-                events.push(self.ended(outcome(status), passing));
+                events.push(self.ended(status.into(), passing));
             }
         }
     }
@@ -381,20 +383,4 @@ impl Supervisor {
 
 fn oom_counter(dockerd: Pid) -> OomCounter {
     OomCounter::of(dockerd)
-}
-
-fn outcome(status: WaitStatus) -> Outcome {
-    match status.terminating_signal() {
-        Some(signal) => Outcome::Signal(signal),
-        None => {
-            let code = status.exit_status().unwrap_or(0);
-            Outcome::Code(u8::try_from(code).unwrap_or(u8::MAX))
-        }
-    }
-}
-
-/// Every signal but those that concern only ourselves (S62).
-#[must_use]
-pub(crate) fn forwardable(signal: i32) -> bool {
-    ![libc::SIGCHLD, libc::SIGTTIN, libc::SIGTTOU].contains(&signal)
 }

@@ -15,7 +15,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags};
 
-use crate::sink::Sink;
+use crate::log::sink::Sink;
 use crate::sys::stdio::{self, Kind};
 
 /// Bytes of the last lines that are kept.

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::machine::{Millis, Outcome};
-use crate::cli::lifetime::{RESTART_WINDOW, RestartPolicy};
+use super::machine::Millis;
+use crate::config::lifetime::{RESTART_WINDOW, RestartPolicy};
+use crate::process::Outcome;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::timeline::Timeline;
 use crate::apply::file;
-use crate::printable::line;
+use crate::base::printable::line;
 
 /// Its name in our runtime directory.
 pub const STATUS_FILE: &str = "status.json";
@@ -95,7 +95,7 @@ impl StatusFile {
         self.reply = serde_json::to_vec(&self.status).unwrap_or_default();
         self.reply.push(b'\n');
         if let Err(error) = file::replace(&self.path, &self.reply) {
-            tracing::warn!("{}", crate::explain::one_line(&error));
+            tracing::warn!("{}", crate::base::explain::one_line(&error));
         }
     }
 }

@@ -72,7 +72,7 @@ pub fn start(helper: &Helper<'_>) -> io::Result<Pid> {
                 unsafe { libc::execve(path.as_ptr(), argv.pointers(), env.pointers()) };
             }
             // SAFETY: _exit runs no destructor and no handler; the parent's state is untouched.
-            unsafe { libc::_exit(i32::from(crate::explain::exit::NOT_FOUND)) }
+            unsafe { libc::_exit(i32::from(crate::base::explain::exit::NOT_FOUND)) }
         }
         pid => super::process::id(pid).ok_or_else(|| io::Error::other("an impossible pid")),
     }

@@ -3,6 +3,7 @@
 //! Rule: a SAFETY comment names what the callee demands and why it holds here. `OwnedFd` never
 //! wraps 0, 1 or 2, and never a descriptor that somebody else owns.
 
+pub mod call;
 pub mod confine;
 pub mod datagram;
 pub mod entry;

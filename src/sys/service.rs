@@ -1,7 +1,7 @@
 //! A process of our own program for one task: forked, with no other descriptors than its own.
 
 use std::io;
-use std::os::fd::{AsFd as _, AsRawFd as _, RawFd};
+use std::os::fd::RawFd;
 
 use rustix::process::{Pid, Signal};
 
@@ -19,14 +19,7 @@ pub fn fork(kept: &[RawFd], work: impl FnOnce() -> u8) -> io::Result<Pid> {
         -1 => Err(io::Error::last_os_error()),
         0 => {
             process::set_name(process::HELPER);
-            let log = crate::log::queue();
-            // A number that was closed and given to another file would get our log lines.
-            let log = log.map(|queue| {
-                queue.forget();
-                queue.as_fd().as_raw_fd()
-            });
-            let kept: Vec<RawFd> = kept.iter().copied().chain(log).collect();
-            close_others(&kept);
+            close_others(kept);
             // Until it gives its rights up, which sets it again. A parent that is gone already
             // has closed whatever the work would wait for.
             let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
@@ -57,6 +50,7 @@ fn close_others(kept: &[RawFd]) {
 mod tests {
     use super::*;
     use rustix::process::{WaitOptions, waitpid};
+    use std::os::fd::AsRawFd as _;
 
     #[test]
     fn only_the_named_descriptors_are_left() {

@@ -237,3 +237,9 @@ pub fn stop_is_pending() -> bool {
         // SAFETY: only reads the set, which is initialised, and takes any number.
         .any(|signal| unsafe { libc::sigismember(&raw const set, signal) } == 1)
 }
+
+/// Every signal but those that concern only this process, as tini has it.
+#[must_use]
+pub fn forwardable(signal: i32) -> bool {
+    ![libc::SIGCHLD, libc::SIGTTIN, libc::SIGTTOU].contains(&signal)
+}

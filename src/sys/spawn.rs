@@ -4,7 +4,7 @@
 //! the child's own pid into `LISTEN_PID` (`set_var` in `pre_exec` deadlocks on std's environment
 //! lock). Everything that allocates happens before the fork; the child only makes system calls.
 
-use std::ffi::{CStr, CString, OsStr, OsString};
+use std::ffi::{CStr, CString, OsString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -29,7 +29,7 @@ pub enum ProcessGroup {
 /// A program about to be started.
 #[derive(Debug)]
 pub struct Spawn<'a> {
-    /// Path of the executable (see [`find_program`]).
+    /// Path of the executable (see `files::find_program`).
     pub program: &'a Path,
     /// The words of the command, the program's own name first.
     pub argv: &'a [OsString],
@@ -92,10 +92,10 @@ impl SpawnError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Exec { source, .. } if source.kind() == io::ErrorKind::NotFound => {
-                crate::explain::exit::NOT_FOUND
+                crate::base::explain::exit::NOT_FOUND
             }
-            Self::Exec { .. } | Self::Nul { .. } => crate::explain::exit::CANNOT_EXECUTE,
-            Self::Prepare { .. } => crate::explain::exit::STEP_FAILED,
+            Self::Exec { .. } | Self::Nul { .. } => crate::base::explain::exit::CANNOT_EXECUTE,
+            Self::Prepare { .. } => crate::base::explain::exit::STEP_FAILED,
         }
     }
 }
@@ -181,7 +181,7 @@ pub fn spawn(spawn: &Spawn<'_>) -> Result<Pid, SpawnError> {
             number.copy_from_slice(&errno.to_ne_bytes());
             let _ = rustix::io::write(&report, &message);
             // SAFETY: _exit runs no destructor and no handler; the parent's state is untouched.
-            unsafe { libc::_exit(i32::from(crate::explain::exit::NOT_FOUND)) }
+            unsafe { libc::_exit(i32::from(crate::base::explain::exit::NOT_FOUND)) }
         }
         pid => {
             drop(report);
@@ -412,49 +412,7 @@ pub fn aside(work: impl FnOnce()) {
     }
 }
 
-/// Finds a program as execvp(3) does: a name with a slash is a path, any other is looked up in
-/// the directories of `path` (the default is that of glibc). What may not be executed, a directory
-/// too, is passed over, and is the answer only when nothing better comes.
-#[must_use]
-pub fn find_program(name: &OsStr, path: Option<&OsStr>) -> Option<PathBuf> {
-    if name.as_bytes().contains(&b'/') {
-        return Some(PathBuf::from(name));
-    }
-    if name.is_empty() {
-        return None;
-    }
-    let path = path.unwrap_or_else(|| OsStr::new("/bin:/usr/bin"));
-    let (mut refused, mut unusable) = (None, None);
-    for dir in std::env::split_paths(path) {
-        let candidate = if dir.as_os_str().is_empty() {
-            PathBuf::from(".")
-        } else {
-            dir
-        }
-        .join(name);
-        #[expect(clippy::disallowed_methods, reason = "as execve(2) finds it")]
-        let found = std::fs::metadata(&candidate);
-        match found {
-            Ok(meta) if meta.is_file() => {
-                if crate::files::is_executable(&candidate) {
-                    return Some(candidate);
-                }
-                refused.get_or_insert(candidate);
-            }
-            Ok(_) => {
-                unusable.get_or_insert(candidate);
-            }
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                unusable.get_or_insert(candidate);
-            }
-            Err(_) => {}
-        }
-    }
-    refused.or(unusable)
-}
-
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "a test makes its own files")]
 mod tests {
     use super::*;
 
@@ -465,30 +423,5 @@ mod tests {
         assert_eq!(word, b"LISTEN_PID=0004194304\0");
         write_pid(&mut word, u32::MAX);
         assert_eq!(word, b"LISTEN_PID=4294967295\0");
-    }
-
-    #[test]
-    fn find_program_passes_over_directories_and_files_without_the_execute_bit() {
-        let dir = tempfile::tempdir().unwrap();
-        let (a, b) = (dir.path().join("a"), dir.path().join("b"));
-        std::fs::create_dir_all(a.join("tool")).unwrap();
-        std::fs::create_dir_all(&b).unwrap();
-        std::fs::write(b.join("tool"), "").unwrap();
-        let path = std::env::join_paths([&a, &b]).unwrap();
-        assert_eq!(
-            find_program("tool".as_ref(), Some(&path)),
-            Some(b.join("tool"))
-        );
-        assert_eq!(
-            find_program("tool".as_ref(), Some(a.as_os_str())),
-            Some(a.join("tool")),
-            "execve says why it cannot be run"
-        );
-        assert_eq!(find_program("absent".as_ref(), Some(&path)), None);
-        assert_eq!(
-            find_program("./x".as_ref(), Some(&path)),
-            Some(PathBuf::from("./x"))
-        );
-        assert_eq!(find_program("".as_ref(), Some(&path)), None);
     }
 }

@@ -8,7 +8,7 @@
 use time::OffsetDateTime;
 
 use super::certificate::{Certificate, Signature};
-use crate::printable::line;
+use crate::base::printable::line;
 
 /// What became of looking for a path.
 #[derive(Debug, PartialEq, Eq)]

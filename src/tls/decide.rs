@@ -18,7 +18,7 @@ use super::plan::{ManagedPlan, Owner, TlsPlan};
 use super::refusal::TlsRefusal;
 use super::san::{San, Wanted};
 use super::{Names, SKEW, Untrusted, Wish};
-use crate::explain::Explain;
+use crate::base::explain::Explain;
 
 mod authority;
 mod leaf;

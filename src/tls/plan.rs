@@ -9,7 +9,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::material::Item;
 use super::san::San;
-use crate::printable;
+use crate::base::printable;
 
 /// What will be done with the TLS material. `Display` is the dry run: one line a step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::key::KeyProblem;
 use super::material::Item;
 use super::plan::Because;
-use crate::explain::{Explain, exit};
+use crate::base::explain::{Explain, exit};
 
 /// A decision against starting. Nothing was written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use serde::{Serialize, Serializer};
 
 use super::{Names, Wish};
-use crate::explain::{Explain, exit};
+use crate::base::explain::{Explain, exit};
 
 /// One subject alternative name. The order of the variants is the order in a certificate.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

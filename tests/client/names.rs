@@ -6,9 +6,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
 use std::thread;
 
-use dind_init::client::patience::Patience;
-use dind_init::client::resolve::{ResolveError, Resolver};
-use dind_init::explain::Explain;
+use dind_init::base::explain::Explain;
+use dind_init::net::patience::Patience;
+use dind_init::net::resolve::{ResolveError, Resolver};
 
 use crate::{SHORT, patience};
 

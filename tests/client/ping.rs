@@ -4,13 +4,13 @@ use std::fs;
 use std::path::Path;
 use std::sync::mpsc;
 
+use dind_init::base::explain::Explain;
 use dind_init::client::credentials::{Credentials, CredentialsError};
-use dind_init::client::endpoint::{Endpoint, Security, TlsFiles};
-use dind_init::client::http::Head;
-use dind_init::client::patience::Patience;
 use dind_init::client::ping::{Phase, PingError, TlsReason, ping};
-use dind_init::client::resolve::Resolver;
-use dind_init::explain::Explain;
+use dind_init::endpoint::{Endpoint, Security, TlsFiles};
+use dind_init::net::http::Head;
+use dind_init::net::patience::Patience;
+use dind_init::net::resolve::Resolver;
 
 use crate::authority::{Authority, Pair, RSA_PKCS1, RSA_PKCS8, server_config, write_files};
 use crate::server::{self, PONG, answers, behaviour};

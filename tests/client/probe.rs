@@ -4,7 +4,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::time::Duration;
 
-use dind_init::cli::environment::Environment;
+use dind_init::base::environment::Environment;
 use dind_init::client::own::Place;
 use dind_init::client::probe::{ProbeArgs, own_socket, run};
 use dind_init::supervise::status::Status;

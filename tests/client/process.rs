@@ -6,11 +6,11 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 
-use dind_init::cli::environment::Environment;
+use dind_init::base::environment::Environment;
+use dind_init::base::explain;
 use dind_init::client::entrypoint::act;
+use dind_init::client::lookout::Asker;
 use dind_init::client::wait::{EndpointArgs, WaitArgs, run};
-use dind_init::explain;
-use dind_init::rootless::lookout::Asker;
 use dind_init::sys::signal::OriginalMask;
 
 use crate::LONG;

@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use dind_init::client::patience::Patience;
+use dind_init::base::explain;
 use dind_init::client::ping::{PingError, TlsReason, ping};
-use dind_init::client::resolve::Resolver;
 use dind_init::client::trust::Distrust;
-use dind_init::explain;
+use dind_init::net::patience::Patience;
+use dind_init::net::resolve::Resolver;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;

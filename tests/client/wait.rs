@@ -9,13 +9,13 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use dind_init::cli::environment::Environment;
-use dind_init::client::endpoint::Wanted;
-use dind_init::client::patience::Patience;
+use dind_init::base::environment::Environment;
+use dind_init::base::explain::{Explain, frame};
 use dind_init::client::ping::PingError;
-use dind_init::client::resolve::Resolver;
 use dind_init::client::wait::{Ready, Target, WaitError, until_ready};
-use dind_init::explain::{Explain, frame};
+use dind_init::endpoint::Wanted;
+use dind_init::net::patience::Patience;
+use dind_init::net::resolve::Resolver;
 
 use crate::authority::{Authority, server_config, write_files};
 use crate::server::{self, PONG, answers, behaviour};

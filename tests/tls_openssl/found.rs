@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use dind_init::explain::Explain;
+use dind_init::base::explain::Explain;
 use dind_init::tls::Item;
 use time::{Duration, OffsetDateTime};
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use dind_init::apply::certificate::apply;
-use dind_init::explain::Explain;
+use dind_init::base::explain::Explain;
 use dind_init::tls::{Names, Wish, parse_sans};
 use time::OffsetDateTime;
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::explain::{Explain, exit};
+use crate::base::explain::{Explain, exit};
 use crate::tls::{IssueError, Item, TlsRefusal};
 
 /// Why there is no usable TLS material.

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use rustix::fs::Mode;
 
 use super::*;
-use crate::explain::Explain;
+use crate::base::explain::Explain;
 use crate::files::lock::Share;
 use crate::tls::fixtures::{NOW, names, wish};
 

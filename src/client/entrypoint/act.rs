@@ -9,12 +9,13 @@ use rustix::process::WaitOptions;
 
 use super::commands::{self, Sightings, Standing};
 use super::{EntrypointFacts, decide};
-use crate::cli::environment::Environment;
-use crate::client::endpoint::Surroundings;
-use crate::client::environment;
-use crate::explain::Failure;
-use crate::program;
-use crate::rootless::lookout::Asker;
+use crate::base::changes;
+use crate::base::environment::Environment;
+use crate::base::explain::Failure;
+use crate::client::lookout::Asker;
+use crate::endpoint::Surroundings;
+use crate::files;
+use crate::process::program;
 use crate::sys::signal::OriginalMask;
 use crate::sys::spawn::{self, ProcessGroup, Spawn};
 
@@ -35,7 +36,7 @@ pub fn run(
         // A closed stderr is no reason not to start the command.
         let _ = stderr.write_all(hint.as_bytes());
     }
-    program::replace(&plan.argv, &environment::with(env, &plan.changes), mask).into()
+    program::replace(&plan.argv, &changes::with(env, &plan.changes), mask).into()
 }
 
 /// Gathers the facts; starts `docker help` when nothing else tells.
@@ -52,11 +53,11 @@ pub fn look(arguments: &[OsString], env: &Environment, mask: OriginalMask) -> En
 
 fn is_docker_command(word: &OsStr, env: &Environment, mask: OriginalMask) -> bool {
     let path = env.get("PATH");
-    let docker = spawn::find_program(OsStr::new("docker"), path);
+    let docker = files::find_program(OsStr::new("docker"), path);
     let seen = Sightings {
         docker: docker.is_some(),
         plugin: commands::plugin_exists(word, env),
-        program: spawn::find_program(word, path).is_some(),
+        program: files::find_program(word, path).is_some(),
     };
     match (commands::standing(word, seen), docker) {
         (Standing::Command, _) => true,

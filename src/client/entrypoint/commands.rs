@@ -4,8 +4,8 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::cli::environment::Environment;
-use crate::client::endpoint::configuration_directory;
+use crate::base::environment::Environment;
+use crate::endpoint::configuration_directory;
 use crate::files;
 
 /// Top-level commands of every docker CLI from 20.10 to 29, sorted. Aliases exist at this level

@@ -10,11 +10,11 @@ pub mod commands;
 
 use std::ffi::{OsStr, OsString};
 
-use super::endpoint::Surroundings;
-use super::endpoint::defaults::official_defaults;
-use super::environment::Changes;
-use crate::cli::environment::Environment;
-use crate::explain::{Explain, exit};
+use crate::base::changes::Changes;
+use crate::base::environment::Environment;
+use crate::base::explain::{Explain, exit};
+use crate::endpoint::Surroundings;
+use crate::endpoint::defaults::official_defaults;
 
 /// What the decision needs to know about the machine.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -135,7 +135,7 @@ mod tests {
     fn s46_no_argument_is_a_usage_error() {
         let error = decide(&[], &Environment::default(), &EntrypointFacts::default()).unwrap_err();
         assert_eq!(error.exit_code(), 2);
-        assert!(crate::explain::frame(&error).contains("parameter not set"));
+        assert!(crate::base::explain::frame(&error).contains("parameter not set"));
     }
 
     #[test]

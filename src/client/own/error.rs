@@ -4,9 +4,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::explain::Explain;
-use crate::host::activity::{Activity, CallName};
-use crate::printable::{line, path as shown};
+use crate::base::explain::Explain;
+use crate::base::printable::{line, path as shown};
+use crate::host::activity::Activity;
+use crate::sys::call::CallName;
 use crate::sys::watchdog::Stall;
 
 /// How far the question came.

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{Place, look};
-use crate::cli::environment::Environment;
+use crate::base::environment::Environment;
 use crate::files::{self, Kind};
 use crate::supervise::status::Status;
 

@@ -16,10 +16,10 @@ pub use error::{NoAnswer, Waiting};
 pub use host::host;
 pub use place::Place;
 
-use super::connect;
-use super::patience::{Halt, Patience, Wire};
 use crate::files::{self, kernel};
 use crate::host::activity::Activity;
+use crate::net::connect;
+use crate::net::patience::{Halt, Patience, Wire};
 use crate::supervise::status::{STATUS_FILE, STATUS_SOCKET, Status};
 use crate::sys::net::{self, Peer};
 use crate::sys::watchdog::Stall;

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 
 use nix::unistd::{Uid, setfsuid};
 
-use crate::cli::environment::Environment;
+use crate::base::environment::Environment;
+use crate::client::lookout;
+use crate::config::rootless::places;
 use crate::files;
 use crate::host::private;
-use crate::rootless::enter::{self, User};
-use crate::rootless::{lookout, places};
 use crate::supervise::status::STATUS_FILE;
+use crate::userns::enter::{self, User};
 
 /// A directory in which the daemon of this container may keep its status.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,12 +4,12 @@ use std::io;
 use std::path::PathBuf;
 
 use super::tls::{TlsFailure, TlsReason};
+use crate::base::explain::{Explain, exit};
 use crate::client::credentials::CredentialsError;
-use crate::client::endpoint::{Address, Endpoint, Way, no_proxy};
-use crate::client::http::{self, NotHttp};
-use crate::client::patience::Halt;
-use crate::client::resolve::ResolveError;
-use crate::explain::{Explain, exit};
+use crate::endpoint::{Address, Endpoint, Way, no_proxy};
+use crate::net::http::{self, NotHttp};
+use crate::net::patience::Halt;
+use crate::net::resolve::ResolveError;
 
 /// How far an exchange came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,12 +14,12 @@ use rustls::pki_types::ServerName;
 pub use error::{Phase, PingError};
 pub use tls::{TlsFailure, TlsReason};
 
-use super::connect;
 use super::credentials::Credentials;
-use super::endpoint::{Address, Endpoint, Proxy, Security, Way, is_api_version};
-use super::http::{self, Head};
-use super::patience::{Halt, Patience, Wire};
-use super::resolve::{ResolveError, Resolver};
+use crate::endpoint::{Address, Endpoint, Proxy, Security, Way, is_api_version};
+use crate::net::connect;
+use crate::net::http::{self, Head};
+use crate::net::patience::{Halt, Patience, Wire};
+use crate::net::resolve::{ResolveError, Resolver};
 
 /// Asks the daemon once whether it is ready; its files are read now.
 ///

@@ -9,15 +9,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::WaitError;
-use crate::cli::environment::Environment;
+use crate::base::environment::Environment;
 use crate::client::credentials::{Credentials, CredentialsError};
 use crate::client::duration;
-use crate::client::endpoint::{Endpoint, Security, Surroundings, Wanted};
-use crate::client::http::{self, Head};
-use crate::client::patience::{Halt, Patience};
 use crate::client::ping::{self, PingError, TlsReason};
-use crate::client::resolve::{ResolveError, Resolver, dns};
+use crate::endpoint::{Endpoint, Security, Surroundings, Wanted};
 use crate::files;
+use crate::net::http::{self, Head};
+use crate::net::patience::{Halt, Patience};
+use crate::net::resolve::{ResolveError, Resolver, dns};
 
 /// Pauses between attempts double from the first to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);

@@ -4,10 +4,10 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::base::explain::{Explain, exit};
 use crate::client::duration;
-use crate::client::endpoint::EndpointError;
 use crate::client::ping::PingError;
-use crate::explain::{Explain, exit};
+use crate::endpoint::EndpointError;
 
 /// What `wait` exits with when the daemon is not ready. Not 124 as timeout(1) does: a caller
 /// cannot do anything else about the one than about the other.

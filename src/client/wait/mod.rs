@@ -17,14 +17,14 @@ pub use attempts::{Ready, Target, until_ready};
 pub use error::WaitError;
 
 use super::duration;
-use super::endpoint::shell;
-use super::endpoint::{Endpoint, Surroundings, TlsFlag, Wanted};
-use super::patience::Patience;
-use super::resolve::Resolver;
 use super::stop::Stop;
-use crate::explain::Failure;
-use crate::printable::line;
-use crate::rootless::lookout::Asker;
+use crate::base::explain::Failure;
+use crate::base::printable::line;
+use crate::client::lookout::Asker;
+use crate::endpoint::shell;
+use crate::endpoint::{Endpoint, Surroundings, TlsFlag, Wanted};
+use crate::net::patience::Patience;
+use crate::net::resolve::Resolver;
 use crate::sys::signal::OriginalMask;
 
 /// A wait longer than this says once what it waits for.
@@ -145,7 +145,7 @@ pub fn run(
     if let Some(code) = stop.end_listening() {
         return Ok(code);
     }
-    Err(crate::program::replace(&args.command, &env, mask).into())
+    Err(crate::process::program::replace(&args.command, &env, mask).into())
 }
 
 /// The endpoint that flags and environment mean at this moment, for commands that only name it.

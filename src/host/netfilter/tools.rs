@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::files;
-use crate::sys::spawn::find_program;
+use crate::files::find_program;
 
 /// Directory with the names of the legacy tools, as the official image lays it out (S34).
 pub const LEGACY_FARM: &str = "/usr/local/sbin/.iptables-legacy";

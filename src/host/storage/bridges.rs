@@ -14,8 +14,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::net4::Net4;
 use crate::files;
-use crate::host::net4::Net4;
 
 /// A hundred times what a few dozen networks take.
 const LIMIT: u64 = 8 * 1024 * 1024;

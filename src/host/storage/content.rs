@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use super::Roots;
 use super::bridges::{self, Bridge};
-use crate::cli::config::Config;
+use crate::base::printable::line;
+use crate::config::Config;
 use crate::files;
 use crate::host::daemon_json::DaemonFile;
-use crate::printable::line;
 
 /// The file that says which driver and store was used last.
 pub const MARKER: &str = ".dind-init.json";
@@ -251,7 +251,7 @@ pub fn image_names(json: &[u8]) -> Option<Vec<String>> {
 #[expect(clippy::disallowed_methods, reason = "a test makes its own files")]
 mod tests {
     use super::*;
-    use crate::cli::said;
+    use crate::host::said;
 
     fn read(root: &Path, json: &str) -> Content {
         let roots = Roots {

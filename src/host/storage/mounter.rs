@@ -1,6 +1,6 @@
 //! In whose name dockerd will mount: it decides what an overlay may do.
 
-use crate::cli::config::Identity;
+use crate::config::Identity;
 use crate::host::process;
 use crate::sys::trial::UnshareFlags;
 

@@ -23,7 +23,7 @@ use rustix::process::PidfdFlags;
 use serde::{Deserialize, Serialize};
 
 use super::mounter::Mounter;
-use crate::apply::file::remove_tree;
+use crate::files::remove_tree;
 use crate::sys::process::Child;
 use crate::sys::program;
 

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::printable::line;
 use crate::files;
 use crate::files::lock::{self, Share};
 use crate::host::mountinfo::Mount;
-use crate::printable::line;
 
 /// The file that PID 1 keeps locked for as long as it lives.
 pub const LOCK_FILE: &str = ".dind-init.lock";

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::words::limits;
 use super::{CgroupPlan, Delegated, NESTED, Tree, tree};
-use crate::cli::config::Switch;
+use crate::config::Switch;
 use crate::host::cgroup::delegation::DelegationFacts;
 use crate::host::cgroup::mount::FreshMount;
 use crate::host::cgroup::{CgroupMode, Group, LEAF, ROOT};

@@ -1,6 +1,6 @@
 //! Where no nested container can start, whatever dockerd does.
 
-use crate::explain::{Explain, exit};
+use crate::base::explain::{Explain, exit};
 
 /// Cgroups are of no use as they are.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

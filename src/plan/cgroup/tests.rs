@@ -1,8 +1,8 @@
 //! Tables: facts of a kind of machine, and what is decided there.
 
 use super::*;
-use crate::cli::said;
 use crate::host::cgroup;
+use crate::host::said;
 
 const OURS: Maker<'_> = Maker::Dockerd { parent: None };
 

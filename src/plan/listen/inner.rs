@@ -4,9 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use super::{ListenPlan, PlannedSocket};
-use crate::cli::config::Config;
+use crate::config::Config;
+use crate::config::address::{Address, DEFAULT_UNIX};
 use crate::host::listen::{ListenFacts, PathState};
-use crate::plan::address::{Address, DEFAULT_UNIX};
 use crate::plan::listen_refusal::ListenRefusal;
 
 /// What comes of a path.
@@ -20,12 +20,6 @@ pub(super) enum Place {
     Nowhere,
 }
 
-/// The socket that can always be made: in the runtime directory.
-#[must_use]
-pub fn own(config: &Config) -> PathBuf {
-    config.runtime_dir().join("docker.sock")
-}
-
 /// Where the socket of a path is, for whoever we are.
 pub(super) fn place(
     plan: &mut ListenPlan,
@@ -37,7 +31,7 @@ pub(super) fn place(
     if uid == 0 {
         return Ok(Place::Here(path));
     }
-    let own = own(config);
+    let own = config.own_socket();
     if facts.links.get(&path) == Some(&own) {
         // The image leads the standard path to where it is served.
         return Ok(Place::Here(own));
@@ -90,7 +84,7 @@ pub(super) fn strangers(plan: &mut ListenPlan, config: &Config, facts: &ListenFa
     plan.notes.push(format!(
         "{DEFAULT_UNIX} {who}, and is left alone: clients in here that have no DOCKER_HOST do not \
          reach this daemon; its API is at unix://{}",
-        own(config).display()
+        config.own_socket().display()
     ));
 }
 

@@ -1,6 +1,6 @@
 //! Where dockerd certainly cannot program the packet filter.
 
-use crate::explain::{Explain, exit};
+use crate::base::explain::{Explain, exit};
 use crate::host::netfilter::rules::{FamilyTrial, Piece};
 use crate::host::netfilter::tools::Backend;
 

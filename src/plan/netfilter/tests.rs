@@ -1,10 +1,10 @@
 //! Rows N1–N8 and N15–N17 of the field's problems, as a table of machines and what is decided.
 
 use super::*;
-use crate::cli::said;
-use crate::explain::Explain;
+use crate::base::explain::Explain;
 use crate::host::netfilter::existing::Existing;
 use crate::host::netfilter::rules::{Missing, Piece};
+use crate::host::said;
 
 fn tools(backend: Backend, reach: Reach) -> Tools {
     let infix = match (&reach, backend) {
@@ -378,7 +378,7 @@ fn where_nothing_works_it_is_listed_what_is_missing() {
                  iptables-legacy: table nat: can't initialize iptables table `nat': Table does not exist
           fix    use a kernel with CONFIG_IP_NF_NAT, or start with --iptables=false --ip6tables=false: nested containers then have no way out and no published ports
     "#]]
-    .assert_eq(&crate::explain::frame(&refusal));
+    .assert_eq(&crate::base::explain::frame(&refusal));
     assert_eq!(refusal.exit_code(), 78);
 }
 

@@ -3,9 +3,9 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::cli::config::Config;
+use crate::base::net4::Net4;
+use crate::config::Config;
 use crate::host::daemon_json::DaemonFile;
-use crate::host::net4::Net4;
 use crate::host::storage::bridges::Bridge;
 use crate::host::uplink::UplinkFacts;
 use crate::plan::dockerd::{AddedFlag, user_set, user_text};

@@ -2,7 +2,7 @@
 //! networks have IPv4, unless it is told otherwise.
 
 use super::NetworkPlan;
-use crate::cli::config::Config;
+use crate::config::Config;
 use crate::host::daemon_json::DaemonFile;
 use crate::host::uplink::UplinkFacts;
 use crate::plan::dockerd::{AddedFlag, user_set};

@@ -1,7 +1,7 @@
 use super::addresses::Inner;
 use super::*;
-use crate::cli::said;
-use crate::host::net4::Net4;
+use crate::base::net4::Net4;
+use crate::host::said;
 use crate::host::uplink::{BridgeAddress, Link};
 
 fn facts(mtu: u32, routes: &[&str], resolvers: &[&str]) -> UplinkFacts {

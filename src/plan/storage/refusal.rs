@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::words;
-use crate::explain::{Explain, exit};
+use crate::base::explain::{Explain, exit};
 
 /// A refusal because of storage.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

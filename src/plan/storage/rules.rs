@@ -1,8 +1,8 @@
 //! dockerd's own rules for stores and drivers, as its source has them, and what the trials say
 //! about each driver.
 
-use crate::cli::config::Config;
-use crate::cli::settings;
+use crate::config::Config;
+use crate::config::settings;
 use crate::host::daemon_json::DaemonFile;
 use crate::host::engine::{EngineFacts, Generation};
 use crate::host::storage::content::Store;

@@ -1,8 +1,8 @@
 //! Rows S1–S11 of the field's problems, as a table of machines and what is decided on each.
 
 use super::*;
-use crate::cli::said;
-use crate::explain::Explain;
+use crate::base::explain::Explain;
+use crate::host::said;
 use crate::host::storage::content::{Content, DriverContent};
 use crate::host::storage::overlay::{Feature, OverlayTrial, RootTrial};
 use crate::host::storage::owner::{LockState, Owner};

@@ -3,8 +3,8 @@
 use std::fmt::{self, Write as _};
 
 use super::text::Text;
-use crate::host::activity::CallName;
-use crate::printable;
+use crate::base::printable;
+use crate::sys::call::CallName;
 
 /// The call that the signal came into, as far as the registers tell.
 pub(super) struct Interrupted {

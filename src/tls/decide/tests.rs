@@ -2,7 +2,7 @@ use expect_test::{Expect, expect};
 use time::Duration;
 
 use super::*;
-use crate::explain::Explain;
+use crate::base::explain::Explain;
 use crate::tls::CertificatePlan;
 use crate::tls::fixtures::{Authority as TestCa, NOW, carried_out, complete, names, params, wish};
 

@@ -2,7 +2,7 @@ use rcgen::{CertificateParams, DnType, DnValue, KeyPair};
 use time::Duration;
 
 use super::*;
-use crate::explain::Explain;
+use crate::base::explain::Explain;
 use crate::tls::certificate::Signature;
 use crate::tls::fixtures::{Authority, NOW, carried_out, complete, names, params, wish};
 

@@ -1,0 +1,200 @@
+//! How a failure is told: what failed, why, and how to fix it in the place where it runs.
+//!
+//! Every error type of the crate implements [`Explain`]; its `Display` says *what* in lower case,
+//! without its source. [`frame`] is the one place that lays the parts out for a person, and
+//! [`to_json`] for a machine.
+
+use std::error::Error;
+
+use crate::base::printable::line;
+
+/// Exit codes of our own (ARCHITECTURE.md, decision 10). dockerd's and a command's own codes pass
+/// through unchanged; death by signal is 128+n.
+pub mod exit {
+    /// Bad words on the command line.
+    pub const USAGE: u8 = 2;
+    /// Refused by a plan: nothing was changed, nothing is left behind.
+    pub const REFUSED: u8 = 78;
+    /// A set-up step failed half way; the frame says what was already changed.
+    pub const STEP_FAILED: u8 = 71;
+    /// The program was found but cannot be executed.
+    pub const CANNOT_EXECUTE: u8 = 126;
+    /// The program was not found.
+    pub const NOT_FOUND: u8 = 127;
+    /// Base of the code for death by a signal.
+    pub const SIGNAL_BASE: u8 = 128;
+}
+
+/// An error that can say why it happened and what to do about it.
+pub trait Explain: Error {
+    /// Which step of how many, when the failure happened inside a plan.
+    fn step(&self) -> Option<String> {
+        None
+    }
+    /// The background a reader needs to understand the cause.
+    fn why(&self) -> String;
+    /// What to do, in the words of the place where this runs (docker flags, pod fields).
+    fn fix(&self) -> String;
+    /// What the process exits with.
+    fn exit_code(&self) -> u8;
+}
+
+/// How many characters of one part are shown: names of somebody else's may be in it.
+const LONGEST: usize = 8000;
+
+/// Any explained failure.
+pub type Failure = Box<dyn Explain>;
+
+impl<E: Explain + 'static> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Box::new(error)
+    }
+}
+
+/// An error's own words in one line, whatever names are in it.
+fn quoted(error: &(impl Error + ?Sized)) -> String {
+    line(&error.to_string()).at_most(LONGEST).to_string()
+}
+
+/// The chain of sources below an error, outermost first.
+fn causes(error: &dyn Explain) -> Vec<String> {
+    let mut chain = Vec::new();
+    let mut source = error.source();
+    while let Some(error) = source {
+        chain.push(quoted(error));
+        source = error.source();
+    }
+    chain
+}
+
+/// An error with its causes, in one line.
+#[must_use]
+pub fn chain(error: &dyn Explain) -> String {
+    let mut parts = vec![quoted(error)];
+    parts.extend(causes(error));
+    parts.join(": ")
+}
+
+/// A whole failure in one line, for a log.
+#[must_use]
+pub fn one_line(error: &dyn Explain) -> String {
+    let text = format!("{}; {}; {}", chain(error), error.why(), error.fix());
+    line(&text.replace('\n', "; ")).at_most(LONGEST).to_string()
+}
+
+/// The what/why/fix frame for a terminal or a log.
+///
+/// ```text
+/// error: could not enable cgroup controllers
+///   step   6 of 12: delegate cgroup /sys/fs/cgroup
+///   cause  write "+memory" to /sys/fs/cgroup/cgroup.subtree_control: Device or resource busy
+///   why    2 processes are still in the root cgroup
+///   fix    start the container with --cgroupns=private
+/// ```
+#[must_use]
+pub fn frame(error: &dyn Explain) -> String {
+    let mut text = format!("error: {}\n", quoted(error));
+    // Lines of our own, and those that a name of somebody else's brought along: indented, none of
+    // them can pass for a row.
+    let mut row = |name: &str, value: &str| {
+        for (index, part) in value.lines().enumerate() {
+            let label = if index == 0 { name } else { "" };
+            text.push_str(&format!("  {label:<6} {}\n", line(part).at_most(LONGEST)));
+        }
+    };
+    if let Some(step) = error.step() {
+        row("step", &step);
+    }
+    let causes = causes(error);
+    if !causes.is_empty() {
+        row("cause", &causes.join(": "));
+    }
+    row("why", &error.why());
+    row("fix", &error.fix());
+    text
+}
+
+/// The same facts as [`frame`] for `--json` output.
+#[must_use]
+pub fn to_json(error: &dyn Explain) -> serde_json::Value {
+    serde_json::json!({
+        "error": error.to_string(),
+        "step": error.step(),
+        "cause": causes(error),
+        "why": error.why(),
+        "fix": error.fix(),
+        "exit_code": error.exit_code(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("could not open the door")]
+    struct Door(#[source] std::io::Error);
+
+    impl Explain for Door {
+        fn why(&self) -> String {
+            "it is locked\nfrom inside".into()
+        }
+        fn fix(&self) -> String {
+            "knock".into()
+        }
+        fn exit_code(&self) -> u8 {
+            exit::REFUSED
+        }
+    }
+
+    #[test]
+    fn frame_has_cause_why_and_fix_in_order() {
+        let door = Door(std::io::Error::from_raw_os_error(libc::EACCES));
+        expect_test::expect![[r#"
+            error: could not open the door
+              cause  Permission denied (os error 13)
+              why    it is locked
+                     from inside
+              fix    knock
+        "#]]
+        .assert_eq(&frame(&door));
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{0} is in the way")]
+    struct Named(&'static str);
+
+    impl Explain for Named {
+        fn why(&self) -> String {
+            format!("{} was there before", self.0)
+        }
+        fn fix(&self) -> String {
+            format!("move {}", self.0)
+        }
+        fn exit_code(&self) -> u8 {
+            exit::REFUSED
+        }
+    }
+
+    #[test]
+    fn a_name_with_line_ends_and_escapes_forges_no_line() {
+        let named = Named("/a\x1b[2J\nerror: all is lost\n  fix    run this");
+        expect_test::expect![[r#"
+            error: /a\u{1b}[2J\nerror: all is lost\n  fix    run this is in the way
+              why    /a\u{1b}[2J
+                     error: all is lost
+                       fix    run this was there before
+              fix    move /a\u{1b}[2J
+                     error: all is lost
+                       fix    run this
+        "#]]
+        .assert_eq(&frame(&named));
+        assert!(!one_line(&named).contains(['\n', '\x1b']));
+    }
+
+    #[test]
+    fn json_carries_the_exit_code() {
+        let door = Door(std::io::Error::from_raw_os_error(libc::EACCES));
+        assert_eq!(to_json(&door)["exit_code"], 78);
+    }
+}

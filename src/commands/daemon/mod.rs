@@ -1,0 +1,412 @@
+//! The main job: from words to a supervised dockerd. This file is the paragraph list; every
+//! decision is in [`crate::plan`], every effect in [`crate::apply`] and [`crate::supervise`].
+
+pub mod service;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use time::OffsetDateTime;
+
+use super::{Caller, rootless};
+use crate::apply::listen::HeldSockets;
+use crate::apply::{self, certificate, file, termination};
+use crate::base::environment::Environment;
+use crate::base::explain::Failure;
+use crate::commands::rootless::RootlessWishes;
+use crate::config::Identity;
+use crate::config::Run;
+use crate::config::lifetime;
+use crate::config::{CommandForm, Config};
+use crate::forwarder::Sockets;
+use crate::host::daemon_json::{self, DaemonFile};
+use crate::host::listen::ListenFacts;
+use crate::host::{Facts, certs};
+use crate::plan::cgroup::{Keep, handover};
+use crate::plan::dockerd::AddedFlag;
+use crate::plan::host::{self, HostPlan};
+use crate::plan::limits::OomScores;
+use crate::plan::listen::{self, ListenPlan};
+use crate::plan::network::Forwarder;
+use crate::plan::network::addresses::Inner;
+use crate::plan::tls_mode;
+use crate::process::program::{self, ProgramError};
+use crate::supervise::launch::Launch;
+use crate::supervise::names::NameForwarder;
+use crate::supervise::notify::NotifySocket;
+use crate::supervise::output::Output;
+use crate::supervise::timeline::Timeline;
+use crate::sys::watchdog::{self, Doing};
+use crate::sys::{process, signal, spawn};
+use crate::tls::{self, Names};
+use crate::userns::enter;
+use crate::userns::gifts::Gifts;
+use crate::userns::parent::Parent;
+use crate::userns::part::Door;
+
+/// What to do with the words that follow `dockerd-entrypoint.sh` (S1–S8).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Words {
+    /// Start a daemon.
+    Daemon(CommandForm, Vec<OsString>),
+    /// Let `docker-entrypoint.sh` deal with it.
+    Other,
+}
+
+/// Dispatches as the official entrypoint does: only the literal word `dockerd` counts (S6).
+#[must_use]
+pub fn dispatch(words: &[OsString]) -> Words {
+    match words.split_first() {
+        Some((first, rest)) if first == "dockerd" => {
+            Words::Daemon(CommandForm::Explicit, rest.to_vec())
+        }
+        Some((first, _)) if !first.as_encoded_bytes().starts_with(b"-") => Words::Other,
+        _ => Words::Daemon(CommandForm::Default, words.to_vec()),
+    }
+}
+
+/// Everything that is decided before the machine is looked at closely.
+#[derive(Debug)]
+pub struct Wishes {
+    /// What the user wants.
+    pub config: Config,
+    /// dockerd's file.
+    pub file: DaemonFile,
+    /// The sockets.
+    pub listen: ListenPlan,
+    /// The certificates, where they are our business.
+    pub tls: Option<tls::Wish>,
+    /// What is wanted of a rootless daemon's namespaces, when we are not root.
+    pub rootless: Option<RootlessWishes>,
+}
+
+/// Reads the few things that the `ListenPlan` needs, and makes it.
+///
+/// # Errors
+/// A bad setting, or an address that cannot be served.
+pub fn wishes(
+    form: CommandForm,
+    arguments: &[OsString],
+    env: Environment,
+    cgroup: Option<handover::Decision>,
+    gifts: Gifts,
+) -> Result<Wishes, Failure> {
+    // Before the first question about a rootless daemon: all that is bad is told at once.
+    let options = Config::new(form, arguments, env.clone(), Identity::own())?.rootless;
+    let rootless = rootless::wishes(options, &env, cgroup, gifts)?;
+    let env = rootless
+        .as_ref()
+        .map_or(env, |wishes| wishes.places.env.clone());
+    let mut config = Config::new(form, arguments, env, Identity::own())?;
+    if let Ok(directory) = std::env::current_dir() {
+        config.directory = directory;
+    }
+    let path = match (config.daemon.value("config-file"), &rootless) {
+        (Some(path), _) => PathBuf::from(path),
+        (None, Some(wishes)) => wishes.places.config.join("daemon.json"),
+        (None, None) => PathBuf::from(daemon_json::DEFAULT_PATH),
+    };
+    let file = DaemonFile::read(&path);
+    let addresses = listen::addresses(&config, &file)?;
+    let facts = ListenFacts::read(&config, &addresses);
+    let listen = listen::plan(&config, &file, &facts)?;
+    let tls = tls_mode::certificates(&config, &file)?;
+    Ok(Wishes {
+        config,
+        file,
+        listen,
+        tls,
+        rootless,
+    })
+}
+
+/// What was decided about the machine.
+#[derive(Debug)]
+pub struct Decision {
+    /// The steps, and dockerd's command.
+    pub plan: HostPlan,
+    /// The names that the server certificate carries.
+    pub names: Names,
+}
+
+/// Looks at the machine and decides.
+///
+/// # Errors
+/// A refusal.
+pub fn decide(wishes: &Wishes, now: OffsetDateTime, run: Run) -> Result<Decision, Failure> {
+    let mut facts = crate::plan::with_questions(&wishes.config, &wishes.file, |questions| {
+        Facts::probe(&wishes.config, &wishes.file, questions)
+    });
+    if let (Run::Dry, Some(wanted)) = (run, &wishes.rootless) {
+        wanted.gifts.foresee(&mut facts, Identity::own().uid);
+    }
+    let names = facts.network.certificate_names();
+    let certificates = match &wishes.tls {
+        None => None,
+        Some(wish) => Some(tls::decide(
+            wish,
+            &names,
+            &certs::read(&wish.directory),
+            now,
+        )?),
+    };
+    let lines = certificates.map(|plan| plan.lines());
+    let (config, file) = (&wishes.config, &wishes.file);
+    if let Some(wanted) = &wishes.rootless {
+        let inner = Inner::of(config, file, facts.remembered());
+        let proxy = host::proxy_wanted(config, file);
+        let rootless = rootless::decide(wanted, &wishes.listen, &facts.uplink, &inner, proxy, run)?;
+        let plan = host::plan(config, file, &wishes.listen, &facts, lines, Some(rootless))?;
+        return Ok(Decision { plan, names });
+    }
+    let decide =
+        |facts: &Facts| host::plan(config, file, &wishes.listen, facts, lines.clone(), None);
+    let mut plan = decide(&facts)?;
+    while run == Run::Live
+        && let Some(modules) = plan.modules_first()
+    {
+        // The one step before the others: what it does, only another trial can tell.
+        tracing::info!(
+            "no packet filter works yet: asking for {}",
+            modules.join(" ")
+        );
+        apply::module::request(modules)?;
+        facts.probe_netfilter_again(
+            config,
+            crate::plan::netfilter::question(config, file),
+            modules,
+        );
+        plan = decide(&facts)?;
+    }
+    Ok(Decision { plan, names })
+}
+
+/// Checks the TLS material and makes what is missing; what was written is made durable beside
+/// dockerd's start.
+fn certificates(
+    wish: Option<&tls::Wish>,
+    names: &Names,
+    now: OffsetDateTime,
+) -> Result<(), Failure> {
+    let Some(wish) = wish else { return Ok(()) };
+    let outcome = certificate::apply(wish, names, now)?;
+    for note in outcome.plan.notes.iter().chain(&outcome.notes) {
+        tracing::warn!("{note}");
+    }
+    if !outcome.written.is_empty() {
+        for line in outcome.plan.changes() {
+            tracing::info!("certificates: {line}");
+        }
+    }
+    for line in outcome.verified() {
+        tracing::info!("{line}");
+    }
+    if !outcome.written.is_empty() {
+        spawn::aside(|| certificate::make_durable(&wish.directory, &outcome.written));
+    }
+    Ok(())
+}
+
+/// Starts dockerd and stays until it is gone; a command runs as soon as it is ready, and its end
+/// is the end of both.
+///
+/// # Errors
+/// Every failure before the border; our sockets are gone again then.
+pub fn run(
+    form: CommandForm,
+    arguments: &[OsString],
+    command: Option<Vec<OsString>>,
+    caller: &Caller,
+) -> Result<u8, Failure> {
+    process::set_name(process::SUPERVISOR);
+    serve(form, arguments, command, caller).inspect_err(|failure| {
+        // A stop that was asked for is no failure.
+        if failure.exit_code() == 0 {
+            return;
+        }
+        let text = crate::base::explain::frame(failure.as_ref());
+        termination::leave(&lifetime::termination_log(&caller.env), &text);
+    })
+}
+
+fn serve(
+    form: CommandForm,
+    arguments: &[OsString],
+    command: Option<Vec<OsString>>,
+    caller: &Caller,
+) -> Result<u8, Failure> {
+    let mut timeline = Timeline::new(caller.start);
+    watchdog::watch(crate::log::wants_json());
+    let enter::Entry { env, part, gifts } =
+        enter::daemon(form, arguments, caller.env.clone(), Run::Live)?;
+    let (cgroup, door) = part.map(|part| (part.decision, part.door)).unzip();
+    let wishes = wishes(form, arguments, env, cgroup, gifts)?;
+    if wishes.config.daemon.only_prints() {
+        let words: Vec<_> = [OsString::from("dockerd")]
+            .into_iter()
+            .chain(arguments.to_vec())
+            .collect();
+        return Err(program::replace(&words, &caller.env, caller.mask).into());
+    }
+    if wishes.rootless.is_some() {
+        // Before a socket in it makes it with another mode.
+        file::create_directory(&wishes.config.runtime_dir(), 0o700)?;
+    }
+    let mut sockets = HeldSockets::bind(&wishes.listen)?;
+    timeline.mark("sockets");
+    match start(&wishes, caller, &mut sockets, &mut timeline, door.flatten()) {
+        Ok(started) => {
+            let service = service::Service {
+                wishes,
+                sockets,
+                timeline,
+                started,
+                command,
+            };
+            Ok(service.run(caller))
+        }
+        Err(failure) => {
+            sockets.unlink();
+            Err(failure)
+        }
+    }
+}
+
+/// dockerd and what it takes to follow it.
+struct Started {
+    dockerd: rustix::process::Pid,
+    launch: Launch,
+    output: Option<Output>,
+    notify: NotifySocket,
+    signals: nix::sys::signalfd::SignalFd,
+    names: Option<NameForwarder>,
+    rootless: Option<Parent>,
+    warnings: Vec<String>,
+    choices: Vec<String>,
+    oom_scores: Option<OomScores>,
+    keep: Option<Keep>,
+    private_dir: PathBuf,
+}
+
+fn start(
+    wishes: &Wishes,
+    caller: &Caller,
+    sockets: &mut HeldSockets,
+    timeline: &mut Timeline,
+    door: Option<Door>,
+) -> Result<Started, Failure> {
+    watchdog::turn(Doing::Plan);
+    let Decision {
+        plan,
+        names: certificate_names,
+    } = decide(wishes, caller.now, Run::Live)?;
+    timeline.mark("plan");
+    watchdog::turn(Doing::Steps);
+    let mut warnings = wishes.listen.notes.clone();
+    warnings.extend(wishes.listen.exposure());
+    warnings.extend(plan.warnings.iter().cloned());
+    for warning in &warnings {
+        tracing::warn!("{warning}");
+    }
+    tracing::info!("{}", plan.summary);
+    for choice in plan.choices() {
+        tracing::info!("{choice}");
+    }
+    apply::steps(&plan.steps, &mut || {
+        certificates(wishes.tls.as_ref(), &certificate_names, caller.now)
+    })?;
+    let names = name_forwarder(plan.forwarder)?;
+    timeline.mark("apply");
+
+    if std::process::id() != 1 {
+        // As PID 1 orphans are ours anyway; elsewhere we ask for them.
+        let _ = rustix::process::set_child_subreaper(rustix::process::getpid().into());
+    }
+    let notify = NotifySocket::bind(&plan.daemon.notify_socket)?;
+    let signals = signal::signal_fd()
+        .map_err(|e| apply::ApplyError::new("make a signalfd in", Path::new("/proc/self"), e))?;
+    let launch = Launch {
+        daemon: plan.daemon,
+        mask: caller.mask,
+    };
+    let output = Output::new(crate::log::never_wait());
+    let begun = match &plan.rootless {
+        Some(plan) => rootless::begin(plan, &launch, sockets, output.as_ref(), door)
+            .map(|parent| (parent.child, Some(parent))),
+        None => begin(&launch, sockets, output.as_ref()).map(|dockerd| (dockerd, None)),
+    };
+    let (dockerd, rootless) = begun.inspect_err(|_| notify.remove())?;
+    timeline.mark("exec");
+    let names = names.map(|mut forwarder| {
+        if let Err(error) = forwarder.start() {
+            tracing::error!("the forwarder for names cannot be started: {error}");
+        }
+        forwarder
+    });
+    let choice = |flag: &AddedFlag| format!("{}={} ({})", flag.name, flag.value, flag.why);
+    Ok(Started {
+        dockerd,
+        launch,
+        output,
+        notify,
+        signals,
+        names,
+        rootless,
+        warnings,
+        choices: plan.flags.iter().map(choice).collect(),
+        oom_scores: plan.oom_scores,
+        keep: plan.keep,
+        private_dir: plan.private_dir,
+    })
+}
+
+/// Starts dockerd itself.
+fn begin(
+    launch: &Launch,
+    sockets: &HeldSockets,
+    output: Option<&Output>,
+) -> Result<rustix::process::Pid, Failure> {
+    let started = launch.start(sockets, output);
+    started.map_err(|source| {
+        let name = launch.daemon.program.clone().into_os_string();
+        ProgramError::Exec { name, source }.into()
+    })
+}
+
+/// Binds the forwarder's sockets; its process starts beside dockerd.
+fn name_forwarder(wanted: Option<Forwarder>) -> Result<Option<NameForwarder>, Failure> {
+    let Some(wanted) = wanted else {
+        return Ok(None);
+    };
+    let sockets = Sockets::bind(wanted.address).map_err(|error| {
+        let place = PathBuf::from(format!("{}:53", wanted.address));
+        apply::ApplyError::new("bind the forwarder for names to", &place, error).because(
+            "something took port 53 meanwhile",
+            "set --dns for dockerd, or DIND_DNS=skip",
+        )
+    })?;
+    Ok(Some(NameForwarder::new(sockets, wanted)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_literal_word_dockerd_and_flags_start_a_daemon() {
+        let words = |list: &[&str]| list.iter().map(OsString::from).collect::<Vec<_>>();
+        let daemon = |form, list: &[&str]| Words::Daemon(form, words(list));
+        assert_eq!(dispatch(&[]), daemon(CommandForm::Default, &[]));
+        assert_eq!(
+            dispatch(&words(&["-D"])),
+            daemon(CommandForm::Default, &["-D"])
+        );
+        assert_eq!(
+            dispatch(&words(&["dockerd", "-D"])),
+            daemon(CommandForm::Explicit, &["-D"])
+        );
+        for other in ["/usr/local/bin/dockerd", "", "sh", "docker"] {
+            assert_eq!(dispatch(&words(&[other])), Words::Other, "{other:?}");
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! docker-proxy's command line. Pure.
+
+use std::ffi::OsString;
+use std::net::{IpAddr, SocketAddr};
+
+use crate::config::rootless::port::Proto;
+use crate::ports::backend::Backend;
+
+/// A dockerd from 28 on says so where it has bound the socket itself.
+const PASSED: &str = "use-listen-fd";
+
+/// What dockerd wants.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Wish {
+    pub(super) proto: String,
+    pub(super) host_ip: String,
+    pub(super) host_port: String,
+    pub(super) container_ip: String,
+    pub(super) container_port: String,
+}
+
+impl Wish {
+    /// Reads docker-proxy's flags: `-name value` or `-name=value`, with one dash or two.
+    pub(super) fn parse(words: &[OsString]) -> Result<Self, String> {
+        let mut wish = Self {
+            proto: "tcp".into(),
+            ..Self::default()
+        };
+        let mut words = words.iter().map(|word| word.to_string_lossy());
+        while let Some(word) = words.next() {
+            let flag = name(&word).ok_or_else(|| format!("{word} is no flag"))?;
+            if flag == PASSED {
+                continue;
+            }
+            let (name, value) = match flag.split_once('=') {
+                Some((name, value)) => (name, Some(value.to_owned())),
+                None => (flag, words.next().map(String::from)),
+            };
+            let place = match name {
+                "proto" => &mut wish.proto,
+                "host-ip" => &mut wish.host_ip,
+                "host-port" => &mut wish.host_port,
+                "container-ip" => &mut wish.container_ip,
+                "container-port" => &mut wish.container_port,
+                _ => return Err(format!("unknown flag -{name}")),
+            };
+            *place = value.ok_or_else(|| format!("-{name} needs a value"))?;
+        }
+        Ok(wish)
+    }
+
+    /// The container behind a docker-proxy that listens at `front`.
+    pub(super) fn backend(&self, front: SocketAddr) -> Result<Backend, String> {
+        let proto: Proto = self.proto.parse().map_err(|error| format!("{error}"))?;
+        let container = address("container", &self.container_ip, &self.container_port)?;
+        Backend::new(proto.transport, front, container)
+    }
+
+    /// The same, where docker-proxy listens on what dockerd calls its host's address.
+    pub(super) fn backend_of_host(&self) -> Result<Backend, String> {
+        self.backend(address("host", &self.host_ip, &self.host_port)?)
+    }
+}
+
+/// Whether dockerd has bound the socket, and so published the port itself.
+pub(super) fn passes_socket(words: &[OsString]) -> bool {
+    let is = |word: &OsString| word.to_str().and_then(name) == Some(PASSED);
+    words.iter().any(is)
+}
+
+fn name(word: &str) -> Option<&str> {
+    word.strip_prefix("--").or_else(|| word.strip_prefix('-'))
+}
+
+fn address(side: &str, ip: &str, port: &str) -> Result<SocketAddr, String> {
+    let ip: IpAddr = ip
+        .parse()
+        .map_err(|_| format!("-{side}-ip {ip:?} is no address"))?;
+    let port: u16 = port
+        .parse()
+        .map_err(|_| format!("-{side}-port {port:?} is no port"))?;
+    Ok(SocketAddr::new(ip, port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<OsString> {
+        text.split_whitespace().map(OsString::from).collect()
+    }
+
+    #[test]
+    fn a_dockerd_that_binds_itself_is_told_apart() {
+        let modern = "-proto udp -host-ip ::1 -host-port 53 -container-ip 172.17.0.2 \
+                      -container-port 5353 -use-listen-fd";
+        assert!(passes_socket(&words(modern)));
+        let backend = Wish::parse(&words(modern)).unwrap().backend_of_host();
+        let backend = backend.unwrap();
+        assert_eq!(backend.front, "[::1]:53".parse().unwrap());
+        assert_eq!(backend.container, "172.17.0.2:5353".parse().unwrap());
+        assert!(!passes_socket(&words("-proto tcp -host-ip use-listen-fd")));
+        assert!(!passes_socket(&[]));
+    }
+
+    #[test]
+    fn what_names_no_container_is_said() {
+        for (text, error) in [
+            ("-host-ip x", "-container-ip \"\" is no address"),
+            (
+                "-container-ip 172.17.0.2 -container-port 80 -host-ip x",
+                "-host-ip \"x\" is no address",
+            ),
+            (
+                "-proto sctp -container-ip 172.17.0.2 -container-port 80 -host-ip ::1 -host-port 1",
+                "SCTP is not served",
+            ),
+        ] {
+            let wish = Wish::parse(&words(text)).unwrap();
+            let front = wish.backend_of_host();
+            let found = match wish.backend("127.0.0.1:1".parse().unwrap()) {
+                Err(error) => error,
+                Ok(_) => front.unwrap_err(),
+            };
+            assert_eq!(found, error, "{text}");
+        }
+    }
+}

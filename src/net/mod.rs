@@ -1,0 +1,7 @@
+//! Connections with deadlines: names to addresses, sockets, one HTTP exchange. Used by whoever talks
+//! to a daemon, to the port driver or to a resolver.
+
+pub mod connect;
+pub mod http;
+pub mod patience;
+pub mod resolve;

@@ -1,0 +1,102 @@
+//! One poll loop for the processes that only stand between others: forward signals to one
+//! process, reap everything, and end with it. Without one, they wait until they are asked to end.
+
+use std::os::fd::BorrowedFd;
+use std::time::Instant;
+
+use nix::sys::signalfd::SignalFd;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, WaitOptions, WaitStatus};
+
+use super::Outcome;
+use crate::sys::process::Child;
+use crate::sys::signal;
+use crate::sys::watchdog::{self, Doing};
+
+/// What is looked after meanwhile.
+pub trait Beside {
+    /// Descriptors that [`Beside::work`] is to be called for.
+    fn descriptors(&self) -> Vec<BorrowedFd<'_>>;
+    /// When it is to be called at the latest.
+    fn deadline(&self) -> Option<Instant>;
+    /// Does what is due.
+    fn work(&mut self);
+    /// Hears of every process that was reaped.
+    fn reaped(&mut self, pid: Pid, status: WaitStatus);
+    /// Whether to return while there is no process to follow.
+    fn is_over(&self) -> bool {
+        false
+    }
+}
+
+/// Follows a process to its end.
+pub fn follow(process: Pid, signals: &SignalFd, beside: &mut impl Beside) -> Outcome {
+    loop {
+        if let Some(outcome) = once(Some(process), signals, beside).ended {
+            return outcome;
+        }
+    }
+}
+
+/// Stands by until it [`Beside::is_over`], or a signal asks us to end; true in the latter case.
+pub fn stand_by(signals: &SignalFd, beside: &mut impl Beside) -> bool {
+    loop {
+        if once(None, signals, beside).asked {
+            return true;
+        }
+        if beside.is_over() {
+            return false;
+        }
+    }
+}
+
+struct Round {
+    ended: Option<Outcome>,
+    asked: bool,
+}
+
+fn once(process: Option<Pid>, signals: &SignalFd, beside: &mut impl Beside) -> Round {
+    let mut round = Round {
+        ended: None,
+        asked: false,
+    };
+    let left = beside
+        .deadline()
+        .map(|until| until.saturating_duration_since(Instant::now()));
+    let left = left.map(|left| Timespec {
+        tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: left.subsec_nanos().into(),
+    });
+    let mut fds = vec![PollFd::new(signals, PollFlags::IN)];
+    let more = beside.descriptors().into_iter();
+    fds.extend(more.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+    // What was said while nobody read.
+    let log = crate::log::queue().filter(|queue| queue.waiting() > 0);
+    fds.extend(log.map(|queue| PollFd::new(queue, PollFlags::OUT)));
+    watchdog::rest();
+    let _ = poll(&mut fds, left.as_ref());
+    watchdog::turn(Doing::Namespaces);
+    drop(fds);
+    if let Some(queue) = log {
+        queue.flush();
+    }
+    beside.work();
+    while let Ok(Some(info)) = signals.read_signal() {
+        let number = i32::try_from(info.ssi_signo).unwrap_or(0);
+        if !signal::forwardable(number) {
+            continue;
+        }
+        match process {
+            // It may just have ended.
+            Some(process) => drop(Child(process).signal(number)),
+            None => round.asked |= [libc::SIGTERM, libc::SIGINT].contains(&number),
+        }
+    }
+    while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
+        beside.reaped(pid, status);
+        if Some(pid) == process {
+            round.ended = Some(status.into());
+        }
+    }
+    round
+}
