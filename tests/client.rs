@@ -31,15 +31,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use dind_init::endpoint::{Address, Endpoint, Security, TlsFiles};
-use dind_init::net::patience::Patience;
+use dind_init::net::deadline::Deadline;
 
 /// Long enough to mean "never" in a test that succeeds.
 const LONG: Duration = Duration::from_secs(60);
 /// For tests whose subject is that nothing comes.
 const SHORT: Duration = Duration::from_millis(200);
 
-fn patience() -> Patience<'static> {
-    Patience::new(LONG)
+fn deadline() -> Deadline<'static> {
+    Deadline::new(LONG)
 }
 
 fn plain(host: &str) -> Endpoint {

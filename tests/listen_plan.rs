@@ -355,9 +355,9 @@ fn what_a_user_cannot_make_is_made_inside_and_served_out_here_elsewhere() {
             "{note}"
         );
         assert_eq!(note.contains("was mounted there"), mounted);
-        let mut wish = user(explicit_form(&["--host", "unix:///run/docker.sock"]));
-        wish.facts.standard = standard(at, mounted);
-        let refusal = wish.plan().unwrap_err();
+        let mut request = user(explicit_form(&["--host", "unix:///run/docker.sock"]));
+        request.facts.standard = standard(at, mounted);
+        let refusal = request.plan().unwrap_err();
         assert!(
             matches!(refusal, ListenRefusal::LiveSocket { .. }),
             "{refusal}"
@@ -392,7 +392,7 @@ fn a_socket_that_can_be_made_nowhere_is_passed_over_or_refused() {
     assert!(refused.fix().contains("/run"));
     let both = user(default_form(&["-H", "unix:///docker.sock"]));
     let both = both.env("DOCKER_HOST", "unix:///docker.sock");
-    assert!(both.plan().is_err(), "a flag is a wish");
+    assert!(both.plan().is_err(), "a flag is a request");
 }
 
 /// As dockerd does: a link in the way is unlinked, where nothing is behind it.

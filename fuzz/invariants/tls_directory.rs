@@ -3,7 +3,7 @@
 
 use dind_init::base::explain::{Explain, one_line};
 use dind_init::tls::{
-    CaFiles, Content, Folder, LeafFiles, Material, Names, StoredFile, Untrusted, Wish, decide,
+    CaFiles, Content, Folder, LeafFiles, Material, Names, Request, StoredFile, Untrusted, decide,
     parse_sans,
 };
 use time::OffsetDateTime;
@@ -35,19 +35,19 @@ pub fn check(bytes: &[u8]) {
         client: LeafFiles::default(),
         open: Vec::new(),
     };
-    let wish = Wish {
+    let request = Request {
         directory: "/certs".into(),
         sans: parse_sans("docker.example").expect("a name"),
         untrusted: Untrusted::Warn,
     };
     let names = Names::of_host("dind", None, Vec::new());
-    let decision = decide(&wish, &names, &material, NOW);
+    let decision = decide(&request, &names, &material, NOW);
     let said = match &decision {
         Ok(plan) => plan.lines(),
         Err(refusal) => vec![one_line(refusal as &dyn Explain)],
     };
     said.iter().for_each(|line| shape::said(line, 40_000));
-    let again = decide(&wish, &names, &material, NOW);
+    let again = decide(&request, &names, &material, NOW);
     assert_eq!(format!("{again:?}"), format!("{decision:?}"));
 }
 

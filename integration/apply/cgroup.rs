@@ -12,7 +12,7 @@ use dind_init::apply::cgroup::{delegate, enter_namespace, hand_over, limit};
 use dind_init::host::cgroup::Group;
 use dind_init::host::cgroup::mount::FreshMount;
 use dind_init::host::mountinfo;
-use dind_init::sys::trial::{Trials, Tried, UnshareFlags};
+use dind_init::sys::probe::{ProbeResult, Probes, UnshareFlags};
 
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind, mount_change};
 
@@ -246,18 +246,18 @@ fn a_part_that_is_handed_over_may_be_divided_and_entered_again_but_not_loosened(
 }
 
 /// What a process of the group finds in a mount namespace of its own.
-fn in_group<T>(group: &TestGroup, find: impl FnOnce() -> T) -> Tried<T>
+fn in_group<T>(group: &TestGroup, find: impl FnOnce() -> T) -> ProbeResult<T>
 where
     T: serde::Serialize + serde::de::DeserializeOwned,
 {
     let procs = group.dir.join("cgroup.procs");
-    let mut trials = Trials::new();
-    let patience = Duration::from_secs(60);
-    let found = trials.start("group", UnshareFlags::NEWNS, patience, || {
+    let mut probes = Probes::new();
+    let deadline = Duration::from_secs(60);
+    let found = probes.start("group", UnshareFlags::NEWNS, deadline, || {
         fs::write(&procs, std::process::id().to_string()).unwrap();
         find()
     });
-    trials.collect().take(found)
+    probes.collect().take(found)
 }
 
 #[test]
@@ -291,7 +291,7 @@ fn the_fresh_mount_shows_our_own_group_and_keeps_the_old_options() {
         seen
     });
     let expected = (vec!["/ rw,nosuid,nodev,noexec,relatime".to_owned()], true);
-    assert_eq!(found, Tried::Known(vec![expected.clone(), expected]));
+    assert_eq!(found, ProbeResult::Known(vec![expected.clone(), expected]));
 }
 
 #[test]
@@ -309,7 +309,7 @@ fn an_old_mount_that_is_in_use_is_covered() {
         enter_namespace(point.path(), &FreshMount::default()).unwrap();
         Group::read(point.path()).processes == [us]
     });
-    assert_eq!(found, Tried::Known(true));
+    assert_eq!(found, ProbeResult::Known(true));
 }
 
 #[test]
@@ -341,5 +341,5 @@ fn the_fresh_mount_does_not_show_where_the_old_one_came_from() {
         enter_namespace(&ours.path().join("cgroup"), &options).unwrap();
         (before, seen.exists())
     });
-    assert_eq!(found, Tried::Known((true, true)));
+    assert_eq!(found, ProbeResult::Known((true, true)));
 }

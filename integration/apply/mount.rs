@@ -9,7 +9,7 @@ use dind_init::apply::file::make_device;
 use dind_init::apply::mount::{make_writable, mount, share_root};
 use dind_init::host::devices::Device;
 use dind_init::host::mountinfo;
-use dind_init::sys::trial::{Trials, Tried, UnshareFlags};
+use dind_init::sys::probe::{ProbeResult, Probes, UnshareFlags};
 use rustix::mount::MountFlags;
 
 use super::can_run;
@@ -19,12 +19,12 @@ fn in_namespace<T>(closure: impl FnOnce() -> T) -> T
 where
     T: serde::Serialize + serde::de::DeserializeOwned,
 {
-    let mut trials = Trials::new();
+    let mut probes = Probes::new();
     let deadline = Duration::from_secs(60);
-    let ticket = trials.start("mounts", UnshareFlags::NEWNS, deadline, closure);
-    match trials.collect().take(ticket) {
-        Tried::Known(answer) => answer,
-        Tried::Unknown(why) => panic!("{why}"),
+    let ticket = probes.start("mounts", UnshareFlags::NEWNS, deadline, closure);
+    match probes.collect().take(ticket) {
+        ProbeResult::Known(answer) => answer,
+        ProbeResult::Unknown(why) => panic!("{why}"),
     }
 }
 

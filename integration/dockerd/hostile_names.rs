@@ -36,7 +36,7 @@ const SILENT: &str = r#"
     }
 "#;
 
-/// Asks for `sibling` once by UDP or TCP, with the patience of an ordinary resolver.
+/// Asks for `sibling` once by UDP or TCP, with the deadline of an ordinary resolver.
 const ASK: &str = r#"
     use Socket;
     my ($server, $kind) = @ARGV;

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use crate::container::Create;
 
 /// Ends a test that hangs; nothing that works takes this long.
-const PATIENCE: Duration = Duration::from_secs(180);
+const TIMEOUT: Duration = Duration::from_secs(180);
 
 /// What timeout(1) ends with when the time is over.
 const TIMED_OUT: i32 = 124;
@@ -82,7 +82,7 @@ impl Lab {
 
     fn run<S: AsRef<OsStr>>(&self, input: Stdio, words: impl IntoIterator<Item = S>) -> Output {
         let mut command = Command::new("timeout");
-        command.args(["--kill-after=5", &PATIENCE.as_secs().to_string()]);
+        command.args(["--kill-after=5", &TIMEOUT.as_secs().to_string()]);
         command.arg(&self.docker).args(words).stdin(input);
         let (code, stdout, stderr) = match command.output() {
             Ok(output) => (
@@ -198,7 +198,7 @@ fn unique() -> String {
 /// Asks until there is an answer.
 #[track_caller]
 pub(crate) fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         if let Some(answer) = ask() {
             return answer;

@@ -74,7 +74,7 @@ fn directories_of_tasks_of_a_dead_containerd_are_removed() {
     assert_eq!(dind.stop(), "0");
 }
 
-/// S15: whatever is in them.
+/// Whatever is in them.
 #[test]
 fn pid_files_of_garbage_are_removed() {
     let Some(lab) = Lab::find() else { return };

@@ -32,7 +32,7 @@ const PRINT_SIGNALS: &str = r#"
     print grep(/^Sig(Blk|Ign)/, <$status>);
 "#;
 
-/// Mask and dispositions of PID 1 are its own affair (S61): dockerd starts with those that the
+/// Mask and dispositions of PID 1 are its own affair: dockerd starts with those that the
 /// container was started with. An engine hands on what its own ancestors ignore, so a plain
 /// container of the same engine says what those are.
 #[test]
@@ -100,7 +100,7 @@ fn a_nested_init_is_ours_and_passes_the_exit_code_on() {
     );
 }
 
-/// S69: one TERM for dockerd, the nested containers' own stop signal, and 0.
+/// One TERM for dockerd, the nested containers' own stop signal, and 0.
 #[test]
 fn a_stop_ends_nested_containers_and_keeps_their_restart_policy() {
     let Some(lab) = Lab::find() else { return };

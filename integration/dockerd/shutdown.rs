@@ -136,7 +136,7 @@ fn the_budget_grows_with_a_containers_own_stop_timeout() {
         &["--stop-timeout", "20", "--volume", "data:/data"],
         &slow,
     );
-    // As a user would who knows of it; docker stop's own patience would kill us.
+    // As a user would who knows of it; docker stop's own deadline would kill us.
     dind.signal("TERM");
     assert_eq!(dind.wait(), "0");
     assert!(dind.log().stderr.contains("a stop may take: 23 s"));

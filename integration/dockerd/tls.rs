@@ -219,7 +219,7 @@ fn dockerd_binds_with_the_official_arguments_when_it_is_asked_to() {
     );
 }
 
-/// S5: with the word `dockerd` nothing is added, and no certificate is made.
+/// With the word `dockerd` nothing is added, and no certificate is made.
 #[test]
 fn the_dockerd_form_makes_no_certificates() {
     let Some(lab) = Lab::find() else { return };
@@ -233,7 +233,7 @@ fn the_dockerd_form_makes_no_certificates() {
     dind.dockerd_runs_as("dockerd --host=fd://", "");
 }
 
-/// S29: never a fall back to plain TCP.
+/// Never a fall back to plain TCP.
 #[test]
 fn certificates_that_cannot_be_made_are_refused_and_nothing_is_left() {
     let Some(lab) = Lab::find() else { return };

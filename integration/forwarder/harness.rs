@@ -12,7 +12,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use crate::skip::skip;
 
 /// Whoever waits longer waits for ever.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The addresses of a test. Servers and forwarder have fixed ports in the product; here each test
 /// has addresses of its own on the loopback network, so that the fixed port is free.
@@ -63,7 +63,7 @@ pub(crate) fn forward(test: u8, upstream: &[u8]) -> Option<Net> {
 
 fn bound(address: SocketAddr) -> UdpSocket {
     let socket = UdpSocket::bind(address).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.set_read_timeout(Some(TIMEOUT)).unwrap();
     socket
 }
 
@@ -88,7 +88,7 @@ pub(crate) fn connect(address: Ipv4Addr, net: &Net) -> TcpStream {
     rustix::net::bind(&socket, &SocketAddr::from((address, 0))).unwrap();
     rustix::net::connect(&socket, &SocketAddr::from((net.listen(), PORT))).unwrap();
     let stream = TcpStream::from(socket);
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     stream
 }
 

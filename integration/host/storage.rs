@@ -8,7 +8,7 @@ use rustix::mount::MountFlags;
 use crate::harness::{Machine, find, mount, on_a_machine};
 use crate::skip::skip;
 
-/// Nothing of a trial may stay behind.
+/// Nothing of a probe may stay behind.
 #[track_caller]
 fn is_clean(root: &Path) {
     let left: Vec<_> = fs::read_dir(root)

@@ -30,7 +30,7 @@ fn names(lab: &'static Lab) -> Names {
 }
 
 impl Names {
-    /// How many of six names a nested container resolves, with the patience of a resolver.
+    /// How many of six names a nested container resolves, with the deadline of a resolver.
     fn resolved(&self) -> usize {
         let ask = "for try in 1 2 3 4 5 6; do
             timeout 5 nslookup to-be-found >/dev/null 2>&1 && echo yes

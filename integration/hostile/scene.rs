@@ -17,7 +17,7 @@ const POWERLESS: [&str; 6] = [
 pub(crate) const SHARED: &str = "/shared";
 
 /// Seconds after which an answer is late by two orders of magnitude.
-const PATIENCE: &str = "30";
+const TIMEOUT: &str = "30";
 
 /// Everything outside: names, kinds, modes, owners, sizes, the times of the last change, contents.
 const FINGERPRINT: &str = "cd /outside
@@ -154,7 +154,7 @@ def full(path):
 /// A command in a container that must come to its end in time.
 #[track_caller]
 pub(crate) fn in_time(container: &Container, words: &[&str]) -> Output {
-    let bound = ["timeout", "--kill-after=2", PATIENCE];
+    let bound = ["timeout", "--kill-after=2", TIMEOUT];
     let output = container.exec(bound.iter().chain(words).copied());
     assert!(
         output.code != 124 && output.code != 137,
@@ -167,7 +167,7 @@ pub(crate) fn in_time(container: &Container, words: &[&str]) -> Output {
 #[track_caller]
 pub(crate) fn comes_true(container: &Container, condition: &str) {
     let wait = format!("until {condition}; do sleep 0.02; done");
-    let words = ["timeout", PATIENCE, "sh", "-c", &wait];
+    let words = ["timeout", TIMEOUT, "sh", "-c", &wait];
     let output = container.exec(words);
     assert!(output.code == 0, "it never came true: {output}");
 }
@@ -184,7 +184,7 @@ pub(crate) fn works(dind: &Container) {
 #[track_caller]
 pub(crate) fn answers_or_ends(dind: &Container) -> bool {
     let wait = "until docker version >/dev/null 2>&1; do sleep 0.02; done";
-    let answer = dind.exec(["timeout", "--kill-after=2", PATIENCE, "sh", "-c", wait]);
+    let answer = dind.exec(["timeout", "--kill-after=2", TIMEOUT, "sh", "-c", wait]);
     let running = dind.inspect("{{.State.Running}}") == "true";
     assert!(answer.code == 0 || !running, "it hung: {answer}");
     answer.code == 0

@@ -6,10 +6,10 @@ use crate::scene::answers_or_ends;
 use crate::sockets::ACTIVATE;
 
 /// A daemon on a network, told not to serve plain TCP to others.
-fn dind(lab: &'static Lab, network: &Network, wish: &str) -> Create {
+fn dind(lab: &'static Lab, network: &Network, request: &str) -> Create {
     lab.dind()
         .named_docker(network)
-        .env(&format!("DIND_TCP={wish}"))
+        .env(&format!("DIND_TCP={request}"))
 }
 
 /// Nobody on the network gets an answer; a daemon that will not start says why.
@@ -39,30 +39,30 @@ fn is_closed_to_neighbours(lab: &'static Lab, network: &Network, dind: &Containe
     assert_eq!(dind.stop(), "0");
 }
 
-fn closed(wish: &str, make: impl Fn(Create) -> Create) {
+fn closed(request: &str, make: impl Fn(Create) -> Create) {
     let Some(lab) = Lab::find() else { return };
     let network = lab.network();
-    let dind = make(dind(lab, &network, wish)).start();
+    let dind = make(dind(lab, &network, request)).start();
     is_closed_to_neighbours(lab, &network, &dind);
 }
 
 #[test]
 fn refused_and_narrowed_by_default() {
-    for wish in ["refuse", "loopback"] {
-        closed(wish, |create| create);
+    for request in ["refuse", "loopback"] {
+        closed(request, |create| create);
     }
 }
 
 #[test]
 fn refused_and_narrowed_where_dockerd_binds() {
-    for wish in ["refuse", "loopback"] {
-        closed(wish, |create| create.env("DIND_SOCKETS=dockerd"));
-        closed(wish, |create| {
+    for request in ["refuse", "loopback"] {
+        closed(request, |create| create.env("DIND_SOCKETS=dockerd"));
+        closed(request, |create| {
             let create = create.env("DIND_SOCKETS=dockerd");
             create.args(["--host=tcp://0.0.0.0:2390"])
         });
         // With TLS asked for and taken back in the same breath.
-        closed(wish, |create| {
+        closed(request, |create| {
             let create = create.env("DIND_SOCKETS=dockerd");
             create.args([
                 "dockerd",
@@ -78,16 +78,16 @@ fn refused_and_narrowed_where_dockerd_binds() {
 #[test]
 fn refused_and_narrowed_where_the_file_says_so() {
     let json = r#"{"hosts": ["unix:///var/run/docker.sock", "tcp://0.0.0.0:2375"]}"#;
-    for wish in ["refuse", "loopback"] {
-        closed(wish, |create| {
+    for request in ["refuse", "loopback"] {
+        closed(request, |create| {
             create.file("/etc/docker/daemon.json", 0o644, json)
         });
         // Another file of the user's.
-        closed(wish, |create| {
+        closed(request, |create| {
             let create = create.file("/etc/mine.json", 0o644, json);
             create.args(["--config-file", "/etc/mine.json"])
         });
-        closed(wish, |create| {
+        closed(request, |create| {
             let create = create.file("/etc/docker/daemon.json", 0o644, json);
             create.env("DIND_SOCKETS=dockerd").args(["dockerd"])
         });
@@ -96,9 +96,9 @@ fn refused_and_narrowed_where_the_file_says_so() {
 
 #[test]
 fn refused_and_narrowed_where_somebody_else_has_bound() {
-    for wish in ["refuse", "loopback"] {
+    for request in ["refuse", "loopback"] {
         for holder in ["held", "dockerd"] {
-            closed(wish, |create| {
+            closed(request, |create| {
                 let create = create.env(&format!("DIND_SOCKETS={holder}"));
                 create.entrypoint("sh").args(["-c"]).args([&*format!(
                     "{ACTIVATE} dockerd-entrypoint.sh dockerd --host=fd:// --host=unix://"

@@ -12,7 +12,7 @@ fn root(lab: &'static Lab) -> Create {
         .env("DIND_ROOTLESS=1")
 }
 
-/// After a change of ids a process cannot be dumped, and its map files are root's: a trial that
+/// After a change of ids a process cannot be dumped, and its map files are root's: a probe that
 /// did not see to that never had an answer.
 #[test]
 fn storage_is_tried_and_strict_is_kept() {

@@ -101,7 +101,7 @@ fn lives_on(driver: &str, dind: &Container) {
     dind.docker(["image", "inspect", NESTED]);
 }
 
-/// T16, with any engine.
+/// With any engine.
 #[test]
 fn without_a_volume_images_are_copied_and_it_is_said() {
     let Some(lab) = Lab::find() else { return };
@@ -125,7 +125,7 @@ fn without_a_volume_images_are_copied_and_it_is_said() {
     output.assert_refused("only the slow storage driver vfs");
 }
 
-/// T16 with the device.
+/// With the device.
 #[test]
 fn without_a_volume_fuse_overlayfs_is_used_where_there_is_its_device() {
     let Some(lab) = Lab::find() else { return };
@@ -136,15 +136,15 @@ fn without_a_volume_fuse_overlayfs_is_used_where_there_is_its_device() {
     lives_on("fuse-overlayfs", &dind);
 }
 
-/// On a volume the trial in a user namespace says what dockerd will find.
+/// On a volume the probe in a user namespace says what dockerd will find.
 #[test]
 fn on_a_volume_overlay_is_tried_as_the_user() {
     let Some(lab) = Lab::find() else { return };
     let dind = unprivileged(lab).start();
     lives_on("overlay2", &dind);
-    let trial = dind.sh("dind-init facts --json | jq -c .storage.root.trial");
+    let probe = dind.sh("dind-init facts --json | jq -c .storage.root.probe");
     assert_eq!(
-        trial,
+        probe,
         r#"{"known":{"writing":"works","overlay":{"missing":[],"error":null,"user_xattr":true}}}"#
     );
 }

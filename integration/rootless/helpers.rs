@@ -45,7 +45,6 @@ fn survives(driver: &str) {
     assert_eq!(dind.stop(), "0");
 }
 
-/// T9.
 #[test]
 fn slirp4netns_comes_back_and_routes_stay() {
     survives("slirp4netns");
@@ -56,7 +55,6 @@ fn pasta_comes_back_and_routes_stay() {
     survives("pasta");
 }
 
-/// T14.
 #[test]
 fn slirp4netns_is_confined() {
     let Some(lab) = Lab::find() else { return };
@@ -69,7 +67,7 @@ fn slirp4netns_is_confined() {
     );
 }
 
-/// T21: a listener on loopback outside is not there for nested containers.
+/// A listener on loopback outside is not there for nested containers.
 #[test]
 fn loopback_outside_cannot_be_reached_from_inside() {
     let Some(lab) = Lab::find() else { return };

@@ -4,7 +4,6 @@ use crate::lab::{Lab, NESTED, until};
 use crate::outer::{SOCKET, inside, privileged, unprivileged};
 use crate::workload::{self, Builder};
 
-/// T2.
 #[test]
 fn nested_containers_run_in_a_privileged_container() {
     let Some(lab) = Lab::find() else { return };
@@ -20,7 +19,6 @@ fn nested_containers_run_in_a_privileged_container() {
     dind.assert_tidy();
 }
 
-/// T3.
 #[test]
 fn nested_containers_run_in_an_unprivileged_container() {
     let Some(lab) = Lab::find() else { return };
@@ -61,7 +59,6 @@ fn the_api_is_served_outside_over_tcp_and_tls() {
     drop(dind);
 }
 
-/// T8.
 #[test]
 fn a_stop_ends_nested_containers_and_leaves_nothing() {
     let Some(lab) = Lab::find() else { return };
@@ -74,7 +71,7 @@ fn a_stop_ends_nested_containers_and_leaves_nothing() {
     dind.assert_tidy();
 }
 
-/// T7, the child's half; the parent is PID 1, whose end is the container's.
+/// The child's half; the parent is PID 1, whose end is the container's.
 #[test]
 fn the_death_of_the_child_is_the_death_of_all_and_the_next_start_works() {
     let Some(lab) = Lab::find() else { return };
@@ -93,7 +90,7 @@ fn the_death_of_the_child_is_the_death_of_all_and_the_next_start_works() {
     }
 }
 
-/// T7, where the parent is not PID 1.
+/// Where the parent is not PID 1.
 #[test]
 fn nothing_outlives_a_killed_parent() {
     let Some(lab) = Lab::find() else { return };
@@ -114,7 +111,7 @@ fn nothing_outlives_a_killed_parent() {
     }
 }
 
-/// T17. Whoever started us listens outside of the container, and hears of its end as well.
+/// Whoever started us listens outside of the container, and hears of its end as well.
 #[test]
 fn readiness_and_the_stop_are_handed_on_to_whoever_started_us() {
     let Some(lab) = Lab::find() else { return };

@@ -1,4 +1,4 @@
-//! T1: what a rootless daemon does under each set of rights that an outer container can have.
+//! What a rootless daemon does under each set of rights that an outer container can have.
 
 use crate::lab::{Lab, NESTED};
 use crate::outer::{SECCOMP, SYSTEMPATHS, TUN, bare};

@@ -13,7 +13,6 @@ fn idle(lab: &'static Lab) -> Container {
         .start()
 }
 
-/// T6.
 #[test]
 fn a_commands_exit_code_is_ours() {
     let Some(lab) = Lab::find() else { return };

@@ -1,4 +1,4 @@
-//! Published ports and the API from another container.
+//! PortDriverProcess ports and the API from another container.
 
 use crate::container::{Container, Create};
 use crate::lab::{Lab, NESTED, Network, until};
@@ -64,13 +64,12 @@ fn ports_answer_and_keep_addresses(flags: &[&str]) {
     assert_eq!(refused.code, 7, "connection refused: {refused}");
 }
 
-/// T4.
 #[test]
 fn published_ports_answer_and_keep_their_clients_addresses() {
     ports_answer_and_keep_addresses(&[]);
 }
 
-/// T4, where dockerd's rules alone lead to the container.
+/// Where dockerd's rules alone lead to the container.
 #[test]
 fn without_docker_proxy_ports_answer_and_keep_addresses() {
     ports_answer_and_keep_addresses(&["--userland-proxy=false"]);
@@ -123,7 +122,7 @@ fn inner_networks_keep_clear_of_the_outer_one() {
     assert_eq!(subnets, ["172.18.0.0/16", "172.19.0.0/16"]);
 }
 
-/// T15. Where the user wants the same network inside, clients are answered, and it is said that
+/// Where the user wants the same network inside, clients are answered, and it is said that
 /// their addresses are lost.
 #[test]
 fn clients_that_an_inner_network_hides_are_answered() {
@@ -305,7 +304,7 @@ fn a_dead_relay_comes_back() {
     assert_eq!(peer.sh(get), "nested");
 }
 
-/// S42: with the official arguments dockerd binds inside, and the port is published.
+/// With the official arguments dockerd binds inside, and the port is published.
 #[test]
 fn the_api_that_dockerd_binds_itself_is_published() {
     let Some(lab) = Lab::find() else { return };

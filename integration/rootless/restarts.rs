@@ -88,7 +88,7 @@ fn a_killed_dockerd_ends_the_container_with_its_code() {
     dind.until_log("dockerd was killed by signal 9");
 }
 
-/// T8 with a container that is deaf to its signal, and whose user is not mapped to ours: what
+/// With a container that is deaf to its signal, and whose user is not mapped to ours: what
 /// lives in it is killed in time for dockerd to record it.
 #[test]
 fn a_deaf_container_is_stopped_within_docker_stops_patience() {

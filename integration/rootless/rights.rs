@@ -9,7 +9,7 @@ use crate::workload;
 
 const WITHOUT_LIMITS: &str = "rootless without limits for nested containers: ";
 
-/// T10: nothing but the right to change ids.
+/// Nothing but the right to change ids.
 #[test]
 fn root_with_two_capabilities_under_no_new_privs_is_enough() {
     let Some(lab) = Lab::find() else { return };
@@ -82,7 +82,7 @@ fn where_no_cgroup_is_handed_over_one_line_says_why() {
     output.assert_refused("DIND_CGROUP");
 }
 
-/// T11: the kernel makes such a process undumpable, and its map files root's.
+/// The kernel makes such a process undumpable, and its map files root's.
 #[test]
 fn an_unreadable_binary_with_file_capabilities_works() {
     let Some(lab) = Lab::find() else { return };
@@ -105,7 +105,7 @@ fn an_unreadable_binary_with_file_capabilities_works() {
     }
 }
 
-/// T12: a container that has 65536 ids itself.
+/// A container that has 65536 ids itself.
 #[test]
 fn inside_a_user_namespace_the_ids_that_exist_are_used() {
     let Some(lab) = Lab::find() else { return };

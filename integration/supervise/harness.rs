@@ -203,11 +203,11 @@ impl Dind {
     }
 
     /// False at the end, or when the time is over.
-    fn read_more(&mut self, patience: Duration) -> bool {
+    fn read_more(&mut self, deadline: Duration) -> bool {
         let Some(stderr) = &mut self.stderr else {
             return false;
         };
-        let time = Timespec::try_from(patience).unwrap();
+        let time = Timespec::try_from(deadline).unwrap();
         let mut fds = [PollFd::new(stderr, PollFlags::IN)];
         if !matches!(poll(&mut fds, Some(&time)), Ok(1..)) {
             return false;

@@ -24,7 +24,7 @@ use time::OffsetDateTime;
 
 use crate::files::{self, Dir};
 use crate::host::certs;
-use crate::tls::{self, FolderId, IssueError, Item, Names, NewFile, Owner, TlsPlan, Wish};
+use crate::tls::{self, FolderId, IssueError, Item, Names, NewFile, Owner, Request, TlsPlan};
 
 mod error;
 
@@ -58,12 +58,16 @@ impl Outcome {
     }
 }
 
-/// Brings the directory into the state that the wish asks for.
+/// Brings the directory into the state that the request asks for.
 ///
 /// # Errors
 /// A refusal (nothing was changed), or a write that failed.
-pub fn apply(wish: &Wish, names: &Names, now: OffsetDateTime) -> Result<Outcome, CertificateError> {
-    let decide = || tls::decide(wish, names, &certs::read(&wish.directory), now);
+pub fn apply(
+    request: &Request,
+    names: &Names,
+    now: OffsetDateTime,
+) -> Result<Outcome, CertificateError> {
+    let decide = || tls::decide(request, names, &certs::read(&request.directory), now);
     let plan = decide()?;
     // The common restart, and the only way that works on a volume that cannot be written: there
     // is nothing to do, and so nothing to lock.
@@ -74,10 +78,10 @@ pub fn apply(wish: &Wish, names: &Names, now: OffsetDateTime) -> Result<Outcome,
             notes: Vec::new(),
         });
     }
-    let root = Root::make(&wish.directory)?;
+    let root = Root::make(&request.directory)?;
     let mut notes = Vec::new();
     let locked = lock(&root.lockable, LOCK_WAIT);
-    let directory = wish.directory.display();
+    let directory = request.directory.display();
     match &locked {
         Lock::Held => root.remove_leftovers(),
         Lock::Unavailable(error) => notes.push(format!(
@@ -89,8 +93,8 @@ pub fn apply(wish: &Wish, names: &Names, now: OffsetDateTime) -> Result<Outcome,
             LOCK_WAIT.as_secs()
         )),
     }
-    let material = certs::read(&wish.directory);
-    let plan = tls::decide(wish, names, &material, now)?;
+    let material = certs::read(&request.directory);
+    let plan = tls::decide(request, names, &material, now)?;
     let Owner::Us(managed) = &plan.owner else {
         return Ok(Outcome {
             plan,

@@ -27,11 +27,11 @@ const PAUSE: rustix::thread::Timespec = rustix::thread::Timespec {
 /// Makes our cgroup the root of a namespace of our own, and mounts the tree anew.
 ///
 /// # Errors
-/// What the kernel says, although it had allowed it in a trial.
+/// What the kernel says, although it had allowed it in a probe.
 pub fn enter_namespace(point: &Path, options: &FreshMount) -> Result<(), ApplyError> {
     ns::own_cgroup_root(&options.at(point, OldMount::TakenAway)).map_err(|error| {
-        ApplyError::new(format!("{} for", error.call), point, error.source).because(
-            "the kernel allowed it in a trial and refuses it now",
+        ApplyError::new(format!("{} for", error.call), point, error.source).with_help(
+            "the kernel allowed it in a probe and refuses it now",
             "start the container with --cgroupns=private, or set DIND_CGROUP=skip",
         )
     })
@@ -40,11 +40,11 @@ pub fn enter_namespace(point: &Path, options: &FreshMount) -> Result<(), ApplyEr
 /// Mounts a hierarchy writable in its place.
 ///
 /// # Errors
-/// What the kernel says, although it had allowed it in a trial.
+/// What the kernel says, although it had allowed it in a probe.
 pub fn remount(point: &Path, options: &[String]) -> Result<(), ApplyError> {
     ns::remount_writable(point, mount::flags_of(options)).map_err(|e| {
-        ApplyError::new("mount writable", point, e.into()).because(
-            "the kernel allowed it in a trial and refuses it now",
+        ApplyError::new("mount writable", point, e.into()).with_help(
+            "the kernel allowed it in a probe and refuses it now",
             "remove the :ro of -v /sys/fs/cgroup:/sys/fs/cgroup:ro",
         )
     })
@@ -71,7 +71,7 @@ pub fn hand_over(dir: &Path, files: &[String], uid: u32, gid: u32) -> Result<(),
     let enabled = kernel::text(&control).map_err(|e| refused("read", &control, e))?;
     for name in enabled.split_whitespace() {
         kernel::write(&control, format!("-{name}")).map_err(|error| {
-            ApplyError::new(format!("take {name} back in"), &control, error).because(
+            ApplyError::new(format!("take {name} back in"), &control, error).with_help(
                 "what an earlier start ran there is still alive, and divided by its own init",
                 "end it, or start the container again; or set DIND_CGROUP=skip",
             )
@@ -123,7 +123,7 @@ pub fn delegate(root: &Path, leaf: &Path, controllers: &[String]) -> Result<(), 
     }
     let control = root.join("cgroup.subtree_control");
     let error = io::Error::from_raw_os_error(libc::EBUSY);
-    Err(ApplyError::new("enable controllers in", &control, error).because(
+    Err(ApplyError::new("enable controllers in", &control, error).with_help(
         format!("after {ROUNDS} rounds the root cgroup still holds: {}", describe(&left)),
         "process 0 is one outside our pid namespace (docker exec --pid=host, a sidecar): end it; \
          or set DIND_CGROUP=skip to run without limits for nested containers",
@@ -159,18 +159,18 @@ fn refused(operation: &str, procs: &Path, error: io::Error) -> ApplyError {
     let number = error.raw_os_error();
     let refused = ApplyError::new(operation, procs, error);
     match number {
-        Some(libc::EOPNOTSUPP) => refused.because(
+        Some(libc::EOPNOTSUPP) => refused.with_help(
             format!(
                 "cgroup.type is \"{}\" there, and only a domain has processes",
                 kind.trim()
             ),
             "find what wrote \"threaded\" to our cgroup or above it; or set DIND_CGROUP=skip",
         ),
-        Some(libc::EBUSY) => refused.because(
+        Some(libc::EBUSY) => refused.with_help(
             "the leaf itself hands controllers down, so it may not hold processes",
             "remove the groups below it and its cgroup.subtree_control; or set DIND_CGROUP=skip",
         ),
-        Some(libc::ENOENT) => refused.because(
+        Some(libc::ENOENT) => refused.with_help(
             "the process is outside our cgroup namespace (nsdelegate)",
             "start the container with --cgroupns=private; or set DIND_CGROUP=skip",
         ),

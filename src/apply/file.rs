@@ -77,7 +77,7 @@ pub fn open_to_group(path: &Path, gid: u32) -> Result<(), ApplyError> {
 pub fn give(path: &Path, uid: u32, gid: u32) -> Result<(), ApplyError> {
     let given = Dir::open(path).and_then(|dir| dir.give(uid, gid));
     given.map_err(|e| {
-        ApplyError::new("chown", path, e).because(
+        ApplyError::new("chown", path, e).with_help(
             "giving a directory away needs CAP_CHOWN, and an owner and a group that this \
              container's user namespace has",
             "--cap-add CHOWN (Kubernetes: capabilities.add), or let the volume be that user's",

@@ -17,7 +17,7 @@ use crate::host::storage::content::Marker;
 use crate::host::storage::owner::Owner;
 
 /// How long a predecessor may take to let go: in a rolling deploy it is stopping while we start.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Held until the process ends; the kernel lets go then, however it ends.
 static HELD: OnceLock<(PathBuf, File)> = OnceLock::new();
@@ -35,7 +35,7 @@ impl Explain for InUse {
     fn why(&self) -> String {
         format!(
             "two daemons on one data root destroy it; it was not let go within {} s",
-            PATIENCE.as_secs()
+            TIMEOUT.as_secs()
         )
     }
     fn fix(&self) -> String {
@@ -66,10 +66,10 @@ pub fn hold(path: &Path, owner: &Owner) -> Result<(), Failure> {
         other => other.map_err(|e| ApplyError::new("open", path, e))?,
     };
     let mut told = false;
-    let taken = lock::wait(&file, PATIENCE, || {
+    let taken = lock::wait(&file, TIMEOUT, || {
         if !told {
             told = true;
-            let (owner, wait) = (Owner::read_from(path), PATIENCE.as_secs());
+            let (owner, wait) = (Owner::read_from(path), TIMEOUT.as_secs());
             let root = root.display();
             tracing::warn!("{root} is in use by {owner}: waiting up to {wait} s for it");
         }
@@ -145,7 +145,7 @@ mod tests {
     use super::*;
     use crate::files;
     use crate::host::storage::owner::{LockState, lock_file};
-    use crate::sys::trial::{Trials, Tried, UnshareFlags};
+    use crate::sys::probe::{ProbeResult, Probes, UnshareFlags};
 
     #[test]
     fn the_lock_is_held_for_life_and_taken_twice_by_the_same_process() {
@@ -156,14 +156,14 @@ mod tests {
             ..Owner::default()
         };
         // In a process of its own, since one process holds one lock for ever.
-        let mut trials = Trials::new();
+        let mut probes = Probes::new();
         let path = lock_file(&root);
-        let ticket = trials.start("lock", UnshareFlags::empty(), PATIENCE, || {
+        let ticket = probes.start("lock", UnshareFlags::empty(), TIMEOUT, || {
             let twice = [hold(&path, &owner), hold(&path, &owner)];
             (twice.iter().all(Result::is_ok), LockState::read(&root))
         });
-        let answer = trials.collect().take(ticket);
-        let Tried::Known((true, LockState::Held(found))) = &answer else {
+        let answer = probes.collect().take(ticket);
+        let ProbeResult::Known((true, LockState::Held(found))) = &answer else {
             panic!("{answer:?}")
         };
         assert!(
@@ -172,7 +172,7 @@ mod tests {
         );
         // Its process is ending, and the lock ends with it: this waits for nothing else.
         let file = files::open(&lock_file(&root)).unwrap();
-        assert!(lock::wait(&file, PATIENCE, || false).unwrap());
+        assert!(lock::wait(&file, TIMEOUT, || false).unwrap());
     }
 
     #[test]

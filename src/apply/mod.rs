@@ -53,7 +53,7 @@ impl ApplyError {
 
     /// The same error with a background of its own.
     #[must_use]
-    pub fn because(self, why: impl Into<String>, fix: impl Into<String>) -> Self {
+    pub fn with_help(self, why: impl Into<String>, fix: impl Into<String>) -> Self {
         Self {
             why: why.into(),
             fix: fix.into(),

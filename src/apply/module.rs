@@ -7,7 +7,7 @@ use crate::files::kernel;
 
 /// Asks the kernel to load modules, without a module directory of our own: the kernel looks for a
 /// module when an interface of an unknown name is asked for (`dev_load`), and it is the host's
-/// modprobe that it runs. It does not say whether it found one; a trial tells.
+/// modprobe that it runs. It does not say whether it found one; a probe tells.
 ///
 /// # Errors
 /// Only when the kernel cannot be asked at all.

@@ -7,7 +7,7 @@ use rustix::mount::{MountFlags, MountPropagationFlags};
 
 use super::ApplyError;
 
-/// Mounts a file system with default flags: exec, suid and dev, as the dind script does (S53).
+/// Mounts a file system with default flags: exec, suid and dev, as the dind script does.
 ///
 /// # Errors
 /// What `mount(2)` says.
@@ -19,8 +19,8 @@ pub fn mount(fs_type: &str, target: &Path, data: &str) -> Result<(), ApplyError>
         if fs_type != "securityfs" {
             return error;
         }
-        // The words that people search for (S52).
-        error.because(
+        // The words that people search for.
+        error.with_help(
             "Could not mount /sys/kernel/security. AppArmor detection and --privileged mode \
              might break.",
             "nothing has to be done where nested containers may run without AppArmor",

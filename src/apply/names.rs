@@ -21,7 +21,7 @@ pub fn absolute(path: &Path) -> Result<PathBuf, ApplyError> {
 /// What the kernel says; a directory in place of a name is left alone.
 pub fn make(names: &[Name]) -> Result<(), ApplyError> {
     names.iter().try_for_each(make_one).map_err(|error| {
-        error.because(
+        error.with_help(
             "the names go into the directory of the binary unless --dir names another one",
             "run it as root (in a Dockerfile after USER root), in a directory that can be written \
              to, and where no directory has one of the names",

@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 
 /// An ordered list of variables. Order and duplicates are kept, because dockerd must get the
-/// environment unchanged (S10).
+/// environment unchanged.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Environment(Vec<(OsString, OsString)>);
 

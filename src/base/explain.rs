@@ -133,9 +133,9 @@ mod tests {
 
     #[derive(Debug, thiserror::Error)]
     #[error("could not open the door")]
-    struct Door(#[source] std::io::Error);
+    struct CgroupDescriptor(#[source] std::io::Error);
 
-    impl Explain for Door {
+    impl Explain for CgroupDescriptor {
         fn why(&self) -> String {
             "it is locked\nfrom inside".into()
         }
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn frame_has_cause_why_and_fix_in_order() {
-        let door = Door(std::io::Error::from_raw_os_error(libc::EACCES));
+        let door = CgroupDescriptor(std::io::Error::from_raw_os_error(libc::EACCES));
         expect_test::expect![[r#"
             error: could not open the door
               cause  Permission denied (os error 13)
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn json_carries_the_exit_code() {
-        let door = Door(std::io::Error::from_raw_os_error(libc::EACCES));
+        let door = CgroupDescriptor(std::io::Error::from_raw_os_error(libc::EACCES));
         assert_eq!(to_json(&door)["exit_code"], 78);
     }
 }

@@ -21,7 +21,7 @@ use crate::config::settings;
 use crate::endpoint::defaults::runtime_directory;
 use crate::endpoint::host::STANDARD_SOCKET;
 use crate::endpoint::{Address, Endpoint, Security};
-use crate::net::patience::Patience;
+use crate::net::deadline::Deadline;
 use crate::net::resolve::Resolver;
 use crate::supervise::status::STATUS_SOCKET;
 
@@ -86,7 +86,7 @@ pub fn run(args: &ProbeArgs, places: &[Place], guess: &Path, stdout: &mut dyn Wr
 
 /// Alive is a PID 1 whose loop answers.
 fn live(places: &[Place], timeout: Duration) -> Result<(String, String), NoAnswer> {
-    let (place, status) = own::ask(places, &mut Patience::new(timeout))?;
+    let (place, status) = own::ask(places, &mut Deadline::new(timeout))?;
     let at = place.dir.join(STATUS_SOCKET);
     let what = format!("PID {} answers (state {})", status.pid, status.state);
     Ok((format!("unix://{}", at.display()), what))
@@ -102,7 +102,7 @@ fn ready(places: &[Place], guess: &Path, timeout: Duration) -> (Endpoint, Result
     let endpoint = Endpoint::direct(address, Security::Plain);
     let left = until.saturating_duration_since(Instant::now());
     // The address is a path: no name is ever looked up.
-    let ask = || ping::ping(&endpoint, &Resolver::default(), &mut Patience::new(left));
+    let ask = || ping::ping(&endpoint, &Resolver::default(), &mut Deadline::new(left));
     let answer = match (ask(), known.place) {
         (Err(PingError::Denied { .. }), Some(place)) => place.as_owner(ask),
         (answer, _) => answer,

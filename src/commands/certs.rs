@@ -13,8 +13,8 @@ use crate::apply::certificate::{self, Outcome};
 use crate::base::explain::{self, Explain, Failure};
 use crate::host;
 use crate::tls::{
-    self, Certificate, Content, Item, Material, Names, PrivateKey, San, TlsPlan, TlsRefusal,
-    Untrusted, Wish,
+    self, Certificate, Content, Item, Material, Names, PrivateKey, Request, San, TlsPlan,
+    TlsRefusal, Untrusted,
 };
 
 /// The words after `dind-init certs`.
@@ -56,23 +56,23 @@ const DEFAULT_DIRECTORY: &str = "/certs";
 pub fn run(args: &CertsArgs, names: &Names, now: OffsetDateTime) -> Result<(String, u8), Failure> {
     let directory = args.dir.clone().unwrap_or_else(|| DEFAULT_DIRECTORY.into());
     let sans = tls::parse_sans(args.san.as_deref().unwrap_or_default())?;
-    let wish = Wish {
+    let request = Request {
         directory,
         sans,
         untrusted: Untrusted::Warn,
     };
     match args.action {
         Action::Check => {
-            let found = tls::decide(&wish, names, &host::certs::read(&wish.directory), now);
+            let found = tls::decide(&request, names, &host::certs::read(&request.directory), now);
             Ok(check(found, args.json))
         }
         Action::Issue => {
-            let outcome = certificate::apply(&wish, names, now)?;
-            certificate::make_durable(&wish.directory, &outcome.written);
+            let outcome = certificate::apply(&request, names, now)?;
+            certificate::make_durable(&request.directory, &outcome.written);
             Ok((issued(&outcome, args.json), 0))
         }
         Action::Show => {
-            let rows = rows(&host::certs::read(&wish.directory), now);
+            let rows = rows(&host::certs::read(&request.directory), now);
             Ok((
                 if args.json {
                     pretty(&rows)

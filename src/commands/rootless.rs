@@ -1,4 +1,4 @@
-//! The rootless half of the main job ([`crate::commands::daemon`]): wishes, decision, start.
+//! The rootless half of the main job ([`crate::commands::daemon`]): request, decision, start.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use crate::config::rootless::places::Places;
 use crate::config::rootless::port::PortSpec;
 use crate::host::rootless::RootlessFacts;
 use crate::host::uplink::UplinkFacts;
-use crate::plan::cgroup::handover::Decision;
+use crate::plan::cgroup::delegation::Decision;
 use crate::plan::host_refusal::HostRefusal;
 use crate::plan::listen::{ListenPlan, PlannedSocket};
 use crate::plan::network::addresses::Inner;
@@ -21,16 +21,16 @@ use crate::plan::rootless::{self, RootlessPlan};
 use crate::supervise::launch::Launch;
 use crate::supervise::output::Output;
 use crate::sys::spawn::ProcessGroup;
+use crate::userns::cgroup::CgroupDescriptor;
 use crate::userns::enter;
 use crate::userns::error::LaunchError;
 use crate::userns::gifts::Gifts;
 use crate::userns::parent::{self, Job, Parent};
-use crate::userns::part::Door;
 use crate::userns::state::StateDir;
 
 /// What is wanted of the namespaces.
 #[derive(Debug)]
-pub struct RootlessWishes {
+pub struct RootlessRequest {
     /// Flags and variables.
     pub options: Options,
     /// Where things are.
@@ -41,20 +41,20 @@ pub struct RootlessWishes {
     pub gifts: Gifts,
 }
 
-/// The wishes, when we are not root.
+/// The request, when we are not root.
 ///
 /// # Errors
 /// Directories that cannot be written.
-pub fn wishes(
+pub fn request(
     options: Option<Options>,
     env: &Environment,
     cgroup: Option<Decision>,
     gifts: Gifts,
-) -> Result<Option<RootlessWishes>, Failure> {
+) -> Result<Option<RootlessRequest>, Failure> {
     let Some(options) = options.filter(|_| !rustix::process::geteuid().is_root()) else {
         return Ok(None);
     };
-    Ok(Some(RootlessWishes {
+    Ok(Some(RootlessRequest {
         options,
         places: enter::places_with(env.clone(), &gifts)?,
         cgroup,
@@ -67,19 +67,19 @@ pub fn wishes(
 /// # Errors
 /// There is nothing to plan with; see [`rootless::plan`].
 pub fn decide(
-    wishes: &RootlessWishes,
+    request: &RootlessRequest,
     listen: &ListenPlan,
     uplink: &UplinkFacts,
     inner: &Inner,
     proxy: Wanted,
     run: Run,
 ) -> Result<RootlessPlan, HostRefusal> {
-    let RootlessWishes {
+    let RootlessRequest {
         options,
         places,
         cgroup,
         gifts,
-    } = wishes;
+    } = request;
     let mut facts = RootlessFacts::probe(&places.env, options);
     if run == Run::Dry {
         gifts.foresee_rootless(&mut facts);
@@ -95,7 +95,7 @@ pub fn decide(
 }
 
 /// Ports of the API that dockerd binds itself (`DIND_SOCKETS=dockerd`): inside, so that they must
-/// be published, as the official script does (S42).
+/// be published, as the official script does.
 fn api_ports(listen: &ListenPlan) -> Vec<PortSpec> {
     let port = |host: &String| host.strip_prefix("tcp://0.0.0.0:")?.parse::<u16>().ok();
     let ports = listen.left_to_dockerd.iter().filter_map(port);
@@ -120,7 +120,7 @@ pub fn begin(
     launch: &Launch,
     sockets: &mut HeldSockets,
     output: Option<&Output>,
-    door: Option<Door>,
+    door: Option<CgroupDescriptor>,
 ) -> Result<Parent, Failure> {
     let state = StateDir::take(&plan.state)?;
     if let Some(target) = &plan.own_proxy {

@@ -26,7 +26,7 @@ use crate::log;
 use crate::plan::listen::{ListenPlan, PlannedSocket};
 use crate::plan::network::addresses::Inner;
 use crate::plan::rootless;
-use crate::process::follow::{self, Beside};
+use crate::process::follow::{self, Companion};
 use crate::process::program;
 use crate::sys::signal;
 use crate::sys::spawn::ProcessGroup;
@@ -49,7 +49,7 @@ const USAGE: &str = "usage: rootlesskit [flags] COMMAND [arguments]\n\
 pub fn run(words: &[OsString], caller: &Caller) -> Result<u8, Failure> {
     let (flags, command) = ROOTLESSKIT.read(words).map_err(|bad| {
         LaunchError::plain(format!("rootlesskit flags: {bad}"))
-            .because(
+            .with_help(
                 "a flag that is passed over would be a silent surprise",
                 "change or remove it",
             )
@@ -67,7 +67,7 @@ pub fn run(words: &[OsString], caller: &Caller) -> Result<u8, Failure> {
     let env = enter::become_user(caller.env.clone())?;
     if rustix::process::geteuid().is_root() {
         return Err(LaunchError::plain("rootlesskit was started by root")
-            .because(
+            .with_help(
                 "it is for users: root would get nothing that it has not",
                 "start it as another user, or set DIND_ROOTLESS=1 to become that of the image",
             )
@@ -192,7 +192,7 @@ fn activation(env: &Environment) -> Result<ListenPlan, Failure> {
     })
 }
 
-impl Beside for Parent {
+impl Companion for Parent {
     fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
         Self::descriptors(self)
     }

@@ -38,7 +38,7 @@ impl BadSetting {
 
     /// The same with a reason of its own.
     #[must_use]
-    pub fn because(self, why: impl fmt::Display) -> Self {
+    pub fn with_help(self, why: impl fmt::Display) -> Self {
         let why = format!("{}: {why}", self.name);
         Self { why, ..self }
     }

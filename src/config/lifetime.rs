@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Identity;
 use super::bad::BadSettings;
 use super::settings;
-use super::wish::absolute;
+use super::values::absolute;
 use crate::base::environment::Environment;
 
 /// Restarts within [`RESTART_WINDOW`] when `DIND_RESTART` names no number.

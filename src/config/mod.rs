@@ -10,7 +10,7 @@ pub mod rootless;
 pub mod setting;
 pub mod settings;
 pub mod size;
-pub mod wish;
+pub mod values;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -23,9 +23,9 @@ use crate::base::environment::Environment;
 use crate::config::rootless::Options;
 use crate::tls::Untrusted;
 
-pub use self::wish::{
-    CommandForm, FirewallWish, GroupName, Identity, IptablesWish, Preflight, Run, SocketHolder,
-    StoragePolicy, Switch, TcpPolicy, TlsWish,
+pub use self::values::{
+    CommandForm, FirewallOption, GroupName, Identity, IptablesOption, Preflight, Run, SocketHolder,
+    StoragePolicy, Switch, TcpPolicy, TlsOption,
 };
 
 /// Everything that the user decided.
@@ -37,9 +37,9 @@ pub struct Config {
     pub daemon: DaemonArgs,
     /// Who binds the sockets.
     pub holder: SocketHolder,
-    /// The unix socket named by DOCKER_HOST, exactly as written (S3).
+    /// The unix socket named by DOCKER_HOST, exactly as written.
     pub docker_host: Option<String>,
-    pub tls: TlsWish,
+    pub tls: TlsOption,
     /// DIND_SOCKET_GID.
     pub socket_group: Option<GroupName>,
     /// DIND_SOCKET_MODE.
@@ -63,13 +63,13 @@ pub struct Config {
     /// DIND_MTU.
     pub mtu: Switch,
     /// DOCKER_IPTABLES_LEGACY.
-    pub iptables: IptablesWish,
+    pub iptables: IptablesOption,
     /// What ends the daemon, and how.
     pub lifetime: Lifetime,
     /// The namespaces of a rootless daemon, where it is one.
     pub rootless: Option<Options>,
     /// DIND_FIREWALL.
-    pub firewall: FirewallWish,
+    pub firewall: FirewallOption,
     /// DIND_STORAGE.
     pub storage: StoragePolicy,
     /// DIND_TLS_UNTRUSTED.
@@ -106,9 +106,9 @@ impl Config {
             holder: settings::SOCKETS.of(&env),
             docker_host: settings::HOST.of(&env),
             tls: match settings::TLS_CERTDIR.of(&env) {
-                None => TlsWish::Unset,
-                Some(dir) if dir.as_os_str().is_empty() => TlsWish::Off,
-                Some(dir) => TlsWish::Directory {
+                None => TlsOption::Unset,
+                Some(dir) if dir.as_os_str().is_empty() => TlsOption::Off,
+                Some(dir) => TlsOption::Directory {
                     dir,
                     san: settings::TLS_SAN.of(&env),
                 },
@@ -138,8 +138,8 @@ impl Config {
         bad.or(config)
     }
 
-    /// The unix socket of the default command form, as `--host` writes it: DOCKER_HOST's (S3), or
-    /// the standard one, for other users than root in their runtime directory (S4).
+    /// The unix socket of the default command form, as `--host` writes it: DOCKER_HOST's, or
+    /// the standard one, for other users than root in their runtime directory.
     #[must_use]
     pub fn default_unix_host(&self) -> String {
         match &self.docker_host {
@@ -152,7 +152,7 @@ impl Config {
         }
     }
 
-    /// `$XDG_RUNTIME_DIR`, or where it is by convention (S4).
+    /// `$XDG_RUNTIME_DIR`, or where it is by convention.
     #[must_use]
     pub fn runtime_dir(&self) -> PathBuf {
         lifetime::runtime_dir(&self.env, self.identity.uid)
@@ -296,10 +296,10 @@ mod tests {
 
     #[test]
     fn tls_off_is_told_apart_from_tls_unset() {
-        assert_eq!(config(&[]).unwrap().tls, TlsWish::Unset);
+        assert_eq!(config(&[]).unwrap().tls, TlsOption::Unset);
         assert_eq!(
             config(&[("DOCKER_TLS_CERTDIR", "")]).unwrap().tls,
-            TlsWish::Off
+            TlsOption::Off
         );
     }
 }

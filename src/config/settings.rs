@@ -7,9 +7,9 @@ use std::time::Duration;
 use tracing::Level;
 
 use super::lifetime::{self, Drain, ExitWhen, RestartPolicy};
-use super::wish::{
-    self, FirewallWish, GroupName, IptablesWish, Preflight, SocketHolder, StoragePolicy, Switch,
-    TcpPolicy, absolute,
+use super::values::{
+    self, FirewallOption, GroupName, IptablesOption, Preflight, SocketHolder, StoragePolicy,
+    Switch, TcpPolicy, absolute,
 };
 use crate::config::rootless::ChildSide;
 use crate::log::{self, Form};
@@ -91,7 +91,7 @@ pub(crate) static HOST: Setting<Option<String>> = Setting {
     name: "DOCKER_HOST",
     takes: Takes::Anything(
         "unix://PATH (anything else is the client's and ignored)",
-        wish::unix_host,
+        values::unix_host,
     ),
     default: (
         "unix:///var/run/docker.sock; rootless: $XDG_RUNTIME_DIR/docker.sock",
@@ -100,13 +100,13 @@ pub(crate) static HOST: Setting<Option<String>> = Setting {
     help: "Where the unix socket is, when no --host is given.",
 };
 
-pub(crate) static IPTABLES_LEGACY: Setting<IptablesWish> = Setting {
+pub(crate) static IPTABLES_LEGACY: Setting<IptablesOption> = Setting {
     name: "DOCKER_IPTABLES_LEGACY",
     takes: Takes::Anything(
         "non-empty: legacy; set but empty: not legacy",
-        IptablesWish::of,
+        IptablesOption::of,
     ),
-    default: ("unset: decided by looking", IptablesWish::Auto),
+    default: ("unset: decided by looking", IptablesOption::Auto),
     help: "Which iptables backend dockerd finds first in PATH.",
 };
 
@@ -123,14 +123,14 @@ pub(crate) static SOCKETS: Setting<SocketHolder> = Setting {
 
 pub(crate) static SOCKET_GID: Setting<Option<GroupName>> = Setting {
     name: "DIND_SOCKET_GID",
-    takes: Takes::Text("number or group name", wish::group),
+    takes: Takes::Text("number or group name", values::group),
     default: ("--group, daemon.json, group docker, own gid", None),
     help: "Group of the unix sockets.",
 };
 
 pub(crate) static SOCKET_MODE: Setting<u32> = Setting {
     name: "DIND_SOCKET_MODE",
-    takes: Takes::Text("octal number, 0600 to 0777", wish::socket_mode),
+    takes: Takes::Text("octal number, 0600 to 0777", values::socket_mode),
     default: ("0660", 0o660),
     help: "Mode of the unix sockets.",
 };
@@ -139,7 +139,7 @@ pub(crate) static SOCKET_PATHS: Setting<Vec<PathBuf>> = Setting {
     name: "DIND_SOCKET_PATHS",
     takes: Takes::Text(
         "list of absolute paths, separated by commas",
-        wish::socket_paths,
+        values::socket_paths,
     ),
     default: ("none", Vec::new()),
     help: "More unix sockets on which the API is served.",
@@ -173,7 +173,7 @@ pub(crate) static CGROUP: Setting<Switch> = Setting {
 
 pub(crate) static MEMORY_RESERVE: Setting<Option<u64>> = Setting {
     name: "DIND_MEMORY_RESERVE",
-    takes: Takes::Text("size: 64M, 1g, or bytes", wish::reserve),
+    takes: Takes::Text("size: 64M, 1g, or bytes", values::reserve),
     default: ("none", None),
     help: "Nested containers together get this much less memory than this container has, so \
               that one that eats too much does not take dockerd with it; on cgroup version 2 it \
@@ -213,7 +213,7 @@ pub(crate) static DNS: Setting<Switch> = Setting {
 
 pub(crate) static ROOTLESS: Setting<bool> = Setting {
     name: "DIND_ROOTLESS",
-    takes: Takes::Text("1, true, 0, false", wish::boolean),
+    takes: Takes::Text("1, true, 0, false", values::boolean),
     default: ("0: rootless when not started as root", false),
     help: "1: when started as root, become the image's user and run dockerd rootless; \
               CAP_SETUID and CAP_SETGID are enough for that.",
@@ -243,7 +243,7 @@ pub(crate) static ROOTLESS_PORTS: Setting<Option<ChildSide>> = Setting {
 
 pub(crate) static ROOTLESS_SINGLE_ID: Setting<bool> = Setting {
     name: "DIND_ROOTLESS_SINGLE_ID",
-    takes: Takes::Text("1, true, 0, false", wish::boolean),
+    takes: Takes::Text("1, true, 0, false", values::boolean),
     default: ("0: subordinate ids are needed", false),
     help: "1: map one id only in rootless mode; images with files of other users than root \
               cannot be unpacked.",
@@ -277,14 +277,14 @@ pub(crate) static STORAGE: Setting<StoragePolicy> = Setting {
               (vfs, native); auto: start with a warning.",
 };
 
-pub(crate) static FIREWALL: Setting<FirewallWish> = Setting {
+pub(crate) static FIREWALL: Setting<FirewallOption> = Setting {
     name: "DIND_FIREWALL",
     takes: Takes::Words(&[
-        ("auto", FirewallWish::Auto),
-        ("iptables", FirewallWish::Iptables),
-        ("nftables", FirewallWish::Nftables),
+        ("auto", FirewallOption::Auto),
+        ("iptables", FirewallOption::Iptables),
+        ("nftables", FirewallOption::Nftables),
     ]),
-    default: ("auto", FirewallWish::Auto),
+    default: ("auto", FirewallOption::Auto),
     help: "nftables: engine 29 or newer programs nftables by itself, without iptables; auto: \
               iptables, with the backend that works here.",
 };

@@ -1,4 +1,4 @@
-//! Which daemon a client means when nobody said so: drop-in statements S47 and S48.
+//! Which daemon a client means when nobody said so, as the official client entrypoint decides.
 //!
 //! The official client entrypoint decides once; `wait` asks again before every attempt, because
 //! sockets and certificates may appear while it waits.

@@ -45,7 +45,7 @@ pub fn take(fd: impl AsFd, share: Share) -> io::Result<bool> {
 /// As [`take`].
 pub fn wait(
     fd: impl AsFd,
-    patience: Duration,
+    deadline: Duration,
     mut give_up: impl FnMut() -> bool,
 ) -> io::Result<bool> {
     let begin = Instant::now();
@@ -53,7 +53,7 @@ pub fn wait(
         if take(&fd, Share::Nobody)? {
             return Ok(true);
         }
-        if begin.elapsed() >= patience || give_up() {
+        if begin.elapsed() >= deadline || give_up() {
             return Ok(false);
         }
         let _ = poll(&mut [], Some(&PAUSE));

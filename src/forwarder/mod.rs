@@ -42,7 +42,7 @@ use crate::sys::filter;
 pub const PORT: u16 = 53;
 
 /// How long one resolver may take to answer before the next is asked.
-const PATIENCE: Duration = Duration::from_secs(4);
+const TIMEOUT: Duration = Duration::from_secs(4);
 
 /// So long a listener is left alone after somebody was turned away: at most a thousand wake-ups a
 /// second, whatever comes.

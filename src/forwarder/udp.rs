@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use super::gate::{Gate, loser};
 use super::message;
-use super::{PATIENCE, REST};
+use super::{REST, TIMEOUT};
 use crate::sys::datagram::{BATCH, Batch, Path, send_back};
 
 /// Queries under way; beyond that the client that has the most loses its oldest.
@@ -120,7 +120,7 @@ impl Exchanges {
                 query,
                 socket,
                 next,
-                deadline: now + PATIENCE,
+                deadline: now + TIMEOUT,
             });
         }
         true
@@ -169,7 +169,7 @@ impl Exchanges {
     }
 
     /// Asks the next server for queries whose time is over; after the last the client's own
-    /// patience ends, and it asks again.
+    /// the time is over, and it asks again.
     pub(super) fn expire(&mut self, now: Instant) {
         self.rest = self.rest.filter(|rest| *rest > now);
         let servers = &self.servers;
@@ -183,7 +183,7 @@ impl Exchange {
     fn ask_next(&mut self, servers: &[SocketAddr], now: Instant) -> bool {
         let asked = ask(servers, &self.query, self.next);
         asked.is_some_and(|(socket, next)| {
-            (self.socket, self.next, self.deadline) = (socket, next, now + PATIENCE);
+            (self.socket, self.next, self.deadline) = (socket, next, now + TIMEOUT);
             true
         })
     }

@@ -8,8 +8,8 @@
 //! the user wrote, only names without a dot count: no answer puts somebody's domain into a
 //! certificate.
 //!
-//! Questions go out before the trials and are read after them. An answer about our own network
-//! comes within a millisecond; who gives none holds up nothing for longer than `PATIENCE`.
+//! Questions go out before the probes and are read after them. An answer about our own network
+//! comes within a millisecond; who gives none holds up nothing for longer than `TIMEOUT`.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
@@ -28,7 +28,7 @@ use crate::net::resolve::dns::{self, Family, Reply};
 /// Docker's resolver for user-defined networks; the address is the same in every container.
 const DOCKERS: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11));
 /// For all questions together, from the first one on.
-const PATIENCE: Duration = Duration::from_millis(100);
+const TIMEOUT: Duration = Duration::from_millis(100);
 /// Names of our own network are answered at once, so that after the first answer only those are
 /// missing that docker asks others for.
 const GRACE: Duration = Duration::from_millis(10);
@@ -100,7 +100,7 @@ impl Asking {
     /// The names that are ours.
     #[must_use]
     pub fn finish(mut self) -> Vec<String> {
-        let mut until = self.begin + PATIENCE;
+        let mut until = self.begin + TIMEOUT;
         let mut buffer = [0; 1500];
         while !self.open.is_empty() && self.is_readable(until) {
             let Ok(length) = self.socket.recv(&mut buffer) else {

@@ -1,6 +1,6 @@
 //! AppArmor: whether the kernel has it, and whether dockerd could use its profile (P3).
 //!
-//! Engines from 23 on leave AppArmor alone where `container` is set, which it is (S51). 20.10 uses
+//! Engines from 23 on leave AppArmor alone where `container` is set, which it is. 20.10 uses
 //! it where securityfs shows it, and then refuses to start containers without its profile.
 
 use std::path::Path;
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::mounts::DirectoryState;
 use crate::files::{self, kernel};
-use crate::sys::trial::{Ticket, Trials, Tried, UnshareFlags};
+use crate::sys::probe::{ProbeResult, Probes, Ticket, UnshareFlags};
 
 /// Where its files are.
 pub const SECURITYFS: &str = "/sys/kernel/security";
@@ -31,7 +31,7 @@ pub struct AppArmorFacts {
     /// The profile that confines us.
     pub label: Option<String>,
     /// What can be said of dockerd's profile; tried where AppArmor is on, by root.
-    pub profile: Option<Tried<Profile>>,
+    pub profile: Option<ProbeResult<Profile>>,
 }
 
 /// What can be said of a profile.
@@ -66,9 +66,9 @@ impl AppArmorFacts {
 
     /// Looks whether the profile is there, and tries whether it could be loaded.
     #[must_use = "the answer is taken with it"]
-    pub fn try_profile(trials: &mut Trials, securityfs: DirectoryState) -> Ticket<Profile> {
+    pub fn try_profile(probes: &mut Probes, securityfs: DirectoryState) -> Ticket<Profile> {
         let deadline = Duration::from_secs(2);
-        trials.start("AppArmor", UnshareFlags::NEWNS, deadline, move || {
+        probes.start("AppArmor", UnshareFlags::NEWNS, deadline, move || {
             find_profile(securityfs).unwrap_or_else(Profile::Missing)
         })
     }

@@ -1,7 +1,7 @@
 //! The cgroup tree as this process sees it (`cgroups(7)`, kernel `cgroup-v2.rst`).
 //!
 //! The one question that matters: is the directory at [`ROOT`] ours, or does it show the tree of
-//! the host? It is answered by [`Seat`], from our path and from the mount's root; both are told
+//! the host? It is answered by [`CgroupPosition`], from our path and from the mount's root; both are told
 //! relative to our cgroup namespace.
 
 pub mod delegation;
@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::mountinfo::{self, Mount};
 use crate::files::{self, kernel};
 use crate::sys::ns::{self, OldMount};
-use crate::sys::trial::{Ticket, Trials, Tried, UnshareFlags};
+use crate::sys::probe::{ProbeResult, Probes, Ticket, UnshareFlags};
 use legacy::Hierarchy;
 use mount::{FreshMount, TreeMount};
 use place::Membership;
@@ -45,7 +45,7 @@ pub enum CgroupMode {
 /// Where our cgroup is in the version 2 tree that [`ROOT`] shows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Seat {
+pub enum CgroupPosition {
     /// At the root of the machine's own tree: there is no container around us.
     Machine,
     /// At the root, and the root is a container's.
@@ -66,18 +66,18 @@ pub struct CgroupFacts {
     /// Our path in the version 2 tree, relative to our cgroup namespace.
     pub own_path: Option<String>,
     /// Where that is in the mounted tree.
-    pub seat: Seat,
+    pub position: CgroupPosition,
     /// The version 2 mount at [`ROOT`].
     pub mount: Option<TreeMount>,
     /// The mount below it, where that is shared with peers.
     #[serde(default)]
     pub shared_below: Option<PathBuf>,
-    /// The group that is ours to divide: the root for [`Seat::Root`] and [`Seat::Leaf`], our own
-    /// group for [`Seat::Below`].
+    /// The group that is ours to divide: the root for [`CgroupPosition::Root`] and [`CgroupPosition::Leaf`], our own
+    /// group for [`CgroupPosition::Below`].
     pub group: Option<Group>,
     /// The same group as the root of a fresh mount in a cgroup namespace of its own; tried where
     /// the mounted tree is not ours, or is read-only.
-    pub fresh: Option<Tried<Result<Group, String>>>,
+    pub fresh: Option<ProbeResult<Result<Group, String>>>,
     /// Whether systemd manages the mounted tree.
     pub systemd: bool,
     /// Whether a systemd has been started, be it the host's, as runc asks.
@@ -87,7 +87,7 @@ pub struct CgroupFacts {
     pub legacy: Vec<Hierarchy>,
     /// Those that are mounted read-only, mounted writable; tried where there are such.
     #[serde(default)]
-    pub rewritten: Option<Tried<Result<(), String>>>,
+    pub rewritten: Option<ProbeResult<Result<(), String>>>,
 }
 
 /// One cgroup of version 2.
@@ -125,16 +125,16 @@ impl CgroupFacts {
             .filter(|mount| mount.fs_type == "cgroup2")
             .map(TreeMount::of);
         let root = mount.as_ref().map(|_| Group::read(Path::new(ROOT)));
-        let seat = seat(own_path, mount.as_ref(), root.as_ref());
-        let group = match &seat {
-            Seat::Machine | Seat::Hidden => None,
-            Seat::Root | Seat::Leaf => root,
-            Seat::Below(path) => Some(Group::read(&Path::new(ROOT).join(path))),
+        let position = position(own_path, mount.as_ref(), root.as_ref());
+        let group = match &position {
+            CgroupPosition::Machine | CgroupPosition::Hidden => None,
+            CgroupPosition::Root | CgroupPosition::Leaf => root,
+            CgroupPosition::Below(path) => Some(Group::read(&Path::new(ROOT).join(path))),
         };
         Self {
             mode,
             own_path: own_path.map(|path| path.to_string_lossy().into_owned()),
-            seat,
+            position,
             mount,
             shared_below: mount::shared_below(mounts),
             group,
@@ -147,9 +147,9 @@ impl CgroupFacts {
     }
 
     /// Tries to mount read-only hierarchies writable, in a mount namespace that ends with the
-    /// trial.
+    /// probe.
     #[must_use = "the answer is taken with it"]
-    pub fn try_rewriting(&self, trials: &mut Trials) -> Option<Ticket<Result<(), String>>> {
+    pub fn try_rewriting(&self, probes: &mut Probes) -> Option<Ticket<Result<(), String>>> {
         let read_only: Vec<(PathBuf, Vec<String>)> = self
             .legacy
             .iter()
@@ -162,7 +162,7 @@ impl CgroupFacts {
         if read_only.is_empty() {
             return None;
         }
-        Some(trials.start(
+        Some(probes.start(
             "writable cgroups",
             UnshareFlags::NEWNS,
             Duration::from_secs(2),
@@ -190,9 +190,11 @@ impl CgroupFacts {
     /// Whether a fresh mount in a cgroup namespace of our own would help.
     fn needs_fresh_mount(&self) -> bool {
         let alone = self.legacy.is_empty() && self.own_path.is_some();
-        match (&self.mode, &self.seat) {
-            (CgroupMode::V2, Seat::Below(_) | Seat::Hidden) => true,
-            (CgroupMode::V2, Seat::Root) => self.group.as_ref().is_some_and(|g| !g.writable),
+        match (&self.mode, &self.position) {
+            (CgroupMode::V2, CgroupPosition::Below(_) | CgroupPosition::Hidden) => true,
+            (CgroupMode::V2, CgroupPosition::Root) => {
+                self.group.as_ref().is_some_and(|g| !g.writable)
+            }
             (CgroupMode::None, _) => alone,
             _ => false,
         }
@@ -200,12 +202,12 @@ impl CgroupFacts {
 
     /// Tries it where it would help: unshare, mount, look. Everything ends with the child.
     #[must_use = "the answer is taken with it"]
-    pub fn try_fresh_mount(&self, trials: &mut Trials) -> Option<Ticket<Result<Group, String>>> {
+    pub fn try_fresh_mount(&self, probes: &mut Probes) -> Option<Ticket<Result<Group, String>>> {
         if !self.needs_fresh_mount() {
             return None;
         }
         let options = FreshMount::of(self);
-        Some(trials.start(
+        Some(probes.start(
             "cgroup namespace",
             UnshareFlags::NEWNS,
             Duration::from_secs(2),
@@ -305,17 +307,17 @@ pub fn within(own: &Path, mount_root: &Path) -> Option<PathBuf> {
     own.strip_prefix(mount_root).ok().map(Path::to_owned)
 }
 
-fn seat(own: Option<&Path>, mount: Option<&TreeMount>, root: Option<&Group>) -> Seat {
+fn position(own: Option<&Path>, mount: Option<&TreeMount>, root: Option<&Group>) -> CgroupPosition {
     let (Some(own), Some(mount), Some(root)) = (own, mount, root) else {
-        return Seat::Hidden;
+        return CgroupPosition::Hidden;
     };
     let container = root.kind.is_some();
     match within(own, &mount.root) {
-        None => Seat::Hidden,
-        Some(path) if path.as_os_str().is_empty() && container => Seat::Root,
-        Some(path) if path.as_os_str().is_empty() => Seat::Machine,
-        Some(path) if path == Path::new(LEAF) && container => Seat::Leaf,
-        Some(path) => Seat::Below(path),
+        None => CgroupPosition::Hidden,
+        Some(path) if path.as_os_str().is_empty() && container => CgroupPosition::Root,
+        Some(path) if path.as_os_str().is_empty() => CgroupPosition::Machine,
+        Some(path) if path == Path::new(LEAF) && container => CgroupPosition::Leaf,
+        Some(path) => CgroupPosition::Below(path),
     }
 }
 
@@ -356,21 +358,31 @@ mod tests {
     /// Each line was seen on a real machine.
     #[test]
     fn the_seat_is_told_from_our_path_and_the_mounts_root() {
-        for (own, root, kind, seat) in [
-            ("/", "/", Some("domain"), Seat::Root), // --cgroupns=private
-            ("/init", "/", Some("domain"), Seat::Leaf), // the same, a second start
-            ("/docker/1", "/", None, Seat::Below("docker/1".into())), // --cgroupns=host
+        for (own, root, kind, position) in [
+            ("/", "/", Some("domain"), CgroupPosition::Root), // --cgroupns=private
+            ("/init", "/", Some("domain"), CgroupPosition::Leaf), // the same, a second start
+            (
+                "/docker/1",
+                "/",
+                None,
+                CgroupPosition::Below("docker/1".into()),
+            ), // --cgroupns=host
             (
                 "/docker/1",
                 "/",
                 Some("domain"),
-                Seat::Below("docker/1".into()),
+                CgroupPosition::Below("docker/1".into()),
             ), // in another DinD
-            ("/docker/1/init", "/docker/1", Some("domain"), Seat::Leaf), // docker exec after our remount
-            ("/", "/../..", None, Seat::Hidden), // private, with the host's tree as a volume
-            ("/", "/", None, Seat::Machine),     // a virtual machine
-            ("/init", "/", None, Seat::Below("init".into())), // not ours: the machine's
-            ("/../x", "/", Some("domain"), Seat::Hidden),
+            (
+                "/docker/1/init",
+                "/docker/1",
+                Some("domain"),
+                CgroupPosition::Leaf,
+            ), // docker exec after our remount
+            ("/", "/../..", None, CgroupPosition::Hidden), // private, with the host's tree as a volume
+            ("/", "/", None, CgroupPosition::Machine),     // a virtual machine
+            ("/init", "/", None, CgroupPosition::Below("init".into())), // not ours: the machine's
+            ("/../x", "/", Some("domain"), CgroupPosition::Hidden),
         ] {
             let mount = TreeMount {
                 root: root.into(),
@@ -381,8 +393,8 @@ mod tests {
                 kind: kind.map(str::to_owned),
                 ..Group::read(Path::new("/nowhere"))
             };
-            let found = super::seat(Some(Path::new(own)), Some(&mount), Some(&group));
-            assert_eq!(found, seat, "{own} in {root}");
+            let found = super::position(Some(Path::new(own)), Some(&mount), Some(&group));
+            assert_eq!(found, position, "{own} in {root}");
         }
     }
 }

@@ -12,8 +12,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::files;
+use crate::sys::probe::{Probes, UnshareFlags};
 use crate::sys::program;
-use crate::sys::trial::{Trials, UnshareFlags};
 
 /// It loads a hundred megabytes first.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -60,8 +60,8 @@ impl EngineFacts {
     #[must_use]
     pub fn ask(dockerd: &Path, env: &[OsString]) -> Self {
         let (program, env) = (dockerd.to_owned(), env.to_owned());
-        let mut trials = Trials::new();
-        let ticket = trials.start(
+        let mut probes = Probes::new();
+        let ticket = probes.start(
             "dockerd version",
             UnshareFlags::empty(),
             DEADLINE,
@@ -71,7 +71,7 @@ impl EngineFacts {
                 output.map(|output| output.text).unwrap_or_default()
             },
         );
-        let text = trials.collect().take::<String>(ticket);
+        let text = probes.collect().take::<String>(ticket);
         text.known()
             .map(|text| Self::from_version_line(text))
             .unwrap_or_default()

@@ -203,7 +203,7 @@ fn can_make(path: &Path) -> bool {
     path.parent().is_some_and(files::can_be_written)
 }
 
-/// A trial: Go listens on `[::]` for `0.0.0.0` whenever such a socket can be bound.
+/// A probe: Go listens on `[::]` for `0.0.0.0` whenever such a socket can be bound.
 fn ipv6_sockets() -> bool {
     let any = std::net::SocketAddrV6::new(std::net::Ipv6Addr::UNSPECIFIED, 0, 0, 0);
     rustix::net::socket(AddressFamily::INET6, SocketType::STREAM, None)

@@ -1,4 +1,4 @@
-//! What the machine is: readers of /proc, /sys and /etc, and trials in throw-away children. They
+//! What the machine is: readers of /proc, /sys and /etc, and probes in throw-away children. They
 //! change nothing.
 //!
 //! [`Facts`] is data: `dind-init facts` prints it, a bug report carries it, and a fixture replays
@@ -35,7 +35,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::files;
-use crate::sys::trial::{Results, Ticket, Trials};
+use crate::sys::probe::{Probes, Results, Ticket};
 use apparmor::{AppArmorFacts, Profile};
 use cgroup::{CgroupFacts, Group};
 use daemon_json::DaemonFile;
@@ -118,25 +118,25 @@ impl Facts {
         // Certificates are the only ones who ask.
         let network = NetworkFacts::read();
         let asking = questions.aliases.then(|| network.ask(&config.env));
-        // The trials run while we read. The container comes first: its cgroup does not hold them yet.
-        let mut trials = Trials::new();
+        // The probes run while we read. The container comes first: its cgroup does not hold them yet.
+        let mut probes = Probes::new();
         let mut container = Container::read(&mounts);
         // A rootless daemon leaves the container as it is, and its packet filter is that of its
         // own namespaces.
         if root {
-            container.start_trials(&mut trials);
+            container.start_probes(&mut probes);
         }
         let netfilter = root.then(|| {
-            netfilter::Probing::start(config, questions.netfilter, Vec::new(), &mut trials)
+            netfilter::Probing::start(config, questions.netfilter, Vec::new(), &mut probes)
         });
-        let storage = storage::Probing::start(config, file, &mounts, &mut trials);
+        let storage = storage::Probing::start(config, file, &mounts, &mut probes);
         let mut facts = Self::read(config, &container, network);
         let dockerd = facts.programs.dockerd.clone();
         facts.engine = dockerd
             .as_deref()
             .map(EngineFacts::read)
             .unwrap_or_default();
-        let mut results = collect(trials);
+        let mut results = collect(probes);
         container.finish(&mut facts, &mut results);
         let storage = storage.finish(&mut results);
         let unclear = facts.engine.generation == Generation::Unknown;
@@ -162,20 +162,20 @@ impl Facts {
     ) {
         let before = self.netfilter.take().map(|facts| facts.requested);
         let requested = before.into_iter().flatten().chain(asked.iter().cloned());
-        let mut trials = Trials::new();
-        let probing = netfilter::Probing::start(config, question, requested.collect(), &mut trials);
-        self.netfilter = Some(probing.finish(&mut collect(trials)));
+        let mut probes = Probes::new();
+        let probing = netfilter::Probing::start(config, question, requested.collect(), &mut probes);
+        self.netfilter = Some(probing.finish(&mut collect(probes)));
     }
 
     /// Looks at the container, whether or not dockerd will run in it.
     #[must_use]
     pub fn of_container(config: &Config) -> Self {
         let mounts = mountinfo::read();
-        let mut trials = Trials::new();
+        let mut probes = Probes::new();
         let mut container = Container::read(&mounts);
-        container.start_trials(&mut trials);
+        container.start_probes(&mut probes);
         let mut facts = Self::read(config, &container, NetworkFacts::read());
-        container.finish(&mut facts, &mut collect(trials));
+        container.finish(&mut facts, &mut collect(probes));
         facts
     }
 
@@ -231,12 +231,12 @@ impl<'a> Container<'a> {
         }
     }
 
-    fn start_trials(&mut self, trials: &mut Trials) {
-        self.fresh = self.cgroup.try_fresh_mount(trials);
-        self.rewritten = self.cgroup.try_rewriting(trials);
+    fn start_probes(&mut self, probes: &mut Probes) {
+        self.fresh = self.cgroup.try_fresh_mount(probes);
+        self.rewritten = self.cgroup.try_rewriting(probes);
         if self.mounts.apparmor.enabled {
             let securityfs = self.mounts.securityfs;
-            self.profile = Some(AppArmorFacts::try_profile(trials, securityfs));
+            self.profile = Some(AppArmorFacts::try_profile(probes, securityfs));
         }
     }
 
@@ -247,11 +247,11 @@ impl<'a> Container<'a> {
     }
 }
 
-/// Waits for trials, and says how long they took.
-fn collect(trials: Trials) -> Results {
-    let results = trials.collect();
+/// Waits for probes, and says how long they took.
+fn collect(probes: Probes) -> Results {
+    let results = probes.collect();
     for (name, took) in results.times() {
-        tracing::debug!("trial {name}: {:.1} ms", took.as_secs_f64() * 1000.0);
+        tracing::debug!("probe {name}: {:.1} ms", took.as_secs_f64() * 1000.0);
     }
     results
 }

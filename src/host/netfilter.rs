@@ -1,5 +1,5 @@
 //! The packet filter: which tools there are, what rules are here already, and which backend takes
-//! the rules that dockerd writes. That is tried in network namespaces that end with the trial.
+//! the rules that dockerd writes. That is tried in network namespaces that end with the probe.
 
 pub mod existing;
 pub mod rules;
@@ -14,10 +14,10 @@ use serde::{Deserialize, Serialize};
 use crate::config::Config;
 use crate::files::find_program;
 use crate::files::kernel;
+use crate::sys::probe::{ProbeResult, Probes, Results, Ticket, UnshareFlags};
 use crate::sys::program;
-use crate::sys::trial::{Results, Ticket, Trials, Tried, UnshareFlags};
 use existing::Existing;
-use rules::{Family, FamilyTools, FamilyTrial};
+use rules::{Family, FamilyProbe, FamilyTools};
 use tools::{Backend, Tools};
 
 /// The kernel may load a handful of modules meanwhile.
@@ -33,7 +33,7 @@ pub struct NetfilterFacts {
     /// `nft` in PATH.
     pub nft: Option<PathBuf>,
     /// What was tried, in order.
-    pub trials: Vec<BackendTrial>,
+    pub probes: Vec<BackendProbe>,
     /// Whether the kernel has IPv6.
     pub ipv6: bool,
     /// Whether packets are forwarded (`net.ipv4.ip_forward`).
@@ -42,25 +42,25 @@ pub struct NetfilterFacts {
     pub bridge_calls: Option<bool>,
     /// Whether this kernel can load modules.
     pub modules: bool,
-    /// Modules that were asked for before these trials, in this very start.
+    /// Modules that were asked for before these probes, in this very start.
     #[serde(default)]
     pub requested: Vec<String>,
 }
 
 /// How a backend did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BackendTrial {
+pub struct BackendProbe {
     pub backend: Backend,
     /// IPv4.
-    pub v4: Tried<FamilyTrial>,
+    pub v4: ProbeResult<FamilyProbe>,
     /// IPv6, where the kernel and the image have it.
-    pub v6: Option<Tried<FamilyTrial>>,
+    pub v6: Option<ProbeResult<FamilyProbe>>,
 }
 
 impl NetfilterFacts {
     #[must_use]
-    pub fn trial(&self, backend: Backend) -> Option<&BackendTrial> {
-        self.trials.iter().find(|trial| trial.backend == backend)
+    pub fn probe(&self, backend: Backend) -> Option<&BackendProbe> {
+        self.probes.iter().find(|probe| probe.backend == backend)
     }
 
     #[must_use]
@@ -69,7 +69,7 @@ impl NetfilterFacts {
     }
 }
 
-/// What is wanted to be known; the user's word can make trials needless.
+/// What is wanted to be known; the user's word can make probes needless.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Question {
     /// Which backend of iptables works.
@@ -83,7 +83,7 @@ pub enum Question {
     Nothing,
 }
 
-/// Facts whose first trials run.
+/// Facts whose first probes run.
 #[derive(Debug)]
 pub struct Probing {
     facts: NetfilterFacts,
@@ -97,23 +97,23 @@ pub struct Probing {
 #[derive(Debug)]
 struct Tickets {
     backend: Backend,
-    v4: Ticket<FamilyTrial>,
-    v6: Option<Ticket<FamilyTrial>>,
+    v4: Ticket<FamilyProbe>,
+    v6: Option<Ticket<FamilyProbe>>,
 }
 
 impl Probing {
-    /// Reads, and starts the trials of the backends that come first: those with rules here, or
+    /// Reads, and starts the probes of the backends that come first: those with rules here, or
     /// nft. The legacy tables are loaded into the kernel by trying them, so they come last.
     #[must_use]
     pub fn start(
         config: &Config,
         question: Question,
         requested: Vec<String>,
-        trials: &mut Trials,
+        probes: &mut Probes,
     ) -> Self {
         let path = config.env.get("PATH");
         // The legacy tools share a lock file with everybody on this file system. In a namespace
-        // of its own a trial needs no lock, must not wait for one (N15), and leaves no file.
+        // of its own a probe needs no lock, must not wait for one, and leaves no file.
         let env = config.env.clone().with("XTABLES_LOCKFILE", "/dev/null");
         let env = env.words();
         let default = find_program("iptables".as_ref(), path);
@@ -129,7 +129,7 @@ impl Probing {
         let facts = NetfilterFacts {
             tools: tools::find(path, default),
             nft: find_program("nft".as_ref(), path),
-            trials: Vec::new(),
+            probes: Vec::new(),
             ipv6: ipv6(),
             forwarding: read("/proc/sys/net/ipv4/ip_forward").is_some_and(on),
             bridge_calls: read("/proc/sys/net/bridge/bridge-nf-call-iptables").map(on),
@@ -147,10 +147,10 @@ impl Probing {
         probing.first = probing
             .order()
             .iter()
-            .filter_map(|backend| probing.try_backend(*backend, trials))
+            .filter_map(|backend| probing.try_backend(*backend, probes))
             .collect();
         if probing.first.len() > 1 {
-            probing.legacy_rules = probing.count_legacy_rules(trials);
+            probing.legacy_rules = probing.count_legacy_rules(probes);
         }
         probing
     }
@@ -177,13 +177,13 @@ impl Probing {
         }
     }
 
-    fn try_backend(&self, backend: Backend, trials: &mut Trials) -> Option<Tickets> {
+    fn try_backend(&self, backend: Backend, probes: &mut Probes) -> Option<Tickets> {
         let net = UnshareFlags::NEWNET;
         if backend == Backend::Nftables {
             let (nft, env) = (self.facts.nft.clone()?, self.env.clone());
             return Some(Tickets {
                 backend,
-                v4: trials.start("nftables", net, DEADLINE, move || {
+                v4: probes.start("nftables", net, DEADLINE, move || {
                     rules::run_nft(&nft, &env)
                 }),
                 v6: None,
@@ -207,8 +207,8 @@ impl Probing {
         let v6 = v6.map(|program| family(Family::V6, program, tools.restore6.as_ref()));
         Some(Tickets {
             backend,
-            v4: trials.start(name, net, DEADLINE, move || rules::run(&v4)),
-            v6: v6.map(|tools| trials.start(name6, net, DEADLINE, move || rules::run(&tools))),
+            v4: probes.start(name, net, DEADLINE, move || rules::run(&v4)),
+            v6: v6.map(|tools| probes.start(name6, net, DEADLINE, move || rules::run(&tools))),
         })
     }
 
@@ -216,28 +216,28 @@ impl Probing {
     #[must_use]
     pub fn finish(mut self, results: &mut Results) -> NetfilterFacts {
         for tickets in std::mem::take(&mut self.first) {
-            self.facts.trials.push(tickets.take(results));
+            self.facts.probes.push(tickets.take(results));
         }
         if let Some(ticket) = self.legacy_rules.take() {
             self.facts.existing.legacy_rules = results.take(ticket).known().copied();
         }
-        let other = match self.facts.trials.as_slice() {
-            [only] if only.v4.known().is_some_and(|trial| !trial.works()) => match only.backend {
+        let other = match self.facts.probes.as_slice() {
+            [only] if only.v4.known().is_some_and(|probe| !probe.works()) => match only.backend {
                 Backend::Nft => Some(Backend::Legacy),
                 Backend::Legacy => Some(Backend::Nft),
                 Backend::Nftables => None,
             },
             _ => None,
         };
-        let mut trials = Trials::new();
-        if let Some(tickets) = other.and_then(|backend| self.try_backend(backend, &mut trials)) {
-            let mut results = trials.collect();
-            self.facts.trials.push(tickets.take(&mut results));
+        let mut probes = Probes::new();
+        if let Some(tickets) = other.and_then(|backend| self.try_backend(backend, &mut probes)) {
+            let mut results = probes.collect();
+            self.facts.probes.push(tickets.take(&mut results));
         }
-        // A trial of nft has loaded what there is to load: now asking loads nothing.
+        // A probe of nft has loaded what there is to load: now asking loads nothing.
         let existing = &mut self.facts.existing;
         if existing.nft_rules.is_none()
-            && self.facts.trials.iter().any(|t| t.backend == Backend::Nft)
+            && self.facts.probes.iter().any(|t| t.backend == Backend::Nft)
         {
             existing.nft_rules = existing::nft_rules().ok();
         }
@@ -245,12 +245,12 @@ impl Probing {
     }
 
     /// Counts the legacy rules of our own namespace, reading only.
-    fn count_legacy_rules(&self, trials: &mut Trials) -> Option<Ticket<usize>> {
+    fn count_legacy_rules(&self, probes: &mut Probes) -> Option<Ticket<usize>> {
         let program = self.facts.tools(Backend::Legacy)?.iptables.clone();
         let env = self.env.clone();
         let tables = ["filter", "nat", "mangle", "raw"];
         Some(
-            trials.start("legacy rules", UnshareFlags::empty(), DEADLINE, move || {
+            probes.start("legacy rules", UnshareFlags::empty(), DEADLINE, move || {
                 let count = |table: &str| {
                     let argv = ["iptables", "-w", "3", "-t", table, "-S"].map(OsString::from);
                     let output = program::run(&program, &argv, &env, b"").ok()?;
@@ -270,8 +270,8 @@ impl Probing {
 }
 
 impl Tickets {
-    fn take(self, results: &mut Results) -> BackendTrial {
-        BackendTrial {
+    fn take(self, results: &mut Results) -> BackendProbe {
+        BackendProbe {
             backend: self.backend,
             v4: results.take(self.v4),
             v6: self.v6.map(|ticket| results.take(ticket)),
@@ -289,8 +289,8 @@ fn ipv6() -> bool {
 /// For an `iptables` that is neither of the known programs: a wrapper, a renamed one.
 fn ask_version(iptables: &Path, env: &[OsString]) -> Option<Backend> {
     let (program, env) = (iptables.to_owned(), env.to_owned());
-    let mut trials = Trials::new();
-    let ticket = trials.start(
+    let mut probes = Probes::new();
+    let ticket = probes.start(
         "iptables version",
         UnshareFlags::empty(),
         DEADLINE,
@@ -300,7 +300,7 @@ fn ask_version(iptables: &Path, env: &[OsString]) -> Option<Backend> {
             output.map(|output| output.text).unwrap_or_default()
         },
     );
-    let text = trials.collect().take::<String>(ticket);
+    let text = probes.collect().take::<String>(ticket);
     text.known()
         .and_then(|text| tools::variant_by_version(text))
 }

@@ -1,4 +1,4 @@
-//! Names and addresses of this machine, as the server certificate must carry them (S24).
+//! Names and addresses of this machine, as the server certificate must carry them.
 
 use std::net::IpAddr;
 use std::path::Path;

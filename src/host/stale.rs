@@ -1,5 +1,5 @@
 //! Left-overs of a daemon that was killed: pid files, sockets, task directories. Each is only
-//! called stale with proof that its owner is dead (S15, S16, Z1, Z9).
+//! called stale with proof that its owner is dead.
 
 use std::path::{Path, PathBuf};
 

@@ -20,10 +20,10 @@ use crate::config::rootless::places;
 use crate::config::settings;
 use crate::files::find_program;
 use crate::files::{self, Dir, Kind};
-use crate::sys::trial::{Results, Ticket, Trials, Tried};
+use crate::sys::probe::{ProbeResult, Probes, Results, Ticket};
 use content::Content;
 use mounter::Mounter;
-use overlay::{FuseProgram, OverlayTrial, RootTrial};
+use overlay::{FuseProgram, OverlayProbe, RootProbe};
 use owner::{LockState, Owner};
 
 /// Where rootful dockerd keeps everything, unless it is told otherwise.
@@ -76,9 +76,9 @@ pub struct RootFacts {
     /// Whether `--storage-opt size=` can work: project quotas on xfs.
     pub project_quota: bool,
     /// What an overlay does there.
-    pub trial: Tried<RootTrial>,
+    pub probe: ProbeResult<RootProbe>,
     /// What fuse-overlayfs does there, where it was asked for or overlay does not work.
-    pub fuse_overlayfs: Option<Tried<OverlayTrial>>,
+    pub fuse_overlayfs: Option<ProbeResult<OverlayProbe>>,
 }
 
 /// The directories that the configuration names.
@@ -137,7 +137,7 @@ fn nearest(path: &Path) -> &Path {
         .unwrap_or_else(|| Path::new("/"))
 }
 
-/// Facts whose trials run.
+/// Facts whose probes run.
 #[derive(Debug)]
 pub struct Probing {
     facts: StorageFacts,
@@ -150,18 +150,18 @@ pub struct Probing {
 /// Answers to come about a root.
 #[derive(Debug)]
 struct RootTickets {
-    overlay: Ticket<RootTrial>,
-    fuse: Option<Ticket<OverlayTrial>>,
+    overlay: Ticket<RootProbe>,
+    fuse: Option<Ticket<OverlayProbe>>,
 }
 
 impl Probing {
-    /// Starts the trials, then reads.
+    /// Starts the probes, then reads.
     #[must_use]
     pub fn start(
         config: &Config,
         file: &DaemonFile,
         mounts: &[Mount],
-        trials: &mut Trials,
+        probes: &mut Probes,
     ) -> Self {
         let roots = Roots::of(config, file);
         let mounter = Mounter::of(config.identity);
@@ -182,8 +182,8 @@ impl Probing {
         let mut start = |names: [&'static str; 2], root: &Path| {
             let dir = nearest(root).to_owned();
             RootTickets {
-                fuse: asked_for.map(|fuse| start_fuse(names[1], &dir, mounter, fuse, trials)),
-                overlay: trials.start(names[0], mounter.namespaces(), DEADLINE, move || {
+                fuse: asked_for.map(|fuse| start_fuse(names[1], &dir, mounter, fuse, probes)),
+                overlay: probes.start(names[0], mounter.namespaces(), DEADLINE, move || {
                     overlay::run(&dir, mounter)
                 }),
             }
@@ -212,27 +212,27 @@ impl Probing {
         }
     }
 
-    /// The facts with the answers of the trials; fuse-overlayfs is tried where overlay failed.
+    /// The facts with the answers of the probes; fuse-overlayfs is tried where overlay failed.
     #[must_use]
     pub fn finish(self, results: &mut Results) -> StorageFacts {
         let mut facts = self.facts;
         let mut roots = vec![(&mut facts.root, self.root)];
         roots.extend(facts.snapshots.as_mut().zip(self.snapshots));
-        let mut trials = Trials::new();
+        let mut probes = Probes::new();
         let mut late = Vec::new();
         for (root, tickets) in roots {
-            root.trial = results.take(tickets.overlay);
+            root.probe = results.take(tickets.overlay);
             root.fuse_overlayfs = tickets.fuse.map(|ticket| results.take(ticket));
-            let fails = |trial: &RootTrial| trial.overlay.as_ref().is_some_and(|o| !o.works());
+            let fails = |probe: &RootProbe| probe.overlay.as_ref().is_some_and(|o| !o.works());
             if let (Some(fuse), None) = (&self.fuse, &root.fuse_overlayfs)
-                && root.trial.known().is_some_and(fails)
+                && root.probe.known().is_some_and(fails)
             {
                 let dir = nearest(&root.path).to_owned();
-                let ticket = start_fuse("storage by fuse", &dir, self.mounter, fuse, &mut trials);
+                let ticket = start_fuse("storage by fuse", &dir, self.mounter, fuse, &mut probes);
                 late.push((root, ticket));
             }
         }
-        let mut results = trials.collect();
+        let mut results = probes.collect();
         for (root, ticket) in late {
             root.fuse_overlayfs = Some(results.take(ticket));
         }
@@ -251,10 +251,10 @@ fn start_fuse(
     dir: &Path,
     mounter: Mounter,
     fuse: &FuseProgram,
-    trials: &mut Trials,
-) -> Ticket<OverlayTrial> {
+    probes: &mut Probes,
+) -> Ticket<OverlayProbe> {
     let (dir, fuse) = (dir.to_owned(), fuse.clone());
-    trials.start(name, mounter.namespaces(), DEADLINE, move || {
+    probes.start(name, mounter.namespaces(), DEADLINE, move || {
         overlay::run_fuse(&dir, &fuse)
     })
 }
@@ -306,7 +306,7 @@ impl RootFacts {
                 .map_or(0, |fs| fs.f_bavail.saturating_mul(fs.f_frsize)),
             free_inodes: fs.filter(|fs| fs.f_files > 0).map(|fs| fs.f_favail),
             project_quota: mount.is_some_and(quota),
-            trial: Tried::Unknown("not tried yet".into()),
+            probe: ProbeResult::Unknown("not tried yet".into()),
             fuse_overlayfs: None,
         }
     }

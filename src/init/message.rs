@@ -23,7 +23,7 @@ pub(super) enum Level {
 
 /// What happens when the reader does not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Patience {
+pub(super) enum Deadline {
     /// Wait for the reader.
     Block,
     /// Lose the message.
@@ -34,7 +34,7 @@ pub(super) enum Patience {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Log {
     pub(super) verbosity: u32,
-    pub(super) patience: Patience,
+    pub(super) deadline: Deadline,
 }
 
 impl Log {
@@ -50,7 +50,7 @@ impl Log {
             Level::Fatal | Level::Warn => stderr(),
             Level::Info | Level::Debug | Level::Trace => stdout(),
         };
-        write(stream, &line, self.patience);
+        write(stream, &line, self.deadline);
     }
 }
 
@@ -71,10 +71,10 @@ fn line(level: Level, own: Pid, text: &str) -> String {
 const PIPE_BUF: usize = 4096;
 
 /// Writes what can be written.
-pub(super) fn write(stream: BorrowedFd<'_>, bytes: &[u8], patience: Patience) {
+pub(super) fn write(stream: BorrowedFd<'_>, bytes: &[u8], deadline: Deadline) {
     let mut rest = bytes;
     while !rest.is_empty() {
-        if patience == Patience::Drop && !takes_bytes(stream) {
+        if deadline == Deadline::Drop && !takes_bytes(stream) {
             return;
         }
         match rustix::io::write(stream, rest.get(..PIPE_BUF).unwrap_or(rest)) {
@@ -115,11 +115,11 @@ mod tests {
     fn a_full_pipe_loses_the_message_and_a_broken_one_is_no_error() {
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
         let megabyte = vec![b'x'; 1 << 20];
-        write(writer.as_fd(), &megabyte, Patience::Drop);
+        write(writer.as_fd(), &megabyte, Deadline::Drop);
         let mut buffer = vec![0; 1 << 20];
         let held = rustix::io::read(&reader, &mut buffer[..]).unwrap();
         assert!(held > 0 && held < megabyte.len());
         drop(reader);
-        write(writer.as_fd(), b"x", Patience::Block);
+        write(writer.as_fd(), b"x", Deadline::Block);
     }
 }

@@ -18,7 +18,7 @@ use rustix::process::{Pid, WaitOptions, WaitStatus, getpid};
 use rustix::stdio::{stderr, stdout};
 
 pub use self::failure::{Finding, StartError};
-use self::message::{Level, Log, Patience};
+use self::message::{Deadline, Level, Log};
 use self::options::{Options, Reaped, Receiver, Request, Subreaper, UsageError};
 use self::pace::{NAP, Pace, Rest};
 use crate::base::explain::{self, Explain, exit};
@@ -31,7 +31,7 @@ use crate::sys::spawn::{self, ProcessGroup, Spawn, SpawnError};
 /// were called by; `mask` is what [`signal::block_all`] returned, and must still be blocked.
 #[must_use]
 pub fn run(argv: &[OsString], env: &[(OsString, OsString)], mask: OriginalMask) -> u8 {
-    let print = |text: &str| message::write(stdout(), text.as_bytes(), Patience::Block);
+    let print = |text: &str| message::write(stdout(), text.as_bytes(), Deadline::Block);
     match options::parse(argv, env) {
         Ok(Request::Help) => print(&text::usage(&options::program_name(argv))),
         Ok(Request::License) => print(text::license()),
@@ -39,7 +39,7 @@ pub fn run(argv: &[OsString], env: &[(OsString, OsString)], mask: OriginalMask) 
         Ok(Request::Run(options)) => {
             let log = Log {
                 verbosity: options.verbosity,
-                patience: Patience::Block,
+                deadline: Deadline::Block,
             };
             return match start(&options, env, mask, log) {
                 Ok(child) => {
@@ -53,7 +53,7 @@ pub fn run(argv: &[OsString], env: &[(OsString, OsString)], mask: OriginalMask) 
         Err(error @ (UsageError::ExitCode(_) | UsageError::Signal(_))) => {
             let log = Log {
                 verbosity: 0,
-                patience: Patience::Block,
+                deadline: Deadline::Block,
             };
             return refuse(log, &error);
         }
@@ -61,7 +61,7 @@ pub fn run(argv: &[OsString], env: &[(OsString, OsString)], mask: OriginalMask) 
             let program = options::program_name(argv);
             let rows = explain::frame(&error).replacen("error", &program, 1);
             let text = format!("{rows}\n{}", text::usage(&program));
-            message::write(stderr(), text.as_bytes(), Patience::Block);
+            message::write(stderr(), text.as_bytes(), Deadline::Block);
             return error.exit_code();
         }
     }
@@ -155,7 +155,7 @@ const BATCH: usize = 256;
 fn supervise(child: Pid, options: &Options) -> u8 {
     let log = Log {
         verbosity: options.verbosity,
-        patience: Patience::Drop,
+        deadline: Deadline::Drop,
     };
     let own = getpid().as_raw_nonzero().get();
     let mut pace = Pace::default();

@@ -14,7 +14,7 @@ const AT_ONCE: usize = 4096;
 /// Bytes that may wait; what comes beyond is lost.
 const MOST: usize = 128 * 1024;
 /// How long the last lines may take to be read at the end.
-const LAST_PATIENCE: Timespec = Timespec {
+const LAST_TIMEOUT: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 200_000_000,
 };
@@ -79,11 +79,11 @@ impl Sink {
         self.queue().bytes.len()
     }
 
-    /// Writes what waits, with a little patience for whoever reads; says what was lost.
+    /// Writes what waits, with a little time for whoever reads; says what was lost.
     pub fn finish(&self) {
         while self.flush() > 0 {
             let mut fds = [PollFd::new(&self.stderr, PollFlags::OUT)];
-            let ready = poll(&mut fds, Some(&LAST_PATIENCE));
+            let ready = poll(&mut fds, Some(&LAST_TIMEOUT));
             if !matches!(ready, Ok(1..) | Err(rustix::io::Errno::INTR)) {
                 let mut queue = self.queue();
                 queue.lost += queue.bytes.len();

@@ -1,4 +1,4 @@
-//! Connecting with patience to unix and TCP addresses; the sockets are non-blocking.
+//! Connecting with a deadline to unix and TCP addresses; the sockets are non-blocking.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use rustix::event::PollFlags;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
-use super::patience::{Halt, Patience};
+use super::deadline::{Deadline, Halt};
 
 /// How often a full backlog is tried again: the kernel wakes nobody when a place becomes free for
 /// a non-blocking connect.
@@ -21,7 +21,7 @@ const BACKLOG_RETRY: Duration = Duration::from_millis(10);
 ///
 /// # Errors
 /// What connect(2) says (`EAGAIN`: the backlog stayed full until the deadline), or a [`Halt`].
-pub fn unix(path: &Path, patience: &mut Patience<'_>) -> io::Result<OwnedFd> {
+pub fn unix(path: &Path, deadline: &mut Deadline<'_>) -> io::Result<OwnedFd> {
     let address = match path.as_os_str().as_bytes().strip_prefix(b"@") {
         Some(name) => SocketAddrUnix::new_abstract_name(name)?,
         None => SocketAddrUnix::new(path)?,
@@ -31,8 +31,8 @@ pub fn unix(path: &Path, patience: &mut Patience<'_>) -> io::Result<OwnedFd> {
         match rustix::net::connect(&socket, &address) {
             Ok(()) => return Ok(socket),
             Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) if patience.left() > BACKLOG_RETRY => {
-                patience.pause(BACKLOG_RETRY)?;
+            Err(Errno::AGAIN) if deadline.left() > BACKLOG_RETRY => {
+                deadline.pause(BACKLOG_RETRY)?;
             }
             Err(errno) => return Err(errno.into()),
         }
@@ -44,12 +44,12 @@ pub fn unix(path: &Path, patience: &mut Patience<'_>) -> io::Result<OwnedFd> {
 ///
 /// # Errors
 /// The most telling failure: a refusal if there was one, else the last one; or a [`Halt`].
-pub fn tcp(addresses: &[SocketAddr], patience: &mut Patience<'_>) -> io::Result<OwnedFd> {
+pub fn tcp(addresses: &[SocketAddr], deadline: &mut Deadline<'_>) -> io::Result<OwnedFd> {
     let mut failure = io::Error::from(Errno::ADDRNOTAVAIL);
     for (index, address) in addresses.iter().enumerate() {
         let others = u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
-        let share = Instant::now() + patience.left() / others;
-        match tcp_one(*address, share, patience) {
+        let share = Instant::now() + deadline.left() / others;
+        match tcp_one(*address, share, deadline) {
             Ok(socket) => return Ok(socket),
             Err(error) if Halt::of(&error).is_some() => return Err(error),
             Err(error) if failure.kind() != io::ErrorKind::ConnectionRefused => failure = error,
@@ -62,7 +62,7 @@ pub fn tcp(addresses: &[SocketAddr], patience: &mut Patience<'_>) -> io::Result<
 fn tcp_one(
     address: SocketAddr,
     until: Instant,
-    patience: &mut Patience<'_>,
+    deadline: &mut Deadline<'_>,
 ) -> io::Result<OwnedFd> {
     let socket = socket(if address.is_ipv4() {
         AddressFamily::INET
@@ -74,7 +74,7 @@ fn tcp_one(
         Err(Errno::INPROGRESS | Errno::INTR) => {}
         Err(errno) => return Err(errno.into()),
     }
-    if !patience.ready(socket.as_fd(), PollFlags::OUT, Some(until))? {
+    if !deadline.ready(socket.as_fd(), PollFlags::OUT, Some(until))? {
         return Err(Errno::TIMEDOUT.into());
     }
     rustix::net::sockopt::socket_error(&socket)??;
@@ -107,17 +107,17 @@ mod tests {
     #[test]
     fn an_address_that_answers_is_found_behind_one_that_refuses() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let mut patience = Patience::new(Duration::from_secs(60));
+        let mut deadline = Deadline::new(Duration::from_secs(60));
         let addresses = [closed_port(), listener.local_addr().unwrap()];
-        assert!(tcp(&addresses, &mut patience).is_ok());
+        assert!(tcp(&addresses, &mut deadline).is_ok());
     }
 
     #[test]
     fn a_refusal_is_more_telling_than_an_unreachable_network() {
-        let mut patience = Patience::new(Duration::from_secs(60));
+        let mut deadline = Deadline::new(Duration::from_secs(60));
         // Broadcast addresses cannot be connected to; which errno that gives does not matter.
         let other: SocketAddr = "255.255.255.255:1".parse().unwrap();
-        let error = tcp(&[closed_port(), other], &mut patience).unwrap_err();
+        let error = tcp(&[closed_port(), other], &mut deadline).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
     }
 
@@ -128,11 +128,11 @@ mod tests {
         let listener = socket(AddressFamily::UNIX).unwrap();
         rustix::net::bind(&listener, &SocketAddrUnix::new(&path).unwrap()).unwrap();
         rustix::net::listen(&listener, 0).unwrap();
-        let mut patience = Patience::new(Duration::from_secs(60));
+        let mut deadline = Deadline::new(Duration::from_secs(60));
         let mut held = Vec::new();
         let full = loop {
-            patience.begin_attempt(Duration::from_millis(1));
-            match unix(&path, &mut patience) {
+            deadline.begin_attempt(Duration::from_millis(1));
+            match unix(&path, &mut deadline) {
                 Ok(socket) => held.push(socket),
                 Err(error) => break error,
             }

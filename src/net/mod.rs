@@ -2,6 +2,6 @@
 //! to a daemon, to the port driver or to a resolver.
 
 pub mod connect;
+pub mod deadline;
 pub mod http;
-pub mod patience;
 pub mod resolve;

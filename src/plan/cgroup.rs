@@ -6,7 +6,7 @@
 //! namespace of our own and mount the tree anew; where that is refused, nested containers are put
 //! below our own path.
 
-pub mod handover;
+pub mod delegation;
 pub mod refusal;
 mod words;
 
@@ -20,8 +20,8 @@ use crate::base::explain::Explain;
 use crate::config::{Config, Switch};
 use crate::host::cgroup::legacy::Hierarchy;
 use crate::host::cgroup::mount::FreshMount;
-use crate::host::cgroup::{CgroupFacts, CgroupMode, Group, LEAF, ROOT, Seat};
-use crate::sys::trial::Tried;
+use crate::host::cgroup::{CgroupFacts, CgroupMode, CgroupPosition, Group, LEAF, ROOT};
+use crate::sys::probe::ProbeResult;
 use refusal::CgroupRefusal;
 use words::{limits, mebibytes};
 
@@ -66,7 +66,7 @@ pub struct Keep {
     pub outside: PathBuf,
     /// Where those are.
     pub nested: PathBuf,
-    /// What was wished for.
+    /// What was asked for.
     pub bytes: u64,
 }
 
@@ -125,28 +125,36 @@ enum Tree<'a> {
 }
 
 fn tree(facts: &CgroupFacts) -> Tree<'_> {
-    if facts.systemd && matches!(facts.seat, Seat::Below(_)) {
+    if facts.systemd && matches!(facts.position, CgroupPosition::Below(_)) {
         return Tree::Systemd;
     }
     let refused = match &facts.fresh {
-        Some(Tried::Known(Ok(group))) => return Tree::Fresh(group),
-        Some(Tried::Known(Err(why)) | Tried::Unknown(why)) => {
+        Some(ProbeResult::Known(Ok(group))) => return Tree::Fresh(group),
+        Some(ProbeResult::Known(Err(why)) | ProbeResult::Unknown(why)) => {
             format!("a cgroup namespace of our own is refused: {why}")
         }
         None => "it was not tried to replace it".to_owned(),
     };
-    match (&facts.seat, &facts.group) {
-        (Seat::Machine, _) => Tree::Machine,
-        (Seat::Root | Seat::Leaf, Some(group)) if group.writable => Tree::Ours(group),
-        (Seat::Root | Seat::Leaf, _) => {
+    match (&facts.position, &facts.group) {
+        (CgroupPosition::Machine, _) => Tree::Machine,
+        (CgroupPosition::Root | CgroupPosition::Leaf, Some(group)) if group.writable => {
+            Tree::Ours(group)
+        }
+        (CgroupPosition::Root | CgroupPosition::Leaf, _) => {
             Tree::Theirs(format!("{ROOT} {}; {refused}", facts.unwritable()))
         }
-        (Seat::Below(path), Some(group)) if group.writable => Tree::Below(path, group, refused),
-        (Seat::Below(_), _) => Tree::Theirs(format!("{ROOT} shows the host's tree; {refused}")),
-        (Seat::Hidden, _) if facts.mount.is_none() => {
+        (CgroupPosition::Below(path), Some(group)) if group.writable => {
+            Tree::Below(path, group, refused)
+        }
+        (CgroupPosition::Below(_), _) => {
+            Tree::Theirs(format!("{ROOT} shows the host's tree; {refused}"))
+        }
+        (CgroupPosition::Hidden, _) if facts.mount.is_none() => {
             Tree::Theirs(format!("nothing is mounted on {ROOT}; {refused}"))
         }
-        (Seat::Hidden, _) => Tree::Theirs(format!("{ROOT} does not show our cgroup; {refused}")),
+        (CgroupPosition::Hidden, _) => {
+            Tree::Theirs(format!("{ROOT} does not show our cgroup; {refused}"))
+        }
     }
 }
 
@@ -202,7 +210,7 @@ fn unified(plan: &mut CgroupPlan, maker: Maker<'_>, facts: &CgroupFacts) -> Nest
     }
 }
 
-/// Version 1: every hierarchy nests by itself (S58). Only where the mounts show the host's tree
+/// Version 1: every hierarchy nests by itself. Only where the mounts show the host's tree
 /// is there something to do.
 fn legacy(plan: &mut CgroupPlan, maker: Maker<'_>, facts: &CgroupFacts) -> Nested {
     plan.summary = match facts.mode {
@@ -300,7 +308,7 @@ impl CgroupPlan {
             return;
         }
         let why = match &facts.rewritten {
-            Some(Tried::Known(Ok(()))) => {
+            Some(ProbeResult::Known(Ok(()))) => {
                 for hierarchy in read_only {
                     let Some(path) = &hierarchy.point else {
                         continue;
@@ -314,7 +322,7 @@ impl CgroupPlan {
                 }
                 return;
             }
-            Some(Tried::Known(Err(why)) | Tried::Unknown(why)) => why.clone(),
+            Some(ProbeResult::Known(Err(why)) | ProbeResult::Unknown(why)) => why.clone(),
             None => "it was not tried".to_owned(),
         };
         let names = read_only.iter().map(|h| h.controllers.join(","));
@@ -336,8 +344,8 @@ impl CgroupPlan {
             point: root.into(),
             options: FreshMount::of(facts),
         };
-        let why = match facts.seat {
-            Seat::Root => "the old mount is read-only",
+        let why = match facts.position {
+            CgroupPosition::Root => "the old mount is read-only",
             _ => "the old mount shows cgroups that are not ours",
         };
         self.steps.push(Step::must(action, why));

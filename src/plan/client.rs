@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::listen::{ListenPlan, PlannedSocket};
 use super::tls_mode::{TcpSecurity, adds_tls};
-use crate::config::{Config, TlsWish};
+use crate::config::{Config, TlsOption};
 use crate::endpoint::{Address, Endpoint, Security, TlsFiles};
 
 /// The variables, as one copies them into the client's container; `docker` is the name that every
@@ -21,7 +21,7 @@ pub fn variables(config: &Config, listen: &ListenPlan) -> String {
         | PlannedSocket::Inherited { .. } => None,
     });
     match (exposed, &config.tls) {
-        (Some((address, TcpSecurity::Verified)), TlsWish::Directory { dir, .. }) => format!(
+        (Some((address, TcpSecurity::Verified)), TlsOption::Directory { dir, .. }) => format!(
             "DOCKER_HOST=tcp://docker:{} DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH={}",
             address.port(),
             dir.join("client").display()
@@ -48,7 +48,7 @@ pub fn own(config: &Config, listen: &ListenPlan) -> Option<Endpoint> {
         } => {
             let security = match (security, &config.tls) {
                 (TcpSecurity::Plain, _) => Security::Plain,
-                (_, TlsWish::Directory { dir, .. }) if adds_tls(config) => {
+                (_, TlsOption::Directory { dir, .. }) if adds_tls(config) => {
                     Security::Tls(TlsFiles::in_directory(&dir.join("client")))
                 }
                 _ => return None,

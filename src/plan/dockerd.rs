@@ -9,7 +9,7 @@ use super::listen::ListenPlan;
 use super::tls_mode::{TLS_FILES, TLS_KEYS, adds_tls};
 use crate::base::environment::Environment;
 use crate::config::address::wildcard;
-use crate::config::{CommandForm, Config, SocketHolder, TlsWish};
+use crate::config::{CommandForm, Config, SocketHolder, TlsOption};
 use crate::host::daemon_json::DaemonFile;
 
 /// A flag that we add because of what the machine is.
@@ -81,8 +81,8 @@ pub fn argv(
     argv
 }
 
-/// The hosts that are added when dockerd binds by itself: S1, S3 and S4 to the letter, except
-/// where the file has `hosts` (S13).
+/// The hosts that are added when dockerd binds by itself: the official arguments to the letter, except
+/// where the file has `hosts`.
 fn official_hosts(config: &Config, file: &DaemonFile) -> Vec<OsString> {
     if file.get("hosts").is_some() {
         return Vec::new();
@@ -90,7 +90,7 @@ fn official_hosts(config: &Config, file: &DaemonFile) -> Vec<OsString> {
     let mut hosts = Vec::new();
     if config.form == CommandForm::Default {
         hosts.push(config.default_unix_host());
-        let tls = matches!(config.tls, TlsWish::Directory { .. });
+        let tls = matches!(config.tls, TlsOption::Directory { .. });
         hosts.push(wildcard(if tls { 2376 } else { 2375 }).to_string());
     }
     hosts.extend(
@@ -105,12 +105,12 @@ fn official_hosts(config: &Config, file: &DaemonFile) -> Vec<OsString> {
         .collect()
 }
 
-/// `--tlsverify` and its files (S2), without those that daemon.json has (S13); or `--tls=false`,
+/// `--tlsverify` and its files, without those that daemon.json has; or `--tls=false`,
 /// which spares dockerd's 16 seconds of sleep, where TLS was turned off on purpose.
 fn tls_flags(config: &Config, file: &DaemonFile, listen: &ListenPlan) -> Vec<OsString> {
     let mut flags: Vec<OsString> = Vec::new();
     match &config.tls {
-        TlsWish::Directory { dir, .. } if adds_tls(config) => {
+        TlsOption::Directory { dir, .. } if adds_tls(config) => {
             if file.get("tlsverify").is_none() {
                 flags.push("--tlsverify".into());
             }
@@ -121,7 +121,7 @@ fn tls_flags(config: &Config, file: &DaemonFile, listen: &ListenPlan) -> Vec<OsS
                 }
             }
         }
-        TlsWish::Off
+        TlsOption::Off
             if (config.holder == SocketHolder::Dockerd || listen.by_script)
                 && config.form == CommandForm::Default
                 && TLS_KEYS
@@ -130,18 +130,18 @@ fn tls_flags(config: &Config, file: &DaemonFile, listen: &ListenPlan) -> Vec<OsS
         {
             flags.push("--tls=false".into());
         }
-        TlsWish::Unset | TlsWish::Off | TlsWish::Directory { .. } => {}
+        TlsOption::Unset | TlsOption::Off | TlsOption::Directory { .. } => {}
     }
     flags
 }
 
-/// dockerd's environment: ours, unchanged (S10) but for what the statements ask for. `first` is a
-/// directory that comes first in its PATH (S34).
+/// dockerd's environment: ours, unchanged but for what the statements ask for. `first` is a
+/// directory that comes first in its PATH.
 #[must_use]
 pub fn environment(config: &Config, first: Option<&Path>, notify: &Path) -> Environment {
     let mut env = config.env.clone().without_service_manager();
     if config.identity.uid == 0 {
-        env = env.with("container", "docker"); // S51
+        env = env.with("container", "docker"); // as the dind script does, for AppArmor
     }
     if let Some(dir) = first {
         let mut path = dir.as_os_str().to_owned();

@@ -20,7 +20,7 @@ use super::{cgroup, dockerd, limits, mounts, tls_mode};
 use crate::base::environment::Environment;
 use crate::base::printable::line;
 use crate::config::settings;
-use crate::config::{Config, IptablesWish, Preflight, SocketHolder, TlsWish};
+use crate::config::{Config, IptablesOption, Preflight, SocketHolder, TlsOption};
 use crate::host::Facts;
 use crate::host::daemon_json::DaemonFile;
 use crate::host::netfilter::tools::LEGACY_FARM;
@@ -195,7 +195,7 @@ pub fn plan(
             steps.extend(limits);
             (set_up, &facts.uplink)
         }
-        // S43: the dind script has no part in rootless mode.
+        // the dind script has no part in rootless mode.
         Some(rootless) => {
             warnings.extend(rootless.warnings.iter().cloned());
             warnings.extend(without_effect(config));
@@ -211,7 +211,7 @@ pub fn plan(
     let mut asked = set_up.flags;
     asked.extend(storage.iter().flat_map(|plan| plan.flags.clone()));
     // Inside the namespaces, dockerd is the first to look at the packet filter.
-    let legacy = rootless.is_some() && config.iptables == IptablesWish::Legacy;
+    let legacy = rootless.is_some() && config.iptables == IptablesOption::Legacy;
     let mut path = legacy.then_some(Path::new(LEGACY_FARM));
     if let Some(netfilter) = &netfilter {
         steps.extend(netfilter.steps.iter().cloned());
@@ -278,7 +278,7 @@ pub fn proxy_wanted(config: &Config, file: &DaemonFile) -> Wanted {
     }
 }
 
-/// What both the daemon and the `dind` persona need (S51–S60).
+/// What both the daemon and the `dind` persona need.
 #[must_use]
 pub fn set_up(config: &Config, maker: Maker<'_>, facts: &Facts) -> SetUp {
     let mut steps = mounts::plan(config, &facts.process, &facts.mounts);
@@ -324,7 +324,7 @@ fn summary(config: &Config, listen: &ListenPlan, cgroup: &str, facts: &Facts) ->
         "rootless".to_owned()
     };
     let tls = match config.tls {
-        TlsWish::Directory { .. } if tls_mode::adds_tls(config) => "TLS",
+        TlsOption::Directory { .. } if tls_mode::adds_tls(config) => "TLS",
         _ => "no TLS of ours",
     };
     let sockets = listen.sockets.len();

@@ -22,7 +22,7 @@ pub enum HostRefusal {
     /// A rootless daemon cannot work.
     #[error(transparent)]
     Rootless(#[from] RootlessRefusal),
-    /// A capability is missing. The words are those that people search for (S54).
+    /// A capability is missing. The words are those that people search for.
     #[error(
         "mount: permission denied (are you root?): the container lacks {missing}; --privileged?"
     )]

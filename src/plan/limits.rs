@@ -14,7 +14,7 @@ const OOM_SCORE: i32 = -500;
 /// close every possible descriptor seconds (P10).
 const OPEN_FILES: u64 = 1_048_576;
 
-/// What kind's documentation asks for, and each nested cluster needs (D5).
+/// What kind's documentation asks for, and each nested cluster needs.
 const INOTIFY: [(&str, u64); 2] = [
     ("fs.inotify.max_user_instances", 512),
     ("fs.inotify.max_user_watches", 524_288),

@@ -18,7 +18,7 @@ use super::tls_mode::{TcpSecurity, security};
 use crate::base::printable::{self, line};
 use crate::config::address::{Address, BadAddress, DEFAULT_UNIX, LOOPBACK, TcpHost, wildcard};
 use crate::config::settings;
-use crate::config::{CommandForm, Config, GroupName, SocketHolder, TlsWish};
+use crate::config::{CommandForm, Config, GroupName, SocketHolder, TlsOption};
 use crate::host::daemon_json::DaemonFile;
 use crate::host::listen::{ListenFacts, PathState};
 use inner::Place;
@@ -119,7 +119,7 @@ pub fn addresses(config: &Config, file: &DaemonFile) -> Result<Vec<Address>, Lis
     if config.form == CommandForm::Default {
         wanted.push(unix_default.clone());
         wanted.push(wildcard(
-            if matches!(config.tls, TlsWish::Directory { .. }) {
+            if matches!(config.tls, TlsOption::Directory { .. }) {
                 2376
             } else {
                 2375

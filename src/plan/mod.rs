@@ -1,4 +1,4 @@
-//! What will be done, decided from wishes and facts alone. Pure: no file, no clock, no system
+//! What will be done, decided from options and facts alone. Pure: no file, no clock, no system
 //! call; the same inputs give the same plan, so a dry run is the plan printed.
 
 pub mod cgroup;

@@ -6,7 +6,7 @@ use crate::config::{Config, Switch};
 use crate::host::apparmor::{Profile, SECURITYFS};
 use crate::host::mounts::{DirectoryState, MountFacts};
 use crate::host::process::ProcessFacts;
-use crate::sys::trial::Tried;
+use crate::sys::probe::ProbeResult;
 
 /// Settings of a network namespace, which nested networks change.
 const NET_SYSCTLS: &str = "/proc/sys/net";
@@ -62,9 +62,10 @@ fn security(facts: &MountFacts) -> Option<Step> {
     let apparmor = &facts.apparmor;
     let missing = match &apparmor.profile {
         _ if !apparmor.enabled => return None,
-        Some(Tried::Known(Profile::Missing(why))) => Some(why),
-        // A trial without an answer proves nothing.
-        Some(Tried::Known(Profile::Loaded | Profile::Loadable) | Tried::Unknown(_)) | None => None,
+        Some(ProbeResult::Known(Profile::Missing(why))) => Some(why),
+        // A probe without an answer proves nothing.
+        Some(ProbeResult::Known(Profile::Loaded | Profile::Loadable) | ProbeResult::Unknown(_))
+        | None => None,
     };
     match (facts.securityfs, missing) {
         (DirectoryState::Empty, None) => {
@@ -131,7 +132,7 @@ mod tests {
         }
     }
 
-    fn apparmor(profile: Tried<Profile>) -> MountFacts {
+    fn apparmor(profile: ProbeResult<Profile>) -> MountFacts {
         MountFacts {
             apparmor: AppArmorFacts {
                 enabled: true,
@@ -199,12 +200,24 @@ mod tests {
             securityfs: DirectoryState::MountPoint,
             ..facts
         };
-        let missing = || apparmor(Tried::Known(Profile::Missing("no parser".into())));
+        let missing = || apparmor(ProbeResult::Known(Profile::Missing("no parser".into())));
         for (name, facts, expected) in [
             ("no AppArmor", complete(), ""),
-            ("loaded", apparmor(Tried::Known(Profile::Loaded)), MOUNT),
-            ("loadable", apparmor(Tried::Known(Profile::Loadable)), MOUNT),
-            ("unknown", apparmor(Tried::Unknown("it hung".into())), MOUNT),
+            (
+                "loaded",
+                apparmor(ProbeResult::Known(Profile::Loaded)),
+                MOUNT,
+            ),
+            (
+                "loadable",
+                apparmor(ProbeResult::Known(Profile::Loadable)),
+                MOUNT,
+            ),
+            (
+                "unknown",
+                apparmor(ProbeResult::Unknown("it hung".into())),
+                MOUNT,
+            ),
             ("missing", missing(), ""),
             ("missing, visible", mounted(missing()), HIDE),
             (
@@ -217,7 +230,7 @@ mod tests {
             ),
             (
                 "loaded, visible",
-                mounted(apparmor(Tried::Known(Profile::Loaded))),
+                mounted(apparmor(ProbeResult::Known(Profile::Loaded))),
                 "",
             ),
         ] {

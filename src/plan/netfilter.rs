@@ -1,6 +1,6 @@
 //! Which packet filter dockerd programs. A backend that already has rules here wins, then nft,
 //! then the legacy tables; each only when it takes the rules that dockerd writes. The user's word
-//! is honoured without a trial.
+//! is honoured without a probe.
 
 pub mod refusal;
 
@@ -11,13 +11,13 @@ use serde::Serialize;
 
 use super::dockerd::{AddedFlag, user_set};
 use super::step::{Action, Step};
-use crate::config::{Config, FirewallWish, IptablesWish};
+use crate::config::{Config, FirewallOption, IptablesOption};
 use crate::host::daemon_json::DaemonFile;
 use crate::host::engine::{EngineFacts, Generation};
-use crate::host::netfilter::rules::FamilyTrial;
+use crate::host::netfilter::rules::FamilyProbe;
 use crate::host::netfilter::tools::{Backend, LEGACY_FARM, Reach, Tools};
-use crate::host::netfilter::{BackendTrial, NetfilterFacts, Question};
-use crate::sys::trial::Tried;
+use crate::host::netfilter::{BackendProbe, NetfilterFacts, Question};
+use crate::sys::probe::ProbeResult;
 use refusal::NetfilterRefusal;
 
 /// Names of the tools that dockerd and its helpers call.
@@ -89,8 +89,8 @@ pub fn question(config: &Config, file: &DaemonFile) -> Question {
         return Question::Nftables;
     }
     match config.iptables {
-        IptablesWish::Legacy | IptablesWish::Default => Question::Nothing,
-        IptablesWish::Auto => Question::Iptables {
+        IptablesOption::Legacy | IptablesOption::Default => Question::Nothing,
+        IptablesOption::Auto => Question::Iptables {
             ipv6: !switched_off(config, file, "ip6tables"),
         },
     }
@@ -106,7 +106,7 @@ pub(super) fn switched_off(config: &Config, file: &DaemonFile, name: &str) -> bo
 fn wants_nftables(config: &Config, file: &DaemonFile) -> bool {
     match dockerds_firewall(config, file) {
         Some(name) => name == "nftables",
-        None => config.firewall == FirewallWish::Nftables,
+        None => config.firewall == FirewallOption::Nftables,
     }
 }
 
@@ -123,11 +123,11 @@ fn dockerds_firewall<'a>(config: &'a Config, file: &'a DaemonFile) -> Option<&'a
 pub fn modules_to_request(facts: &NetfilterFacts) -> Vec<&'static str> {
     let fails = |backend| {
         facts
-            .trial(backend)
-            .is_some_and(|trial| failed(&trial.v4).is_some())
+            .probe(backend)
+            .is_some_and(|probe| failed(&probe.v4).is_some())
     };
-    let works = |trial: &BackendTrial| failed(&trial.v4).is_none();
-    if !facts.modules || facts.trials.iter().any(works) {
+    let works = |probe: &BackendProbe| failed(&probe.v4).is_none();
+    if !facts.modules || facts.probes.iter().any(works) {
         return Vec::new();
     }
     let fresh = |name: &&str| !facts.requested.iter().any(|asked| asked == name);
@@ -183,11 +183,11 @@ fn look_again(facts: &NetfilterFacts) -> NetfilterPlan {
     }
 }
 
-/// S32: DOCKER_IPTABLES_LEGACY is set.
+/// DOCKER_IPTABLES_LEGACY is set.
 fn forced(config: &Config, facts: &NetfilterFacts, private_dir: &Path) -> NetfilterPlan {
     let (backend, modules) = match config.iptables {
-        IptablesWish::Legacy => (Backend::Legacy, &["ip_tables", "ip6_tables"][..]),
-        IptablesWish::Default | IptablesWish::Auto => (Backend::Nft, &["nf_tables"][..]),
+        IptablesOption::Legacy => (Backend::Legacy, &["ip_tables", "ip6_tables"][..]),
+        IptablesOption::Default | IptablesOption::Auto => (Backend::Nft, &["nf_tables"][..]),
     };
     let why = match backend {
         Backend::Legacy => "DOCKER_IPTABLES_LEGACY says so",
@@ -226,13 +226,13 @@ fn iptables(facts: &NetfilterFacts, private_dir: &Path) -> NetfilterPlan {
     };
     let candidates = order
         .into_iter()
-        .filter_map(|backend| Some((facts.tools(backend)?, facts.trial(backend))));
+        .filter_map(|backend| Some((facts.tools(backend)?, facts.probe(backend))));
     let mut failures = Vec::new();
-    for (tools, trial) in candidates {
+    for (tools, probe) in candidates {
         let backend = tools.backend;
-        let Some(trial) = trial else { continue };
-        let mut plan = match &trial.v4 {
-            Tried::Known(known) if known.works() => {
+        let Some(probe) = probe else { continue };
+        let mut plan = match &probe.v4 {
+            ProbeResult::Known(known) if known.works() => {
                 let why = match (because, failures.last()) {
                     (Some(because), None) => because.to_owned(),
                     (_, Some(_)) => format!("{} does not work here", order[0].name()),
@@ -240,11 +240,11 @@ fn iptables(facts: &NetfilterFacts, private_dir: &Path) -> NetfilterPlan {
                 };
                 NetfilterPlan::new(Some(backend), why)
             }
-            Tried::Known(known) => {
+            ProbeResult::Known(known) => {
                 failures.push((backend, known.clone()));
                 continue;
             }
-            Tried::Unknown(why) => {
+            ProbeResult::Unknown(why) => {
                 let mut plan = NetfilterPlan::new(Some(backend), "it could not be tried");
                 let name = backend.name();
                 plan.warnings
@@ -269,7 +269,7 @@ fn iptables(facts: &NetfilterFacts, private_dir: &Path) -> NetfilterPlan {
     })
 }
 
-/// The backend that comes first, and why it is not simply the newer one (N3, N5).
+/// The backend that comes first, and why it is not simply the newer one.
 fn preference(facts: &NetfilterFacts) -> (Backend, Option<&'static str>) {
     let existing = &facts.existing;
     let nft = existing.nft_rules.unwrap_or(0);
@@ -324,7 +324,7 @@ fn links(tools: &Tools) -> Vec<(String, PathBuf)> {
     TOOL_NAMES.iter().filter_map(|name| target(name)).collect()
 }
 
-/// The backend that engine 29 brought (N17). Not run with an engine 29: none was to be had.
+/// The backend that engine 29 brought. Not run with an engine 29: none was to be had.
 fn nftables(
     config: &Config,
     file: &DaemonFile,
@@ -342,16 +342,16 @@ fn nftables(
     }
     let backend = Backend::Nftables;
     let mut plan = NetfilterPlan::new(Some(backend), asked_for);
-    match facts.trial(backend).map(|trial| &trial.v4) {
+    match facts.probe(backend).map(|probe| &probe.v4) {
         None => return NetfilterPlan::refused(NetfilterRefusal::NoTools { program: "nft" }),
-        Some(Tried::Known(trial)) if trial.works() => {}
-        Some(Tried::Known(trial)) => {
+        Some(ProbeResult::Known(probe)) if probe.works() => {}
+        Some(ProbeResult::Known(probe)) => {
             return NetfilterPlan::refused(NetfilterRefusal::NothingWorks {
-                failures: vec![(backend, trial.clone())],
+                failures: vec![(backend, probe.clone())],
                 modules: facts.modules,
             });
         }
-        Some(Tried::Unknown(why)) => {
+        Some(ProbeResult::Unknown(why)) => {
             plan.warnings
                 .push(format!("whether nftables works is not known: {why}"));
         }
@@ -384,22 +384,22 @@ fn nftables(
     plan
 }
 
-/// IPv6 rules are left out where there is no IPv6 or no backend for it (N6).
+/// IPv6 rules are left out where there is no IPv6 or no backend for it.
 fn ipv6(config: &Config, file: &DaemonFile, facts: &NetfilterFacts, plan: &mut NetfilterPlan) {
     let Some(backend) = plan.backend else { return };
-    let because = match facts.trial(backend).map(|trial| &trial.v6) {
+    let because = match facts.probe(backend).map(|probe| &probe.v6) {
         _ if !facts.ipv6 => "the kernel has no IPv6".to_owned(),
         // Nothing was tried, or IPv6 is no business of the tools.
         None => return,
         Some(_) if backend == Backend::Nftables => return,
         Some(None) => "there is no ip6tables in PATH".to_owned(),
-        Some(Some(Tried::Unknown(why))) => {
+        Some(Some(ProbeResult::Unknown(why))) => {
             plan.warnings
                 .push(format!("whether ip6tables works is not known: {why}"));
             return;
         }
-        Some(Some(Tried::Known(trial))) if trial.works() => return,
-        Some(Some(Tried::Known(trial))) => format!("ip6tables: {}", refusal::said(trial)),
+        Some(Some(ProbeResult::Known(probe))) if probe.works() => return,
+        Some(Some(ProbeResult::Known(probe))) => format!("ip6tables: {}", refusal::said(probe)),
     };
     if user_set(config, file, "ip6tables", &[]) {
         if !switched_off(config, file, "ip6tables") {
@@ -415,11 +415,11 @@ fn ipv6(config: &Config, file: &DaemonFile, facts: &NetfilterFacts, plan: &mut N
     });
 }
 
-/// Engines from 28 on protect published ports with the table `raw` (N8).
+/// Engines from 28 on protect published ports with the table `raw`.
 fn raw(config: &Config, facts: &NetfilterFacts, engine: &EngineFacts, plan: &mut NetfilterPlan) {
     let uses_raw = engine.major().is_none_or(|major| major >= 28);
-    let trial = plan.backend.and_then(|backend| facts.trial(backend));
-    let said = trial.and_then(|trial| trial.v4.known()?.no_raw.as_ref());
+    let probe = plan.backend.and_then(|backend| facts.probe(backend));
+    let said = probe.and_then(|probe| probe.v4.known()?.no_raw.as_ref());
     let accepted = config
         .env
         .non_empty("DOCKER_INSECURE_NO_IPTABLES_RAW")
@@ -446,9 +446,9 @@ fn sysctls(config: &Config, file: &DaemonFile, facts: &NetfilterFacts, plan: &mu
     }
 }
 
-/// What does not work, if a trial says that something does not.
-fn failed(tried: &Tried<FamilyTrial>) -> Option<&FamilyTrial> {
-    tried.known().filter(|trial| !trial.works())
+/// What does not work, if a probe says that something does not.
+fn failed(tried: &ProbeResult<FamilyProbe>) -> Option<&FamilyProbe> {
+    tried.known().filter(|probe| !probe.works())
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Which storage driver dockerd gets. The user's choice wins and is checked against the trial;
+//! Which storage driver dockerd gets. The user's choice wins and is checked against the probe;
 //! where overlay works dockerd's own default is left alone; the slow drivers that copy every
 //! layer are never taken in silence.
 
@@ -20,9 +20,9 @@ use crate::host::storage::content::{MARKER, Marker, Store};
 use crate::host::storage::overlay::Writing;
 use crate::host::storage::owner::{self, LockState};
 use crate::host::storage::{RootFacts, StorageFacts};
-use crate::sys::trial::Tried;
+use crate::sys::probe::ProbeResult;
 use refusal::StorageRefusal;
-use rules::{Answer, Wish};
+use rules::{Answer, Request};
 
 /// What is decided about storage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -122,7 +122,7 @@ impl fmt::Display for StoragePlan {
 #[must_use]
 pub fn depends_on_engine(config: &Config, file: &DaemonFile, facts: &StorageFacts) -> bool {
     let overlay = |root: &RootFacts| rules::overlay(root) == Answer::Works;
-    Wish::of(config, file).is_some()
+    Request::of(config, file).is_some()
         || !overlay(&facts.root)
         || !facts.snapshots.as_ref().is_none_or(overlay)
 }
@@ -134,10 +134,10 @@ pub fn plan(
     facts: &StorageFacts,
     engine: &EngineFacts,
 ) -> StoragePlan {
-    let wish = Wish::of(config, file);
-    let store = rules::store(config, file, facts, engine, wish.as_ref());
-    let mut plan = match (&wish, store) {
-        (Some(wish), _) => wished(config, facts, store, wish),
+    let request = Request::of(config, file);
+    let store = rules::store(config, file, facts, engine, request.as_ref());
+    let mut plan = match (&request, store) {
+        (Some(request), _) => requested(config, facts, store, request),
         (None, Some(Store::Containerd)) => snapshotter(config, file, facts, engine),
         (None, _) => graph_driver(config, facts, engine, store),
     };
@@ -162,27 +162,32 @@ pub fn plan(
 }
 
 /// The user has chosen.
-fn wished(config: &Config, facts: &StorageFacts, store: Option<Store>, wish: &Wish) -> StoragePlan {
-    let driver = rules::translate(&wish.name, store);
-    let mut plan = StoragePlan::new(driver, store, format!("{} says so", wish.source));
-    if driver != wish.name {
+fn requested(
+    config: &Config,
+    facts: &StorageFacts,
+    store: Option<Store>,
+    request: &Request,
+) -> StoragePlan {
+    let driver = rules::translate(&request.name, store);
+    let mut plan = StoragePlan::new(driver, store, format!("{} says so", request.source));
+    if driver != request.name {
         let name = store.map_or("", Store::name);
         plan = plan.warned(format!(
             "{}: {} is the other image store's name; the {name} is called {driver}, and is used",
-            wish.source, wish.name
+            request.source, request.name
         ));
     }
-    for loser in &wish.losers {
-        plan = plan.warned(format!("{} wins over {loser}", wish.source));
+    for loser in &request.losers {
+        plan = plan.warned(format!("{} wins over {loser}", request.source));
     }
-    if wish.dockerds_own.as_deref() != Some(driver) {
+    if request.dockerds_own.as_deref() != Some(driver) {
         plan.driver_variable = Some(driver.to_owned());
     }
     let root = rules::root_of(facts, store);
     if rules::copies(driver) {
-        plan = plan.warned(words::slow(driver, root, &wish.source));
+        plan = plan.warned(words::slow(driver, root, &request.source));
         if config.storage == StoragePolicy::Strict {
-            let source = &wish.source;
+            let source = &request.source;
             plan = plan.warned(format!("DIND_STORAGE=strict is overruled by {source}"));
         }
     }
@@ -190,7 +195,7 @@ fn wished(config: &Config, facts: &StorageFacts, store: Option<Store>, wish: &Wi
         Answer::Works => plan,
         Answer::Unknown(why) => plan.warned(format!("whether {driver} works is not known: {why}")),
         Answer::Fails(why) => plan.refused(StorageRefusal::Impossible {
-            choice: wish.source.clone(),
+            choice: request.source.clone(),
             driver: driver.to_owned(),
             place: words::place(root),
             path: root.path.clone(),
@@ -355,12 +360,12 @@ fn snapshotter(
 
 /// What is said of a root whatever the driver.
 fn about_root(plan: StoragePlan, root: &RootFacts) -> StoragePlan {
-    let Tried::Known(trial) = &root.trial else {
+    let ProbeResult::Known(probe) = &root.probe else {
         return plan;
     };
     let path = root.path.clone();
     let place = words::place(root);
-    let mut plan = match &trial.writing {
+    let mut plan = match &probe.writing {
         Writing::Works => plan,
         Writing::ReadOnly => plan.refused(StorageRefusal::ReadOnly { path, place }),
         Writing::Refused(why) => plan.refused(StorageRefusal::NotWritable {
@@ -371,7 +376,7 @@ fn about_root(plan: StoragePlan, root: &RootFacts) -> StoragePlan {
         // With images to prune, too: dockerd makes directories before anything can be pruned.
         Writing::Full => plan.refused(StorageRefusal::Full { path, place }),
     };
-    if trial.writing == Writing::Works {
+    if probe.writing == Writing::Works {
         plan.warnings.extend(words::little_space(root));
     }
     plan.warnings.extend(words::unusual(root));
@@ -382,9 +387,9 @@ fn about_root(plan: StoragePlan, root: &RootFacts) -> StoragePlan {
 fn steps(plan: &StoragePlan, facts: &StorageFacts) -> Vec<Step> {
     let writable = facts
         .root
-        .trial
+        .probe
         .known()
-        .is_none_or(|trial| trial.writing == Writing::Works);
+        .is_none_or(|probe| probe.writing == Writing::Works);
     if !writable {
         return Vec::new();
     }

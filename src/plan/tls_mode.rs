@@ -4,9 +4,9 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::config::{CommandForm, Config, TlsWish};
+use crate::config::{CommandForm, Config, TlsOption};
 use crate::host::daemon_json::DaemonFile;
-use crate::tls::{SanError, Wish, parse_sans};
+use crate::tls::{Request, SanError, parse_sans};
 
 /// Protection of the TCP sockets; one for all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -40,10 +40,10 @@ pub const TLS_FILES: [(&str, &str); 3] = [
 /// Names of every flag and key that says something about TLS.
 pub const TLS_KEYS: [&str; 5] = ["tls", "tlsverify", "tlscacert", "tlscert", "tlskey"];
 
-/// Whether we add `--tlsverify` and its files (S2), save those that the file has (S13).
+/// Whether we add `--tlsverify` and its files, save those that the file has.
 #[must_use]
 pub fn adds_tls(config: &Config) -> bool {
-    config.form == CommandForm::Default && matches!(config.tls, TlsWish::Directory { .. })
+    config.form == CommandForm::Default && matches!(config.tls, TlsOption::Directory { .. })
 }
 
 /// The certificates that we look after: those of the flags that we add. Where the file names all
@@ -51,18 +51,18 @@ pub fn adds_tls(config: &Config) -> bool {
 ///
 /// # Errors
 /// A bad name in DOCKER_TLS_SAN.
-pub fn certificates(config: &Config, file: &DaemonFile) -> Result<Option<Wish>, SanError> {
+pub fn certificates(config: &Config, file: &DaemonFile) -> Result<Option<Request>, SanError> {
     match &config.tls {
-        TlsWish::Directory { dir, san }
+        TlsOption::Directory { dir, san }
             if adds_tls(config) && TLS_FILES.iter().any(|(name, _)| file.get(name).is_none()) =>
         {
-            Ok(Some(Wish {
+            Ok(Some(Request {
                 directory: dir.clone(),
                 sans: parse_sans(san)?,
                 untrusted: config.tls_untrusted,
             }))
         }
-        TlsWish::Directory { .. } | TlsWish::Off | TlsWish::Unset => Ok(None),
+        TlsOption::Directory { .. } | TlsOption::Off | TlsOption::Unset => Ok(None),
     }
 }
 

@@ -17,10 +17,10 @@ use crate::sys::process::{Child, NotReaped};
 const MOST_OUTPUT: u64 = 64 * 1024;
 
 /// A program that answers a question and does not end by itself is killed: SSSD may hang.
-pub const PATIENCE: Duration = Duration::from_secs(5);
+pub const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a child that was killed may take to be gone.
-const KILL_PATIENCE: Duration = Duration::from_secs(2);
+const KILL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A place for what a program says, read when it is worth telling: nobody has to drain it. It
 /// cannot grow: a driver may live, and complain, for years.
@@ -58,11 +58,11 @@ pub fn ask(program: &Path, argv: &[OsString], env: &[OsString]) -> Option<String
     })
     .ok()?;
     let child = Child(pid);
-    let status = match child.wait(Instant::now() + PATIENCE) {
+    let status = match child.wait(Instant::now() + TIMEOUT) {
         Ok(status) => status,
         Err(NotReaped::Alive(_)) => {
             let name = program.display().to_string();
-            tracing::warn!("{name} did not end within {PATIENCE:?} and is killed");
+            tracing::warn!("{name} did not end within {TIMEOUT:?} and is killed");
             end(child, &name);
             return None;
         }
@@ -73,7 +73,7 @@ pub fn ask(program: &Path, argv: &[OsString], env: &[OsString]) -> Option<String
 
 /// Kills a child and reaps it; says so when it is not gone in time.
 pub fn end(child: Child, name: &str) {
-    match child.end(KILL_PATIENCE) {
+    match child.end(KILL_TIMEOUT) {
         // Whoever reaps everything was faster.
         Ok(_) => {}
         Err(NotReaped::Refused(_, error)) if error.raw_os_error() == Some(libc::ESRCH) => {}

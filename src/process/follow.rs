@@ -14,8 +14,8 @@ use crate::sys::signal;
 use crate::sys::watchdog::{self, Doing};
 
 /// What is looked after meanwhile.
-pub trait Beside {
-    /// Descriptors that [`Beside::work`] is to be called for.
+pub trait Companion {
+    /// Descriptors that [`Companion::work`] is to be called for.
     fn descriptors(&self) -> Vec<BorrowedFd<'_>>;
     /// When it is to be called at the latest.
     fn deadline(&self) -> Option<Instant>;
@@ -30,21 +30,21 @@ pub trait Beside {
 }
 
 /// Follows a process to its end.
-pub fn follow(process: Pid, signals: &SignalFd, beside: &mut impl Beside) -> Outcome {
+pub fn follow(process: Pid, signals: &SignalFd, companion: &mut impl Companion) -> Outcome {
     loop {
-        if let Some(outcome) = once(Some(process), signals, beside).ended {
+        if let Some(outcome) = once(Some(process), signals, companion).ended {
             return outcome;
         }
     }
 }
 
-/// Stands by until it [`Beside::is_over`], or a signal asks us to end; true in the latter case.
-pub fn stand_by(signals: &SignalFd, beside: &mut impl Beside) -> bool {
+/// Stands by until it [`Companion::is_over`], or a signal asks us to end; true in the latter case.
+pub fn stand_by(signals: &SignalFd, companion: &mut impl Companion) -> bool {
     loop {
-        if once(None, signals, beside).asked {
+        if once(None, signals, companion).asked {
             return true;
         }
-        if beside.is_over() {
+        if companion.is_over() {
             return false;
         }
     }
@@ -55,12 +55,12 @@ struct Round {
     asked: bool,
 }
 
-fn once(process: Option<Pid>, signals: &SignalFd, beside: &mut impl Beside) -> Round {
+fn once(process: Option<Pid>, signals: &SignalFd, companion: &mut impl Companion) -> Round {
     let mut round = Round {
         ended: None,
         asked: false,
     };
-    let left = beside
+    let left = companion
         .deadline()
         .map(|until| until.saturating_duration_since(Instant::now()));
     let left = left.map(|left| Timespec {
@@ -68,7 +68,7 @@ fn once(process: Option<Pid>, signals: &SignalFd, beside: &mut impl Beside) -> R
         tv_nsec: left.subsec_nanos().into(),
     });
     let mut fds = vec![PollFd::new(signals, PollFlags::IN)];
-    let more = beside.descriptors().into_iter();
+    let more = companion.descriptors().into_iter();
     fds.extend(more.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
     // What was said while nobody read.
     let log = crate::log::queue().filter(|queue| queue.waiting() > 0);
@@ -80,7 +80,7 @@ fn once(process: Option<Pid>, signals: &SignalFd, beside: &mut impl Beside) -> R
     if let Some(queue) = log {
         queue.flush();
     }
-    beside.work();
+    companion.work();
     while let Ok(Some(info)) = signals.read_signal() {
         let number = i32::try_from(info.ssi_signo).unwrap_or(0);
         if !signal::forwardable(number) {
@@ -93,7 +93,7 @@ fn once(process: Option<Pid>, signals: &SignalFd, beside: &mut impl Beside) -> R
         }
     }
     while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
-        beside.reaped(pid, status);
+        companion.reaped(pid, status);
         if Some(pid) == process {
             round.ended = Some(status.into());
         }

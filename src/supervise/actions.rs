@@ -18,9 +18,9 @@ use crate::sys::watchdog::{self, Doing};
 /// How often a drain says how it stands.
 const DRAIN_LINES: Millis = 10_000;
 /// How long a containerd whose dockerd died may take to be gone.
-const CONTAINERD_PATIENCE: Millis = 5000;
+const CONTAINERD_TIMEOUT: Millis = 5000;
 /// How long what was killed may take to be gone until it is told of.
-const KILL_PATIENCE: Millis = 1500;
+const KILL_TIMEOUT: Millis = 1500;
 /// What we promise to whoever started us while a wait has no end.
 const ANOTHER_WHILE: std::time::Duration = std::time::Duration::from_secs(30);
 
@@ -42,7 +42,7 @@ impl Supervisor {
             Action::Ping => self.ping(passing),
             Action::RunCommand => self.run_command(passing),
             Action::StartAgain => {
-                let by = self.now() + CONTAINERD_PATIENCE;
+                let by = self.now() + CONTAINERD_TIMEOUT;
                 passing.start_by = Some(by);
                 self.end_containers_without_cgroups(by, passing);
             }
@@ -52,7 +52,7 @@ impl Supervisor {
             // One that is under way goes on until nobody is left.
             Action::KillContainers => {
                 let now = self.now();
-                let begin = || Killing::begin(false, now, now + KILL_PATIENCE);
+                let begin = || Killing::begin(false, now, now + KILL_TIMEOUT);
                 passing.killing.get_or_insert_with(begin);
             }
             Action::EndLeftovers(signal) => self.end_leftovers(signal, passing),
@@ -254,12 +254,12 @@ impl Supervisor {
             return;
         }
         passing.drain_told = Some(now);
-        let mut wishes = Vec::new();
-        wishes.extend(drain.idle.then(|| match busy {
+        let mut request = Vec::new();
+        request.extend(drain.idle.then(|| match busy {
             Ok(busy) => format!("{busy} processes of containers to end"),
             Err(unread) => format!("containers that cannot be seen ({unread})"),
         }));
-        wishes.extend(
+        request.extend(
             drain
                 .file
                 .as_ref()
@@ -269,7 +269,7 @@ impl Supervisor {
             || "no limit".to_owned(),
             |until| format!("{} s left", until.saturating_sub(now) / 1000),
         );
-        let line = format!("draining: waiting for {}; {left}", wishes.join(" or "));
+        let line = format!("draining: waiting for {}; {left}", request.join(" or "));
         tracing::info!("{line}; a second signal ends the wait");
         self.status.status.drain = Some(line);
         self.set_status("draining");

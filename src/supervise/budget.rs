@@ -35,9 +35,9 @@ pub struct Said {
 /// Which rule decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rule {
-    /// `docker stop`'s patience.
+    /// `docker stop`'s deadline.
     Default,
-    /// A pod's patience.
+    /// A pod's deadline.
     Kubernetes,
     /// DIND_STOP_TIMEOUT.
     Setting,

@@ -61,9 +61,9 @@ pub struct Now {
 impl ExitWatch {
     /// Begins to watch.
     #[must_use]
-    pub fn new(wishes: &[ExitWhen], served: Served) -> Self {
+    pub fn new(request: &[ExitWhen], served: Served) -> Self {
         Self {
-            conditions: wishes.iter().map(condition).collect(),
+            conditions: request.iter().map(condition).collect(),
             served,
             look_at: None,
         }
@@ -119,8 +119,8 @@ impl ExitWatch {
     }
 }
 
-fn condition(wish: &ExitWhen) -> Condition {
-    match wish {
+fn condition(request: &ExitWhen) -> Condition {
+    match request {
         ExitWhen::File(path) => Condition::File {
             path: path.clone(),
             inotify: path.parent().and_then(watch_directory),
@@ -153,7 +153,7 @@ fn parent() -> Condition {
     }
 }
 
-/// Nothing when there is no such directory yet, or no inotify instance left (D5): then the file is
+/// Nothing when there is no such directory yet, or no inotify instance left: then the file is
 /// looked for.
 fn watch_directory(directory: &Path) -> Option<OwnedFd> {
     let flags = inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC;

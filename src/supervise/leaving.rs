@@ -161,6 +161,6 @@ impl Supervisor {
             return None;
         }
         leaving.unsure = false;
-        rest.is_empty().then_some(Event::Alone)
+        rest.is_empty().then_some(Event::NoneLeft)
     }
 }

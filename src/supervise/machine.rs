@@ -18,7 +18,7 @@ use crate::config::lifetime::RestartPolicy;
 pub type Millis = u64;
 
 /// How long our own `/_ping` may take after dockerd said that it is ready.
-pub const PING_PATIENCE: Duration = Duration::from_secs(5);
+pub const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where the daemon is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +90,7 @@ pub enum Wait {
     Command,
 }
 
-/// Stages of [`State::Leaving`], each ended by [`Event::Alone`] or by its deadline.
+/// Stages of [`State::Leaving`], each ended by [`Event::NoneLeft`] or by its deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     /// Containers that dockerd left running have their stop signal.
@@ -193,7 +193,7 @@ pub enum Event {
     /// A condition of DIND_EXIT_WHEN holds.
     ExitWhen,
     /// What the stage of [`State::Leaving`] waits for is gone.
-    Alone,
+    NoneLeft,
 }
 
 /// What is to be done.
@@ -326,6 +326,6 @@ impl Machine {
 
 /// A moment and a duration later.
 #[must_use]
-pub fn after(now: Millis, patience: Duration) -> Millis {
-    now.saturating_add(u64::try_from(patience.as_millis()).unwrap_or(u64::MAX))
+pub fn after(now: Millis, deadline: Duration) -> Millis {
+    now.saturating_add(u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX))
 }

@@ -60,7 +60,7 @@ use crate::log::sink::Sink;
 use crate::process::Outcome;
 use crate::sys::signal;
 use crate::sys::watchdog::{self, Doing};
-use crate::userns::parent::{News, Parent};
+use crate::userns::parent::{Parent, ParentEvent};
 
 /// Everything that lives while dockerd runs.
 #[derive(Debug)]
@@ -301,15 +301,15 @@ impl Supervisor {
         rootless.work();
         for news in rootless.news() {
             match news {
-                News::Running(pid) => {
+                ParentEvent::Running(pid) => {
                     self.status.status.dockerd = pid;
                     self.set_status("restarting");
                 }
-                News::Ended(outcome) if self.dockerd.take().is_some() => {
+                ParentEvent::Ended(outcome) if self.dockerd.take().is_some() => {
                     events.push(self.ended(outcome, passing));
                 }
-                News::Ended(_) => {}
-                News::NotStarted(error) => {
+                ParentEvent::Ended(_) => {}
+                ParentEvent::NotStarted(error) => {
                     self.dockerd = None;
                     tracing::error!("{}", one_line(&error));
                     events.push(Event::StartFailed(error.exit_code()));

@@ -123,7 +123,7 @@ impl Outer {
         }
     }
 
-    /// Asks for patience (systemd's EXTEND_TIMEOUT_USEC); without a limit for a day.
+    /// Asks for more time (systemd's EXTEND_TIMEOUT_USEC); without a limit for a day.
     pub fn extend_timeout(&self, limit: Option<Duration>) {
         let limit = limit.unwrap_or(A_DAY).saturating_add(LAST_STEPS);
         self.send(&format!("EXTEND_TIMEOUT_USEC={}", limit.as_micros()));

@@ -5,7 +5,7 @@
 //! - A reader of ours that stops reading stops dockerd's writes, as it does without us: first the
 //!   pipe fills, then we stop taking more. Nothing is lost.
 //! - While dockerd stops, we take on and drop what nobody reads: it must be able to save its state.
-//! - On a terminal dockerd gets the terminal itself (S11), and where standard error cannot be
+//! - On a terminal dockerd gets the terminal itself, and where standard error cannot be
 //!   written to without waiting (a socket; a pipe that may not be opened again) it gets that. No
 //!   lines are kept then.
 //! - dockerd's standard output is not touched: it says nothing there while it runs.

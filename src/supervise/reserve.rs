@@ -34,7 +34,7 @@ pub struct MemoryReserve {
 }
 
 impl MemoryReserve {
-    /// Begins with what the user wished for, which holds already.
+    /// Begins with what the user asked for, which holds already.
     #[must_use]
     pub fn watch(keep: Keep) -> Self {
         Self {

@@ -23,7 +23,7 @@ pub enum OldMount {
     /// Taken away where that is possible; where it is in use, or locked by a user namespace, it
     /// is covered.
     TakenAway,
-    /// Covered: an unmount waits for every CPU, which a trial has no time for.
+    /// Covered: an unmount waits for every CPU, which a probe has no time for.
     Covered,
 }
 

@@ -97,10 +97,10 @@ impl Child {
     /// # Errors
     /// It was not gone in time: a process that waits in the kernel outlives `SIGKILL` for as long.
     /// It stays a child of ours, for whoever reaps everything.
-    pub fn end(self, patience: Duration) -> Result<WaitStatus, NotReaped> {
+    pub fn end(self, deadline: Duration) -> Result<WaitStatus, NotReaped> {
         self.signal(libc::SIGKILL)
             .map_err(|error| NotReaped::Refused(self.0, error))?;
-        self.wait(Instant::now() + patience)
+        self.wait(Instant::now() + deadline)
     }
 
     /// Waits for its end and reaps it.

@@ -1,7 +1,7 @@
-//! Programs that a trial runs: fed from memory, heard out, and never outliving the trial.
+//! Programs that a probe runs: fed from memory, heard out, and never outliving the probe.
 //!
-//! For use inside [`super::trial`]: these calls wait for as long as the program runs, and it is
-//! the trial's deadline that ends both.
+//! For use inside [`super::probe`]: these calls wait for as long as the program runs, and it is
+//! the probe's deadline that ends both.
 
 use std::ffi::{CString, OsString};
 use std::io;

@@ -144,9 +144,9 @@ pub fn wait_but_for_children(limit: Duration) -> io::Result<Option<Received>> {
     take(readable() & !bit(libc::SIGCHLD), Some(limit))
 }
 
-fn take(set: KernelSet, patience: Option<Duration>) -> io::Result<Option<Received>> {
+fn take(set: KernelSet, deadline: Option<Duration>) -> io::Result<Option<Received>> {
     let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
-    let limit = patience.map(|limit| libc::timespec {
+    let limit = deadline.map(|limit| libc::timespec {
         tv_sec: libc::time_t::try_from(limit.as_secs()).unwrap_or(libc::time_t::MAX),
         tv_nsec: limit.subsec_nanos().into(),
     });

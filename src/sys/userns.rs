@@ -109,14 +109,14 @@ pub fn become_user(uid: u32, gid: u32, groups: &[u32]) -> io::Result<()> {
 }
 
 /// Maps the ids that this process had before it unshared a user namespace, and no others, to root
-/// there: enough for a trial, and no help is needed for it (`user_namespaces(7)`).
+/// there: enough for a probe, and no help is needed for it (`user_namespaces(7)`).
 ///
 /// # Errors
 /// What the kernel says to the first file that it refuses; nothing that is tried then means
 /// anything.
 #[expect(
     clippy::disallowed_methods,
-    reason = "a trial maps itself, in a namespace that ends with it"
+    reason = "a probe maps itself, in a namespace that ends with it"
 )]
 pub fn become_root_alone(uid: u32, gid: u32) -> io::Result<()> {
     // After a change of ids, and executed with file capabilities or unreadable, /proc/self is
@@ -162,7 +162,7 @@ mod tests {
     use rustix::thread::UnshareFlags;
     use std::time::Duration;
 
-    use crate::sys::trial::{Trials, Tried};
+    use crate::sys::probe::{ProbeResult, Probes};
 
     #[test]
     fn a_child_without_namespaces_is_a_plain_fork() {
@@ -178,28 +178,28 @@ mod tests {
     /// As after a change of ids, or when the executable is unreadable.
     #[test]
     fn a_trial_maps_itself_where_its_parent_cannot_be_dumped() {
-        let mut trials = Trials::new();
+        let mut probes = Probes::new();
         let limit = Duration::from_secs(30);
-        let inner = trials.start("outer", UnshareFlags::empty(), limit, move || {
+        let inner = probes.start("outer", UnshareFlags::empty(), limit, move || {
             if rustix::process::geteuid().is_root() {
                 // root may write to its own files whatever they say.
                 become_user(65534, 65534, &[]).unwrap();
             }
             set_dumpable_behavior(DumpableBehavior::NotDumpable).unwrap();
-            let mut trials = Trials::new();
-            let root = trials.start("inner", UnshareFlags::NEWUSER, limit, || {
+            let mut probes = Probes::new();
+            let root = probes.start("inner", UnshareFlags::NEWUSER, limit, || {
                 rustix::process::geteuid().as_raw()
             });
-            match trials.collect().take(root) {
-                Tried::Known(uid) => Ok(uid),
-                Tried::Unknown(why) => Err(why),
+            match probes.collect().take(root) {
+                ProbeResult::Known(uid) => Ok(uid),
+                ProbeResult::Unknown(why) => Err(why),
             }
         });
-        match trials.collect().take(inner) {
-            Tried::Known(Err(why)) if why.starts_with("unshare: ") => {
+        match probes.collect().take(inner) {
+            ProbeResult::Known(Err(why)) if why.starts_with("unshare: ") => {
                 crate::skip::skip(&format!("no user namespaces: {why}"));
             }
-            other => assert_eq!(other, Tried::Known(Ok(0))),
+            other => assert_eq!(other, ProbeResult::Known(Ok(0))),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A watchdog over our one thread: where it stands still, it says so, and in which call.
 //!
-//! A timer of the kernel fires when the loop has not come round for `PATIENCE`. Its signal runs
+//! A timer of the kernel fires when the loop has not come round for `TIMEOUT`. Its signal runs
 //! a handler on top of whatever stands still, which writes one line to the log, and answers who
 //! asks on the status socket meanwhile. It costs two calls a turn, no process and no memory; it is
 //! never armed while the loop sleeps. What was interrupted is continued (`SA_RESTART`); a wait
@@ -26,8 +26,8 @@ use self::interrupted::Interrupted;
 use self::text::{Json, Now, Text};
 
 /// How long a turn of the loop may take, in milliseconds.
-static PATIENCE: AtomicU64 = AtomicU64::new(10_000);
-/// How often it looks again, so that a probe with a second of patience gets its answer.
+static TIMEOUT: AtomicU64 = AtomicU64::new(10_000);
+/// How often it looks again, so that a probe with a deadline of a second gets its answer.
 const AGAIN: Duration = Duration::from_millis(400);
 /// Who asks is answered, but not without end.
 const ANSWERS: usize = 16;
@@ -184,7 +184,7 @@ pub fn turn(doing: Doing) {
     told();
     self::doing(doing);
     SINCE.store(now(), Ordering::Relaxed);
-    set(Duration::from_millis(PATIENCE.load(Ordering::Relaxed)));
+    set(Duration::from_millis(TIMEOUT.load(Ordering::Relaxed)));
 }
 
 /// Notes what the rest of the turn is about.

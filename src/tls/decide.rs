@@ -1,4 +1,4 @@
-//! The decision: (wish, names, material, now) → plan or refusal. Pure.
+//! The decision: (request, names, material, now) → plan or refusal. Pure.
 //!
 //! What is kept is kept byte for byte. A certificate is issued when it must be (missing, damaged,
 //! of another key or authority, out of date, lacking a name that the user asked for) or when that
@@ -17,7 +17,7 @@ use super::plan::Because;
 use super::plan::{ManagedPlan, Owner, TlsPlan};
 use super::refusal::TlsRefusal;
 use super::san::{San, Wanted};
-use super::{Names, SKEW, Untrusted, Wish};
+use super::{Names, Request, SKEW, Untrusted};
 use crate::base::explain::Explain;
 
 mod authority;
@@ -31,19 +31,19 @@ use leaf::{CLIENT, SERVER};
 /// # Errors
 /// The reason why dockerd would not get working TLS from it. Nothing is to be written then.
 pub fn decide(
-    wish: &Wish,
+    request: &Request,
     names: &Names,
     material: &Material,
     now: OffsetDateTime,
 ) -> Result<TlsPlan, TlsRefusal> {
-    let wanted = Wanted::new(wish, names);
+    let wanted = Wanted::new(request, names);
     let mut case = Case {
-        wish,
+        request,
         material,
         now,
         notes: Vec::new(),
     };
-    for skipped in &wish.sans.skipped {
+    for skipped in &request.sans.skipped {
         case.notes
             .push(format!("{skipped}: it is left out, {}", skipped.why()));
     }
@@ -52,10 +52,10 @@ pub fn decide(
             "the host name {name:?} cannot stand in a certificate"
         ));
     }
-    let strict = wish.untrusted == Untrusted::Refuse;
+    let strict = request.untrusted == Untrusted::Refuse;
     let doubts = material.doubts(strict);
     if strict && !doubts.is_empty() {
-        let directory = wish.directory.clone();
+        let directory = request.directory.clone();
         return Err(TlsRefusal::Untrusted { directory, doubts });
     }
     let doubt = |doubt| format!("{doubt}: whoever that is can make client certificates of dockerd");
@@ -65,14 +65,14 @@ pub fn decide(
         (key, _) if key.is_vacant() && complete => case.users(&wanted)?,
         (key, certificate) if key.is_vacant() && !certificate.is_vacant() => {
             return Err(TlsRefusal::CaKeyMissing {
-                directory: wish.directory.clone(),
+                directory: request.directory.clone(),
                 missing: missing_server_files(material),
             });
         }
         _ => Owner::Us(Box::new(case.managed(&wanted)?)),
     };
     Ok(TlsPlan {
-        directory: wish.directory.clone(),
+        directory: request.directory.clone(),
         owner,
         notes: case.notes,
     })
@@ -88,7 +88,7 @@ fn missing_server_files(material: &Material) -> Vec<Item> {
 
 /// The question, and what was noticed on the way to the answer.
 struct Case<'a> {
-    wish: &'a Wish,
+    request: &'a Request,
     material: &'a Material,
     now: OffsetDateTime,
     notes: Vec<String>,
@@ -126,7 +126,7 @@ impl Case<'_> {
         if !leaf.server {
             notes.push("server/cert.pem is not for servers: clients may refuse it".into());
         }
-        let lacking: Vec<San> = wanted.wished.difference(&leaf.sans).cloned().collect();
+        let lacking: Vec<San> = wanted.requested.difference(&leaf.sans).cloned().collect();
         if !lacking.is_empty() {
             notes.push(format!(
                 "server/cert.pem is yours and {}",
@@ -250,7 +250,7 @@ impl Case<'_> {
     }
 
     fn path(&self, item: Item) -> PathBuf {
-        self.wish.directory.join(item.path())
+        self.request.directory.join(item.path())
     }
 }
 

@@ -8,7 +8,7 @@ use rcgen::{
 use time::{Duration, OffsetDateTime};
 
 use super::{
-    Content, Folder, Item, Material, Names, Owner, StoredFile, TlsPlan, Untrusted, Wish, decide,
+    Content, Folder, Item, Material, Names, Owner, Request, StoredFile, TlsPlan, Untrusted, decide,
     issue, parse_sans,
 };
 
@@ -126,9 +126,9 @@ impl Material {
     }
 }
 
-/// A wish with these additional names.
-pub(crate) fn wish(sans: &str) -> Wish {
-    Wish {
+/// A request with these additional names.
+pub(crate) fn request(sans: &str) -> Request {
+    Request {
         directory: "/certs".into(),
         sans: parse_sans(sans).unwrap(),
         untrusted: Untrusted::Warn,
@@ -159,7 +159,7 @@ pub(crate) fn carried_out(plan: &TlsPlan, material: &Material) -> Material {
 pub(crate) fn complete(made: OffsetDateTime) -> Material {
     let nothing = Material::default();
     carried_out(
-        &decide(&wish(""), &names(), &nothing, made).unwrap(),
+        &decide(&request(""), &names(), &nothing, made).unwrap(),
         &nothing,
     )
 }

@@ -1,7 +1,7 @@
 //! TLS material of the daemon: what is there, what is wanted, what has to be issued.
 //!
 //! ```text
-//! Wish + Names + Material + now ─▶ decide ─▶ TlsPlan ─▶ issue ─▶ the files to be written
+//! Request + Names + Material + now ─▶ decide ─▶ TlsPlan ─▶ issue ─▶ the files to be written
 //! ```
 //!
 //! Pure but for one thing: `issue` draws keys and serial numbers from the random generator. The
@@ -58,7 +58,7 @@ const CLIENT_NAME: &str = "docker:dind client";
 
 /// What the user asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wish {
+pub struct Request {
     /// `DOCKER_TLS_CERTDIR`.
     pub directory: PathBuf,
     /// `DOCKER_TLS_SAN`, parsed by [`parse_sans`].

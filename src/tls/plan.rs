@@ -187,7 +187,7 @@ pub enum Because {
 }
 
 impl Because {
-    /// Without a new one TLS cannot work or the user's wish is not met; otherwise the old one
+    /// Without a new one TLS cannot work or the user's request is not met; otherwise the old one
     /// still does its duty, and where nothing can be written it stays.
     #[must_use]
     pub fn is_compelling(&self) -> bool {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use serde::{Serialize, Serializer};
 
-use super::{Names, Wish};
+use super::{Names, Request};
 use crate::base::explain::{Explain, exit};
 
 /// One subject alternative name. The order of the variants is the order in a certificate.
@@ -210,7 +210,7 @@ fn parse_dns(text: &str) -> Option<String> {
 #[derive(Debug)]
 pub(super) struct Wanted {
     /// Asked for by the user.
-    pub(super) wished: BTreeSet<San>,
+    pub(super) requested: BTreeSet<San>,
     /// Everything else that clients may use.
     pub(super) automatic: BTreeSet<San>,
     /// What goes into a new certificate and is not missed in an old one.
@@ -220,7 +220,7 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    pub(super) fn new(wish: &Wish, names: &Names) -> Self {
+    pub(super) fn new(request: &Request, names: &Names) -> Self {
         let mut automatic: BTreeSet<San> =
             names.addresses.iter().copied().map(San::Address).collect();
         // A missing host name must not cost the names that every client uses.
@@ -233,7 +233,7 @@ impl Wanted {
             }
         }
         Self {
-            wished: wish.sans.good.iter().cloned().collect(),
+            requested: request.sans.good.iter().cloned().collect(),
             automatic,
             welcome: names.welcome.iter().copied().map(San::Address).collect(),
             unusable,
@@ -242,7 +242,7 @@ impl Wanted {
 
     /// Everything that goes into a new certificate.
     pub(super) fn all(&self) -> Vec<San> {
-        let all: BTreeSet<&San> = [&self.wished, &self.automatic, &self.welcome]
+        let all: BTreeSet<&San> = [&self.requested, &self.automatic, &self.welcome]
             .into_iter()
             .flatten()
             .collect();
@@ -366,16 +366,16 @@ mod tests {
 
     #[test]
     fn wants_docker_and_localhost_whatever_the_host_is_called() {
-        let wish = Wish {
+        let request = Request {
             directory: "/certs".into(),
             sans: vec![dns("b")].into(),
-            ..crate::tls::fixtures::wish("")
+            ..crate::tls::fixtures::request("")
         };
         let names = Names {
             dns: vec!["bad name".into()],
             ..Names::default()
         };
-        let wanted = Wanted::new(&wish, &names);
+        let wanted = Wanted::new(&request, &names);
         assert_eq!(wanted.all(), [dns("b"), dns("docker"), dns("localhost")]);
         assert_eq!(wanted.unusable, ["bad name"]);
     }

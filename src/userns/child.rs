@@ -8,12 +8,12 @@ use nix::sys::signalfd::SignalFd;
 use rustix::process::{Pid, Signal};
 
 use super::channel::Channel;
+use super::command::{self, CommandFollower, NotifyRelay};
 use super::error::LaunchError;
-use super::lives::{self, NotifyRelay, Standing};
-use super::parent::{Job, Order, Report};
-use super::published::Published;
+use super::parent::{Job, ToChild, ToParent};
+use super::port_driver::PortDriverProcess;
 use super::state::StateDir;
-use super::{mounts, part};
+use super::{cgroup, mounts};
 use crate::base::explain::{Explain as _, exit};
 use crate::files::{self, kernel};
 use crate::plan::rootless::names;
@@ -42,7 +42,7 @@ pub(super) fn run(
         }
         Err(error) => {
             let code = error.exit_code();
-            if channel.send(&Report::Failed(error)).is_err() {
+            if channel.send(&ToParent::Failed(error)).is_err() {
                 return exit::STEP_FAILED; // nobody is left to hear it
             }
             code
@@ -50,7 +50,7 @@ pub(super) fn run(
     }
 }
 
-type Started<'a> = (Standing<'a>, SignalFd);
+type Started<'a> = (CommandFollower<'a>, SignalFd);
 
 fn start<'a>(
     plan: &RootlessPlan,
@@ -63,7 +63,7 @@ fn start<'a>(
     let failed = |what: &'static str| move |error: io::Error| LaunchError::new(what, &error);
     // A group of its own: Ctrl-C on the terminal is for the parent, who asks us to stop.
     let _ = rustix::process::setpgid(None, None);
-    let outer = job.notify.as_deref().map(lives::connect).transpose()?;
+    let outer = job.notify.as_deref().map(command::connect).transpose()?;
     let pid = mapped(channel)?;
     userns::become_inner_root().map_err(failed("could not become root of the user namespace"))?;
     die_with(parent, plan.options.more.pid)?;
@@ -77,7 +77,7 @@ fn start<'a>(
     if has_network(&plan.net) {
         network(&plan.net)?;
         channel
-            .send(&Report::Network)
+            .send(&ToParent::Network)
             .map_err(failed("could not speak to the parent"))?;
     }
     // The parent starts the network driver meanwhile.
@@ -96,16 +96,16 @@ fn start<'a>(
     }
     // dockerd does not start without its API, whoever starts dockerd.
     let published = match binds.filter(|_| has_network(&plan.net)) {
-        Some(binds) => Some(Published::start(plan, state, pid, binds, &job.env)?),
+        Some(binds) => Some(PortDriverProcess::start(plan, state, pid, binds, &job.env)?),
         None => None,
     };
     let signals = signal::signal_fd().map_err(failed("could not make a signalfd"))?;
     connected(channel)?;
 
-    let command = lives::spawn(job, &job.sockets.sockets(), job.sockets.names())?;
+    let command = command::spawn(job, &job.sockets.sockets(), job.sockets.names())?;
     // A socket that we kept would queue clients whom nobody serves.
     job.sockets.close();
-    let mut standing = Standing {
+    let mut standing = CommandFollower {
         channel,
         command: Some(command),
         own_process_table: plan.options.more.pid,
@@ -123,24 +123,24 @@ fn start<'a>(
 /// Waits for the maps; our process id outside comes with them.
 fn mapped(channel: &Channel) -> Result<u32, LaunchError> {
     match order(channel)? {
-        Order::Mapped(pid) => Ok(pid),
+        ToChild::Mapped(pid) => Ok(pid),
         other => Err(out_of_step(&other)),
     }
 }
 
 fn connected(channel: &Channel) -> Result<(), LaunchError> {
     match order(channel)? {
-        Order::Connected => Ok(()),
+        ToChild::Connected => Ok(()),
         other => Err(out_of_step(&other)),
     }
 }
 
-fn out_of_step(order: &Order) -> LaunchError {
+fn out_of_step(order: &ToChild) -> LaunchError {
     LaunchError::plain(format!("the parent is out of step: {order:?}"))
 }
 
-fn order(channel: &Channel) -> Result<Order, LaunchError> {
-    match channel.receive::<Order>() {
+fn order(channel: &Channel) -> Result<ToChild, LaunchError> {
+    match channel.receive::<ToChild>() {
         Ok(Some((order, _))) => Ok(order),
         Ok(None) => Err(LaunchError::plain("the parent is gone")),
         Err(error) => Err(LaunchError::new("could not hear the parent", &error)),
@@ -162,7 +162,7 @@ fn die_with(parent: Pid, own_process_table: bool) -> Result<(), LaunchError> {
 fn network(net: &NetPlan) -> Result<(), LaunchError> {
     let failed = |what: &'static str| {
         move |error: tap::DeviceError| {
-            LaunchError::new(what, &error).because(
+            LaunchError::new(what, &error).with_help(
                 "the network namespace has only what we make in it",
                 "--device /dev/net/tun, and --security-opt seccomp=unconfined; or --privileged",
             )
@@ -216,7 +216,7 @@ fn prepare_mounts(plan: &RootlessPlan, state: &StateDir, dockerd: bool) -> Resul
         tracing::debug!("{}", crate::base::explain::one_line(&error));
     }
     if let Some(handed) = plan.hand_over() {
-        part::enter(handed)?;
+        cgroup::enter(handed)?;
     }
     if plan.net.tap.is_some() {
         let copied = plan.options.copy_up.iter().any(|dir| dir == etc);

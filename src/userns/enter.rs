@@ -16,9 +16,9 @@ use crate::host::daemon_json::DaemonFile;
 use crate::host::listen::parse_groups;
 use crate::host::storage::Roots;
 use crate::sys::userns;
+use crate::userns::cgroup::{self, DelegatedCgroup};
 use crate::userns::error::LaunchError;
 use crate::userns::gifts::{self, GiftFacts, Gifts};
-use crate::userns::part::{self, Part};
 
 /// Whether root asked for a rootless daemon.
 #[must_use]
@@ -44,7 +44,7 @@ pub struct Entry {
     /// The environment of who we are now.
     pub env: Environment,
     /// The part of our cgroup, for a rootless daemon.
-    pub part: Option<Part>,
+    pub part: Option<DelegatedCgroup>,
     /// What root gives to the user, where we are that root.
     pub gifts: Gifts,
 }
@@ -75,10 +75,10 @@ pub fn daemon(
     // Bad settings are errors before anything is changed.
     let config = Config::new(form, arguments, env.clone(), identity)?;
     let prints = config.daemon.only_prints();
-    let part = (!prints).then(|| part::decide(config.cgroup, owner));
+    let part = (!prints).then(|| cgroup::decide(config.cgroup, owner));
     let part = match run {
         Run::Dry => part,
-        Run::Live => part.map(Part::make).transpose()?,
+        Run::Live => part.map(DelegatedCgroup::make).transpose()?,
     };
     let Some(user) = user else {
         return Ok(Entry {
@@ -114,7 +114,7 @@ pub fn future_user(env: &Environment) -> Result<Option<User>, LaunchError> {
     let user = find_user(&passwd, asked.as_deref()).ok_or_else(|| {
         let name = asked.as_deref().unwrap_or("rootless");
         LaunchError::plain(format!("there is no user {name} in /etc/passwd"))
-            .because(
+            .with_help(
                 "DIND_ROOTLESS=1 as root makes dind-init become an ordinary user",
                 "add the user to the image, or name another one: DIND_ROOTLESS_USER=NAME or UID",
             )
@@ -136,7 +136,7 @@ impl User {
         crate::log::never_wait();
         userns::become_user(self.uid, self.gid, &groups).map_err(|error| {
             LaunchError::new(format!("could not become user {}", self.name), &error)
-                .because(
+                .with_help(
                     "changing to another user needs CAP_SETUID and CAP_SETGID",
                     "start the container with --cap-add SETUID --cap-add SETGID, or as that user",
                 )

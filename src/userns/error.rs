@@ -67,7 +67,7 @@ impl LaunchError {
 
     /// The same with a background and a remedy of its own.
     #[must_use]
-    pub fn because(self, why: impl Into<String>, fix: impl Into<String>) -> Self {
+    pub fn with_help(self, why: impl Into<String>, fix: impl Into<String>) -> Self {
         Self {
             why: why.into(),
             fix: fix.into(),

@@ -13,7 +13,7 @@ use crate::host::process::has_full_id_map;
 use crate::host::rootless::RootlessFacts;
 use crate::host::storage::overlay::Writing;
 use crate::plan::step::{Action, Step};
-use crate::sys::trial::Tried;
+use crate::sys::probe::ProbeResult;
 use crate::userns::enter::User;
 
 /// The device of the network driver.
@@ -149,7 +149,7 @@ impl Gifts {
         given.into_iter().flatten().any(|dir| path.starts_with(dir))
     }
 
-    /// The facts as they will be when this was given; those of a trial that it makes void are not
+    /// The facts as they will be when this was given; those of a probe that it makes void are not
     /// known.
     pub fn foresee(&self, facts: &mut Facts, uid: u32) {
         for place in &mut facts.private {
@@ -165,20 +165,20 @@ impl Gifts {
             return;
         }
         storage.data_root_uid = Some(uid);
-        if let Tried::Known(trial) = &storage.root.trial
-            && matches!(trial.writing, Writing::Refused(_))
+        if let ProbeResult::Known(probe) = &storage.root.probe
+            && matches!(probe.writing, Writing::Refused(_))
         {
             let why = "the data root is not the user's yet: it is tried when it was given";
-            storage.root.trial = Tried::Unknown(why.into());
+            storage.root.probe = ProbeResult::Unknown(why.into());
         }
     }
 
     /// The same for what a rootless daemon needs.
     pub fn foresee_rootless(&self, facts: &mut RootlessFacts) {
-        if let Tried::Known(trial) = &mut facts.trial
+        if let ProbeResult::Known(probe) = &mut facts.probe
             && self.tun
         {
-            trial.tap = None;
+            probe.tap = None;
         }
     }
 }

@@ -7,7 +7,7 @@ use rustix::process::{Pid, WaitOptions};
 
 use super::channel::Channel;
 use super::error::LaunchError;
-use super::parent::Report;
+use super::parent::ToParent;
 use crate::ports::bind::BindService;
 use crate::sys::process::Child;
 
@@ -42,10 +42,10 @@ impl Drop for Guard {
 }
 
 /// What went wrong when this was not expected.
-pub(super) fn unexpected(report: &Report) -> LaunchError {
+pub(super) fn unexpected(report: &ToParent) -> LaunchError {
     match report {
-        Report::Failed(error) => error.clone(),
-        Report::Network | Report::Running(_) | Report::Ended(_) => {
+        ToParent::Failed(error) => error.clone(),
+        ToParent::Network | ToParent::Running(_) | ToParent::Ended(_) => {
             LaunchError::plain(format!("the child is out of step: {report:?}"))
         }
     }
@@ -56,7 +56,7 @@ pub(super) fn report(
     channel: &Channel,
     service: &BindService,
     child: Pid,
-) -> Result<Report, LaunchError> {
+) -> Result<ToParent, LaunchError> {
     loop {
         let fds = [channel.as_fd(), service.as_fd()];
         let mut fds = fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
@@ -72,8 +72,8 @@ pub(super) fn report(
     }
 }
 
-fn next_report(channel: &Channel, child: Pid) -> Result<Report, LaunchError> {
-    match channel.receive::<Report>() {
+fn next_report(channel: &Channel, child: Pid) -> Result<ToParent, LaunchError> {
+    match channel.receive::<ToParent>() {
         Ok(Some((report, _))) => Ok(report),
         Ok(None) => {
             let waited = rustix::process::waitpid(Some(child), WaitOptions::NOHANG);
@@ -87,7 +87,7 @@ fn next_report(channel: &Channel, child: Pid) -> Result<Report, LaunchError> {
             Err(
                 LaunchError::plain("the child in the namespaces ended without a word")
                     .saying(&end)
-                    .because(
+                    .with_help(
                         "something killed it: a memory limit, or somebody",
                         "look at dmesg on the node",
                     ),
@@ -102,7 +102,7 @@ pub(super) fn expect(
     channel: &Channel,
     service: &BindService,
     child: Pid,
-    wanted: &Report,
+    wanted: &ToParent,
 ) -> Result<(), LaunchError> {
     let report = report(channel, service, child)?;
     if report == *wanted {

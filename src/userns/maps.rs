@@ -36,7 +36,7 @@ pub(super) fn write(
                 format!("could not write {:?} to {}", text.trim(), path.display()),
                 &error,
             )
-            .because(
+            .with_help(
                 "the kernel lets a process write the id map of another one only with CAP_SETUID \
                  and CAP_SETGID, and only ids of its own user namespace",
                 "start the container with --cap-add SETUID --cap-add SETGID, or as the user of \
@@ -57,8 +57,8 @@ pub(super) fn write(
         Writer::Helpers => {
             let uids = Writing::start("newuidmap", pid, &plan.uids, env, path)?;
             let gids = Writing::start("newgidmap", pid, &plan.gids, env, path)?;
-            uids.finish(ask::PATIENCE)?;
-            gids.finish(ask::PATIENCE)
+            uids.finish(ask::TIMEOUT)?;
+            gids.finish(ask::TIMEOUT)
         }
     }
 }
@@ -88,7 +88,7 @@ impl Writing {
             |error: io::Error| LaunchError::new(format!("could not run {command}"), &error);
         let Some(program) = files::find_program(name.as_ref(), path) else {
             return Err(
-                LaunchError::plain(format!("{name} is not in PATH")).because(
+                LaunchError::plain(format!("{name} is not in PATH")).with_help(
                     "it writes the id map of the user namespace",
                     "install it in the image: uidmap (Debian), shadow-uidmap (Alpine)",
                 ),
@@ -114,15 +114,15 @@ impl Writing {
         })
     }
 
-    fn finish(mut self, patience: Duration) -> Result<(), LaunchError> {
+    fn finish(mut self, deadline: Duration) -> Result<(), LaunchError> {
         let child = Child(self.pid);
-        let status = match child.wait(Instant::now() + patience) {
+        let status = match child.wait(Instant::now() + deadline) {
             Ok(status) => status,
             Err(NotReaped::Alive(_)) => {
                 crate::process::ask::end(child, &self.command);
                 let text = crate::process::ask::said(&mut self.output);
-                let what = format!("{} did not end within {patience:?}", self.command);
-                return Err(LaunchError::plain(what).saying(&text).because(
+                let what = format!("{} did not end within {deadline:?}", self.command);
+                return Err(LaunchError::plain(what).saying(&text).with_help(
                     "it asks for the ranges of its user, and what answers hangs",
                     "see /etc/nsswitch.conf in the image: subid and passwd must not ask a service \
                      that is not there",
@@ -141,7 +141,7 @@ impl Writing {
         let remedy = complaint::remedy(self.name, uid, &text, status.exit_status());
         Err(LaunchError::plain(format!("{} failed", self.command))
             .saying(&text)
-            .because(remedy.why, remedy.fix))
+            .with_help(remedy.why, remedy.fix))
     }
 }
 

@@ -12,19 +12,19 @@
 //! so keeps every capability of its user namespace until dockerd is executed. What is done here was
 //! decided in `plan::rootless`.
 
+pub mod cgroup;
 pub mod channel;
 mod child;
+mod command;
 pub mod complaint;
 pub mod enter;
 pub mod error;
 pub mod gifts;
 mod handshake;
-mod keeper;
-mod lives;
 mod maps;
 mod mounts;
+mod net_driver;
 pub mod parent;
-pub mod part;
-mod published;
+mod port_driver;
 mod rules;
 pub mod state;

@@ -10,13 +10,13 @@ use std::time::Instant;
 use rustix::process::{DumpableBehavior, Pid, WaitStatus};
 use serde::{Deserialize, Serialize};
 
+use super::cgroup::CgroupDescriptor;
 use super::channel::Channel;
 use super::child;
 use super::error::LaunchError;
 use super::handshake::{Guard, expect, report, unexpected};
-use super::keeper::{Keeper, NotStarted};
 use super::maps;
-use super::part::Door;
+use super::net_driver::{NetDriverProcess, NotStarted};
 use super::state::StateDir;
 use crate::apply::listen::HeldSockets;
 use crate::base::environment::Environment;
@@ -30,7 +30,7 @@ use crate::sys::userns::{self, Namespaces, Side};
 
 /// What the parent tells the child.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Order {
+pub(super) enum ToChild {
     /// Your ids are mapped, and this is your process id outside.
     Mapped(u32),
     /// Your network works.
@@ -43,7 +43,7 @@ pub(super) enum Order {
 
 /// What the child tells the parent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Report {
+pub(super) enum ToParent {
     /// The device is there: the driver can take it.
     Network,
     /// The command runs.
@@ -56,7 +56,7 @@ pub(super) enum Report {
 
 /// What the supervisor hears of the child.
 #[derive(Debug)]
-pub enum News {
+pub enum ParentEvent {
     /// The command runs again; its process id, as seen from here.
     Running(Option<NonZeroI32>),
     /// The command ended.
@@ -85,7 +85,7 @@ pub struct Job<'a> {
     /// again.
     pub dockerd: bool,
     /// The way into the cgroup that is handed over, where one is.
-    pub door: Option<Door>,
+    pub door: Option<CgroupDescriptor>,
 }
 
 /// The child and what stands beside it.
@@ -96,7 +96,7 @@ pub struct Parent {
     /// The command, as seen from here; none where it has its own process table.
     pub command: Option<NonZeroI32>,
     state: StateDir,
-    keeper: Option<Keeper>,
+    net_driver: Option<NetDriverProcess>,
     service: Option<BindService>,
     channel: Option<Channel>,
 }
@@ -143,13 +143,13 @@ pub fn launch(
     userns::drop_capabilities().map_err(failed("could not give up capabilities"))?;
     let number = pid.as_raw_nonzero().get().unsigned_abs();
     // A child that is gone has said why, which is heard next.
-    let _ = ours.send(&Order::Mapped(number));
+    let _ = ours.send(&ToChild::Mapped(number));
 
-    let mut keeper = None;
+    let mut net_driver = None;
     if has_network(&plan.net) {
-        expect(&ours, &service, pid, &Report::Network)?;
+        expect(&ours, &service, pid, &ToParent::Network)?;
         if let Some(program) = &plan.driver {
-            let mut started = Keeper::new(
+            let mut started = NetDriverProcess::new(
                 plan.options.clone(),
                 plan.net.clone(),
                 program.clone(),
@@ -162,15 +162,15 @@ pub fn launch(
                 NotStarted::Failed(error) => error,
                 NotStarted::Stopped => stopped(plan, job.dockerd),
             })?;
-            keeper = Some(started);
+            net_driver = Some(started);
         }
     }
     state
         .write("child_pid", &number.to_string())
         .map_err(failed("could not write child_pid"))?;
-    let _ = ours.send(&Order::Connected);
+    let _ = ours.send(&ToChild::Connected);
     let command = match report(&ours, &service, pid)? {
-        Report::Running(command) => command,
+        ToParent::Running(command) => command,
         other => return Err(unexpected(&other)),
     };
     let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
@@ -178,7 +178,7 @@ pub fn launch(
         child: child.release(),
         command,
         state,
-        keeper,
+        net_driver,
         service: Some(service),
         channel: Some(ours),
     })
@@ -193,7 +193,7 @@ fn stopped(plan: &RootlessPlan, dockerd: bool) -> LaunchError {
     };
     let name = plan.net.driver.name();
     LaunchError::plain(format!("asked to stop while {name} was starting"))
-        .because(
+        .with_help(
             "nothing ran yet",
             "if it starts too slowly, see why it does",
         )
@@ -246,17 +246,17 @@ impl Parent {
     }
 
     /// What the child said since the last call.
-    pub fn news(&mut self) -> Vec<News> {
+    pub fn news(&mut self) -> Vec<ParentEvent> {
         let mut news = Vec::new();
         while let Some(channel) = &self.channel {
-            match channel.look::<Report>() {
-                Ok(Some((Report::Running(pid), _))) => {
+            match channel.look::<ToParent>() {
+                Ok(Some((ToParent::Running(pid), _))) => {
                     self.command = pid;
-                    news.push(News::Running(pid));
+                    news.push(ParentEvent::Running(pid));
                 }
-                Ok(Some((Report::Ended(outcome), _))) => news.push(News::Ended(outcome)),
-                Ok(Some((Report::Failed(error), _))) => news.push(News::NotStarted(error)),
-                Ok(Some((Report::Network, _))) => tracing::error!("the child is out of step"),
+                Ok(Some((ToParent::Ended(outcome), _))) => news.push(ParentEvent::Ended(outcome)),
+                Ok(Some((ToParent::Failed(error), _))) => news.push(ParentEvent::NotStarted(error)),
+                Ok(Some((ToParent::Network, _))) => tracing::error!("the child is out of step"),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 // It is gone: its end is reaped.
                 Ok(None) => self.channel = None,
@@ -274,13 +274,13 @@ impl Parent {
     /// # Errors
     /// The child is gone, and the namespaces with it.
     pub fn start_again(&self, sockets: &HeldSockets) -> Result<(), LaunchError> {
-        let order = Order::Again(sockets.names().to_vec());
+        let order = ToChild::Again(sockets.names().to_vec());
         let sent = match &self.channel {
             Some(channel) => channel.send_with(&order, &sockets.sockets()),
             None => Err(io::ErrorKind::NotConnected.into()),
         };
         sent.map_err(|error| {
-            LaunchError::new("could not start dockerd again", &error).because(
+            LaunchError::new("could not start dockerd again", &error).with_help(
                 "the process that held its namespaces is gone",
                 "start the container again",
             )
@@ -292,7 +292,7 @@ impl Parent {
         let sent = self
             .channel
             .as_ref()
-            .map(|channel| channel.send(&Order::Kill));
+            .map(|channel| channel.send(&ToChild::Kill));
         if !matches!(sent, Some(Ok(()))) {
             // One that is gone is reaped.
             let _ = Child(self.child).signal(libc::SIGKILL);
@@ -301,15 +301,17 @@ impl Parent {
 
     /// Lets the network driver end without starting it again.
     pub fn let_go(&mut self) {
-        if let Some(mut keeper) = self.keeper.take() {
-            keeper.stop();
+        if let Some(mut net_driver) = self.net_driver.take() {
+            net_driver.stop();
         }
     }
 
     /// When [`Parent::work`] wants to be called at the latest.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        self.keeper.as_ref().and_then(Keeper::deadline)
+        self.net_driver
+            .as_ref()
+            .and_then(NetDriverProcess::deadline)
     }
 
     /// Does what is due.
@@ -319,8 +321,8 @@ impl Parent {
         if self.service.as_ref().is_some_and(gone) {
             self.service = None;
         }
-        if let Some(keeper) = &mut self.keeper {
-            keeper.work();
+        if let Some(net_driver) = &mut self.net_driver {
+            net_driver.work();
         }
     }
 
@@ -329,8 +331,8 @@ impl Parent {
         if pid == self.child {
             // Its namespace is gone: the driver ends, and is not to come back.
             self.stop();
-        } else if let Some(keeper) = &mut self.keeper {
-            keeper.reaped(pid, status);
+        } else if let Some(net_driver) = &mut self.net_driver {
+            net_driver.reaped(pid, status);
         }
     }
 

@@ -43,7 +43,7 @@ impl StateDir {
             let what = what(step);
             move |error: io::Error| {
                 LaunchError::new(what, &error)
-                    .because(
+                    .with_help(
                         "the state directory of the namespaces must be ours",
                         "set XDG_RUNTIME_DIR or DOCKERD_ROOTLESS_ROOTLESSKIT_STATE_DIR to a \
                          directory that this user can write",
@@ -60,7 +60,7 @@ impl StateDir {
             Ok(true) => {}
             Ok(false) => {
                 return Err(LaunchError::plain(what("take over the state directory"))
-                    .because(
+                    .with_help(
                         "another RootlessKit is running with the same state directory",
                         "stop it, or give this one another DOCKERD_ROOTLESS_ROOTLESSKIT_STATE_DIR",
                     )

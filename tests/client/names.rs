@@ -7,10 +7,10 @@ use std::path::Path;
 use std::thread;
 
 use dind_init::base::explain::Explain;
-use dind_init::net::patience::Patience;
+use dind_init::net::deadline::Deadline;
 use dind_init::net::resolve::{ResolveError, Resolver};
 
-use crate::{SHORT, patience};
+use crate::{SHORT, deadline};
 
 /// What the nameserver does with a question for a name and record type.
 #[derive(Clone, Copy)]
@@ -112,7 +112,7 @@ fn resolver(dir: &Path, dns_port: u16, conf: &str) -> Resolver {
 }
 
 fn resolve(resolver: &Resolver, name: &str) -> Result<Vec<IpAddr>, ResolveError> {
-    let list = resolver.resolve(name, 1, &mut patience())?;
+    let list = resolver.resolve(name, 1, &mut deadline())?;
     Ok(list.iter().map(SocketAddr::ip).collect())
 }
 
@@ -198,6 +198,6 @@ fn no_such_name_and_no_server_are_told_apart() {
         Err(ResolveError::NoServer { .. })
     ));
     let silent = resolver(dir.path(), nameserver(|_, _| Say::Nothing), "");
-    let ended = silent.resolve("docker", 1, &mut Patience::new(SHORT));
+    let ended = silent.resolve("docker", 1, &mut Deadline::new(SHORT));
     assert!(matches!(ended, Err(ResolveError::Io { .. })));
 }

@@ -8,21 +8,21 @@ use dind_init::base::explain::Explain;
 use dind_init::client::credentials::{Credentials, CredentialsError};
 use dind_init::client::ping::{Phase, PingError, TlsReason, ping};
 use dind_init::endpoint::{Endpoint, Security, TlsFiles};
+use dind_init::net::deadline::Deadline;
 use dind_init::net::http::Head;
-use dind_init::net::patience::Patience;
 use dind_init::net::resolve::Resolver;
 
 use crate::authority::{Authority, Pair, RSA_PKCS1, RSA_PKCS8, server_config, write_files};
 use crate::server::{self, PONG, answers, behaviour};
-use crate::{SHORT, patience, plain, secure};
+use crate::{SHORT, deadline, plain, secure};
 
 fn once(host: &str) -> Result<Head, PingError> {
-    explained(ping(&plain(host), &Resolver::default(), &mut patience()))
+    explained(ping(&plain(host), &Resolver::default(), &mut deadline()))
 }
 
 fn once_secure(host: &str, certificates: &Path) -> Result<Head, PingError> {
     let endpoint = secure(host, certificates);
-    explained(ping(&endpoint, &Resolver::default(), &mut patience()))
+    explained(ping(&endpoint, &Resolver::default(), &mut deadline()))
 }
 
 /// Every failure that comes by here has its words.
@@ -99,7 +99,7 @@ fn the_version_of_the_api_is_asked_for_where_it_decides() {
         let api = api.map(Into::into);
         let direct = plain(&format!("tcp://{address}{path}"));
         let endpoint = Endpoint { api, ..direct };
-        ping(&endpoint, &Resolver::default(), &mut patience())
+        ping(&endpoint, &Resolver::default(), &mut deadline())
     };
     assert!(at("", None).is_ok() && at("", Some("1.40")).is_ok() && at("/x", None).is_ok());
     for (path, api) in [("", Some("9.9")), ("/v1.30", None)] {
@@ -150,7 +150,7 @@ fn a_daemon_that_takes_the_connection_and_is_silent_is_starting() {
     let silent = ping(
         &plain(&format!("tcp://{address}")),
         &Resolver::default(),
-        &mut Patience::new(SHORT),
+        &mut Deadline::new(SHORT),
     );
     assert!(matches!(
         explained(silent),
@@ -171,7 +171,7 @@ fn half_an_answer_and_then_silence_ends_at_the_deadline() {
     let silent = ping(
         &plain(&format!("tcp://{address}")),
         &Resolver::default(),
-        &mut Patience::new(SHORT),
+        &mut Deadline::new(SHORT),
     );
     assert!(matches!(silent, Err(PingError::Silent { .. })));
 }
@@ -334,7 +334,7 @@ fn a_client_certificate_of_another_ca_or_none_is_refused_by_the_daemon() {
     let (address, _) = server::tls(server_config(&server, &ours), answers(PONG));
     let mut endpoint = secure(&format!("tcp://{address}"), dir.path());
     for _ in 0..2 {
-        let result = ping(&endpoint, &Resolver::default(), &mut patience());
+        let result = ping(&endpoint, &Resolver::default(), &mut deadline());
         assert!(matches!(
             tls_reason(explained(result)),
             TlsReason::ClientRefused { .. }
@@ -385,7 +385,7 @@ fn a_handshake_that_never_ends_is_silence() {
     let silent = ping(
         &secure(&format!("tcp://{address}"), dir.path()),
         &Resolver::default(),
-        &mut Patience::new(SHORT),
+        &mut Deadline::new(SHORT),
     );
     assert!(matches!(
         silent,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use dind_init::base::explain;
 use dind_init::client::ping::{PingError, TlsReason, ping};
 use dind_init::client::trust::Distrust;
-use dind_init::net::patience::Patience;
+use dind_init::net::deadline::Deadline;
 use dind_init::net::resolve::Resolver;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls::ServerConfig;
@@ -71,7 +71,7 @@ fn asked(shown: &Pair, anchors: &str, host: &str) -> Result<(), TlsReason> {
 
 fn once(address: &str, dir: &Path) -> Result<(), TlsReason> {
     let endpoint = secure(address, dir);
-    match ping(&endpoint, &Resolver::default(), &mut Patience::new(LONG)) {
+    match ping(&endpoint, &Resolver::default(), &mut Deadline::new(LONG)) {
         Ok(_) => Ok(()),
         Err(PingError::Tls { at, source }) => {
             let reason = source.reason.clone();

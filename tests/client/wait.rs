@@ -14,7 +14,7 @@ use dind_init::base::explain::{Explain, frame};
 use dind_init::client::ping::PingError;
 use dind_init::client::wait::{Ready, Target, WaitError, until_ready};
 use dind_init::endpoint::Wanted;
-use dind_init::net::patience::Patience;
+use dind_init::net::deadline::Deadline;
 use dind_init::net::resolve::Resolver;
 
 use crate::authority::{Authority, server_config, write_files};
@@ -39,8 +39,8 @@ fn secure(address: &str, certificates: &Path) -> Target {
 
 /// Waits; `then` runs at the client's first pause or blocking moment, with what it says then.
 fn wait(target: &Target, then: impl FnMut(&str)) -> Result<Ready, WaitError> {
-    let mut patience = Patience::new(LONG).with_notice(Duration::ZERO, then);
-    until_ready(target, &Environment::default(), &mut patience)
+    let mut deadline = Deadline::new(LONG).with_notice(Duration::ZERO, then);
+    until_ready(target, &Environment::default(), &mut deadline)
 }
 
 #[test]
@@ -130,13 +130,13 @@ fn the_official_rules_are_asked_anew_when_certificates_appear() {
         [directory, ("DOCKER_HOST", host)].into_iter().collect()
     };
     let target = Target::default();
-    let mut patience = Patience::new(LONG).with_stop(stop.as_fd());
-    let ended = until_ready(&target, &env(plain), &mut patience);
+    let mut deadline = Deadline::new(LONG).with_stop(stop.as_fd());
+    let ended = until_ready(&target, &env(plain), &mut deadline);
     assert!(matches!(ended, Err(WaitError::Stopped)), "{ended:?}");
 
     ca.write_client(&dir.path().join("client"));
-    let mut patience = Patience::new(LONG);
-    until_ready(&target, &env(secure), &mut patience).unwrap();
+    let mut deadline = Deadline::new(LONG);
+    until_ready(&target, &env(secure), &mut deadline).unwrap();
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn files_are_waited_for_before_the_daemon() {
     .unwrap();
 
     fs::remove_file(&target.files[1]).unwrap();
-    let ended = until_ready(&target, &Environment::default(), &mut Patience::new(SHORT));
+    let ended = until_ready(&target, &Environment::default(), &mut Deadline::new(SHORT));
     match ended {
         Err(error @ WaitError::MissingFile { .. }) => assert_eq!(error.exit_code(), 1),
         other => panic!("{other:?}"),
@@ -187,7 +187,7 @@ fn a_wrong_name_ends_the_wait_at_once() {
     let server = ca.server(&["docker"]);
     let (address, count) = server::tls(server_config(&server, &ca), answers(PONG));
     let error = wait(&secure(&format!("tcp://{address}"), dir.path()), |_| {}).unwrap_err();
-    assert!(matches!(error, WaitError::Hopeless(_)), "{error:?}");
+    assert!(matches!(error, WaitError::Permanent(_)), "{error:?}");
     assert_eq!(error.exit_code(), 1);
     assert!(
         frame(&error).contains("DOCKER_TLS_SAN"),
@@ -206,7 +206,7 @@ fn an_unknown_ca_is_final_when_the_files_have_settled() {
     let (address, count) = server::tls(server_config(&server, &theirs), answers(PONG));
     let target = secure(&format!("tcp://{address}"), dir.path());
     let error = wait(&target, |_| {}).unwrap_err();
-    assert!(matches!(error, WaitError::Hopeless(_)), "{error:?}");
+    assert!(matches!(error, WaitError::Permanent(_)), "{error:?}");
     assert_eq!(count.get(), 3);
 }
 
@@ -241,7 +241,7 @@ fn an_unknown_ca_is_not_final_while_files_change() {
 #[test]
 fn the_time_ends_with_the_last_reason() {
     let target = host(&format!("tcp://{}", server::nobody()));
-    let ended = until_ready(&target, &Environment::default(), &mut Patience::new(SHORT));
+    let ended = until_ready(&target, &Environment::default(), &mut Deadline::new(SHORT));
     match ended {
         Err(error @ WaitError::TimedOut { .. }) => {
             assert_eq!(error.exit_code(), 1);
@@ -252,7 +252,7 @@ fn the_time_ends_with_the_last_reason() {
     }
     let (address, _) = server::tcp(behaviour(server::until_closed));
     let target = host(&format!("tcp://{address}"));
-    let ended = until_ready(&target, &Environment::default(), &mut Patience::new(SHORT));
+    let ended = until_ready(&target, &Environment::default(), &mut Deadline::new(SHORT));
     match ended {
         Err(WaitError::TimedOut { source, .. }) => {
             assert!(matches!(*source, PingError::Silent { .. }));
@@ -274,11 +274,11 @@ fn a_stop_ends_a_pause_and_a_pending_request() {
     let (address, _) = server::tcp(behaviour(server::until_closed));
     for address in [address, server::nobody()] {
         let (reader, mut writer) = UnixStream::pair().unwrap();
-        let mut patience = Patience::new(LONG)
+        let mut deadline = Deadline::new(LONG)
             .with_stop(reader.as_fd())
             .with_notice(Duration::ZERO, move |_| writer.write_all(b"x").unwrap());
         let target = host(&format!("tcp://{address}"));
-        let ended = until_ready(&target, &Environment::default(), &mut patience);
+        let ended = until_ready(&target, &Environment::default(), &mut deadline);
         assert!(matches!(ended, Err(WaitError::Stopped)), "{ended:?}");
     }
 }
@@ -307,7 +307,7 @@ fn with_proxy(variable: &'static str, proxy: std::net::SocketAddr) -> Environmen
 fn the_proxy_of_the_environment_is_asked_and_its_refusal_ends_the_wait() {
     let (address, asked) = proxy(PONG);
     let env = with_proxy("HTTP_PROXY", address);
-    until_ready(&Target::default(), &env, &mut Patience::new(LONG)).unwrap();
+    until_ready(&Target::default(), &env, &mut Deadline::new(LONG)).unwrap();
     let request = asked.lock().unwrap()[0].clone();
     assert!(
         request.starts_with("GET http://docker:2375/_ping HTTP/1.1\r\nHost: docker:2375\r\n")
@@ -317,9 +317,9 @@ fn the_proxy_of_the_environment_is_asked_and_its_refusal_ends_the_wait() {
 
     let (address, asked) = proxy(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
     let env = with_proxy("HTTP_PROXY", address);
-    let error = until_ready(&Target::default(), &env, &mut Patience::new(LONG)).unwrap_err();
+    let error = until_ready(&Target::default(), &env, &mut Deadline::new(LONG)).unwrap_err();
     let text = frame(&error);
-    assert!(matches!(error, WaitError::Hopeless(_)), "{text}");
+    assert!(matches!(error, WaitError::Permanent(_)), "{text}");
     assert!(
         text.contains("NO_PROXY=localhost,127.0.0.1,docker"),
         "{text}"
@@ -353,7 +353,7 @@ fn tls_goes_through_a_tunnel_of_the_proxy() {
     let mut target = Target::default();
     target.wanted.cert_dir = Some(dir.path().into());
     let env = with_proxy("HTTPS_PROXY", address);
-    until_ready(&target, &env, &mut Patience::new(LONG)).unwrap();
+    until_ready(&target, &env, &mut Deadline::new(LONG)).unwrap();
     let request = receiver.recv().unwrap();
     assert!(
         request.starts_with("CONNECT docker:2375 HTTP/1.1\r\n"),
@@ -374,7 +374,7 @@ fn what_does_not_cure_itself_ends_the_wait() {
     }));
     for address in [speaks_tls, speaks_ssh] {
         let error = wait(&host(&format!("tcp://{address}")), |_| {}).unwrap_err();
-        assert!(matches!(error, WaitError::Hopeless(_)), "{error:?}");
+        assert!(matches!(error, WaitError::Permanent(_)), "{error:?}");
     }
     assert_eq!(count.get(), 3);
     let ca = Authority::new();
@@ -383,5 +383,5 @@ fn what_does_not_cure_itself_ends_the_wait() {
         "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
     fs::write(dir.path().join("key.pem"), encrypted).unwrap();
     let error = wait(&secure("tcp://127.0.0.1:1", dir.path()), |_| {}).unwrap_err();
-    assert!(matches!(error, WaitError::Hopeless(_)), "{error:?}");
+    assert!(matches!(error, WaitError::Permanent(_)), "{error:?}");
 }

@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use dind_init::apply::certificate::{CertificateError, Outcome, apply};
-use dind_init::tls::{Item, Names, Wish, parse_sans};
+use dind_init::tls::{Item, Names, Request, parse_sans};
 use time::OffsetDateTime;
 
 /// What shell entrypoints add to their authority since 2025.
@@ -49,7 +49,7 @@ impl Volume {
         let sans = parse_sans("DNS:dind,IP:192.0.2.7").unwrap();
         let names = Names::of_host("runner", None, vec!["::1".parse().unwrap()]);
         apply(
-            &Wish {
+            &Request {
                 directory: self.0.path().into(),
                 sans,
                 untrusted: dind_init::tls::Untrusted::Warn,

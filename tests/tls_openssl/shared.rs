@@ -8,7 +8,7 @@ use std::process::Command;
 
 use dind_init::apply::certificate::apply;
 use dind_init::base::explain::Explain;
-use dind_init::tls::{Names, Wish, parse_sans};
+use dind_init::tls::{Names, Request, parse_sans};
 use time::OffsetDateTime;
 
 use super::Volume;
@@ -23,12 +23,12 @@ fn child() {
         return;
     };
     let sans = parse_sans(&std::env::var(SANS).unwrap_or_default()).unwrap();
-    let wish = Wish {
+    let request = Request {
         directory: directory.into(),
         sans,
         untrusted: dind_init::tls::Untrusted::Warn,
     };
-    match apply(&wish, &Names::default(), OffsetDateTime::now_utc()) {
+    match apply(&request, &Names::default(), OffsetDateTime::now_utc()) {
         Ok(outcome) => println!("outcome: {} written", outcome.written.len()),
         Err(error) => println!(
             "outcome: exit {}: {error}: {}",

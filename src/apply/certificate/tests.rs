@@ -13,12 +13,12 @@ use rustix::fs::Mode;
 use super::*;
 use crate::base::explain::Explain;
 use crate::files::lock::Share;
-use crate::tls::fixtures::{NOW, names, wish};
+use crate::tls::fixtures::{NOW, names, request};
 
-fn wish_in(directory: &Path) -> Wish {
-    Wish {
+fn request_in(directory: &Path) -> Request {
+    Request {
         directory: directory.join("certs"),
-        ..wish("")
+        ..request("")
     }
 }
 
@@ -52,7 +52,7 @@ fn a_first_start_makes_eight_files_with_the_official_modes_whatever_the_umask() 
     // nextest runs each test in its own process; elsewhere the others do not depend on the umask.
     let old = rustix::process::umask(Mode::from_raw_mode(0o077));
     let directory = tempfile::tempdir().unwrap();
-    let outcome = apply(&wish_in(directory.path()), &names(), NOW).unwrap();
+    let outcome = apply(&request_in(directory.path()), &names(), NOW).unwrap();
     rustix::process::umask(old);
     assert_eq!(outcome.written, Item::ALL);
     let expected = [
@@ -80,9 +80,9 @@ fn a_first_start_makes_eight_files_with_the_official_modes_whatever_the_umask() 
 #[test]
 fn a_second_start_changes_nothing() {
     let directory = tempfile::tempdir().unwrap();
-    apply(&wish_in(directory.path()), &names(), NOW).unwrap();
+    apply(&request_in(directory.path()), &names(), NOW).unwrap();
     let before = snapshot(directory.path());
-    let outcome = apply(&wish_in(directory.path()), &names(), NOW).unwrap();
+    let outcome = apply(&request_in(directory.path()), &names(), NOW).unwrap();
     assert_eq!(outcome.written, []);
     assert_eq!(snapshot(directory.path()), before);
 }
@@ -97,7 +97,7 @@ fn existing_folders_keys_and_foreign_files_are_left_alone() {
     fs::write(client.join("key.pem"), &key).unwrap();
     fs::set_permissions(client.join("key.pem"), fs::Permissions::from_mode(0o640)).unwrap();
     fs::write(client.join("notes.txt"), "mine").unwrap();
-    apply(&wish_in(directory.path()), &names(), NOW).unwrap();
+    apply(&request_in(directory.path()), &names(), NOW).unwrap();
     let after = snapshot(&client);
     assert_eq!(fs::metadata(&client).unwrap().mode() & 0o7777, 0o1777);
     assert_eq!(after[&client.join("key.pem")].2, key.as_bytes());
@@ -111,7 +111,7 @@ fn leftovers_of_a_killed_run_are_removed() {
     let server = directory.path().join("certs/server");
     fs::create_dir_all(&server).unwrap();
     fs::write(server.join(".dind-init.0123456789abcdef.cert.pem"), "half").unwrap();
-    apply(&wish_in(directory.path()), &names(), NOW).unwrap();
+    apply(&request_in(directory.path()), &names(), NOW).unwrap();
     let hidden = snapshot(directory.path());
     assert!(
         !hidden
@@ -128,7 +128,7 @@ fn a_link_in_the_client_folder_is_replaced_and_not_followed() {
     let target = directory.path().join("precious");
     fs::write(&target, "").unwrap();
     std::os::unix::fs::symlink(&target, client.join("key.pem")).unwrap();
-    apply(&wish_in(directory.path()), &names(), NOW).unwrap();
+    apply(&request_in(directory.path()), &names(), NOW).unwrap();
     assert_eq!(fs::read(&target).unwrap(), b"");
     assert!(
         fs::symlink_metadata(client.join("key.pem"))
@@ -144,7 +144,7 @@ fn a_refusal_changes_nothing() {
     fs::create_dir_all(&ca).unwrap();
     fs::write(ca.join("key.pem"), "rubbish").unwrap();
     let before = snapshot(directory.path());
-    let error = apply(&wish_in(directory.path()), &names(), NOW).unwrap_err();
+    let error = apply(&request_in(directory.path()), &names(), NOW).unwrap_err();
     assert_eq!(error.exit_code(), 78);
     assert!(error.to_string().contains("certs/ca/key.pem"), "{error}");
     assert_eq!(snapshot(directory.path()), before);
@@ -153,10 +153,10 @@ fn a_refusal_changes_nothing() {
 #[test]
 fn a_failed_rename_leaves_no_temporary_files_and_says_what_was_done() {
     let directory = tempfile::tempdir().unwrap();
-    let wish = wish_in(directory.path());
-    let root = Root::make(&wish.directory).unwrap();
+    let request = request_in(directory.path());
+    let root = Root::make(&request.directory).unwrap();
     // A folder that is not empty cannot be replaced by a file.
-    fs::create_dir_all(wish.directory.join("server/ca.pem/x")).unwrap();
+    fs::create_dir_all(request.directory.join("server/ca.pem/x")).unwrap();
     let file = |item| NewFile {
         item,
         bytes: b"x".to_vec(),
@@ -181,8 +181,8 @@ fn a_failed_rename_leaves_no_temporary_files_and_says_what_was_done() {
 fn competing_starts_end_with_one_consistent_set() {
     for _ in 0..5 {
         let directory = tempfile::tempdir().unwrap();
-        let wish = wish_in(directory.path());
-        let run = || apply(&wish, &names(), NOW).unwrap().written.len();
+        let request = request_in(directory.path());
+        let run = || apply(&request, &names(), NOW).unwrap().written.len();
         let written: Vec<usize> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..4).map(|_| scope.spawn(run)).collect();
             threads
@@ -193,7 +193,7 @@ fn competing_starts_end_with_one_consistent_set() {
         // One made all of it, and the others found it made.
         assert_eq!(written.iter().sum::<usize>(), 8, "{written:?}");
         assert!(written.contains(&8), "{written:?}");
-        assert!(apply(&wish, &names(), NOW).unwrap().written.is_empty());
+        assert!(apply(&request, &names(), NOW).unwrap().written.is_empty());
     }
 }
 
@@ -206,7 +206,7 @@ fn a_lock_that_is_never_released_is_waited_for_with_a_deadline() {
     let found = lock(&open(), Duration::from_millis(20));
     assert!(matches!(found, Lock::Busy), "{found:?}");
     // Whoever can read the directory can do that: it keeps nobody from starting.
-    let outcome = apply(&wish_in(directory.path()), &names(), NOW).unwrap();
+    let outcome = apply(&request_in(directory.path()), &names(), NOW).unwrap();
     assert_eq!(outcome.written, Item::ALL);
     drop(holder);
     assert!(matches!(lock(&open(), Duration::ZERO), Lock::Held));

@@ -1,5 +1,5 @@
 //! The `docker-entrypoint.sh` persona: the client entrypoint of the official images
-//! (drop-in statements S45–S50).
+//!.
 //!
 //! Differences from the shell script: the docker CLI is started to ask about a word only when
 //! neither the built-in table nor the plugin directories know it; the hint for `dockerd` is ours

@@ -12,12 +12,12 @@ use crate::files::{self, Kind};
 use crate::supervise::status::Status;
 
 /// A loop that turns answers within a millisecond; what was written last does as well.
-const PATIENCE: Duration = Duration::from_millis(200);
+const TIMEOUT: Duration = Duration::from_millis(200);
 
 /// The `DOCKER_HOST` that means the daemon of this very container; `None` where there is none.
 #[must_use]
 pub fn host(env: &Environment) -> Option<OsString> {
-    let known = look(&Place::all(env), PATIENCE);
+    let known = look(&Place::all(env), TIMEOUT);
     let (status, place) = (known.status?, known.place?);
     // A status outlives a daemon that was killed.
     let is_socket = |path: &Path| {

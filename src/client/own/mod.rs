@@ -19,7 +19,7 @@ pub use place::Place;
 use crate::files::{self, kernel};
 use crate::host::activity::Activity;
 use crate::net::connect;
-use crate::net::patience::{Halt, Patience, Wire};
+use crate::net::deadline::{Deadline, Halt, Wire};
 use crate::supervise::status::{STATUS_FILE, STATUS_SOCKET, Status};
 use crate::sys::net::{self, Peer};
 use crate::sys::watchdog::Stall;
@@ -52,12 +52,12 @@ pub struct Known {
 ///
 /// # Errors
 /// [`NoAnswer`], the most telling one of all places.
-pub fn ask(places: &[Place], patience: &mut Patience<'_>) -> Result<(Place, Status), NoAnswer> {
+pub fn ask(places: &[Place], deadline: &mut Deadline<'_>) -> Result<(Place, Status), NoAnswer> {
     let mut failure = NoAnswer::NotStarted {
         looked_in: places.iter().map(|place| place.dir.clone()).collect(),
     };
     for place in places {
-        match ask_at(place, patience) {
+        match ask_at(place, deadline) {
             Ok(status) => return Ok((place.clone(), status)),
             Err(error) if failure.tells_less_than(&error) => failure = error,
             Err(_) => {}
@@ -69,7 +69,7 @@ pub fn ask(places: &[Place], patience: &mut Patience<'_>) -> Result<(Place, Stat
 /// What PID 1 says, or else what it wrote last; for commands that only tell.
 #[must_use]
 pub fn look(places: &[Place], limit: Duration) -> Known {
-    match ask(places, &mut Patience::new(limit)) {
+    match ask(places, &mut Deadline::new(limit)) {
         Ok((place, status)) => Known {
             status: Some(status),
             place: Some(place),
@@ -90,9 +90,9 @@ pub fn look(places: &[Place], limit: Duration) -> Known {
     }
 }
 
-fn ask_at(place: &Place, patience: &mut Patience<'_>) -> Result<Status, NoAnswer> {
+fn ask_at(place: &Place, deadline: &mut Deadline<'_>) -> Result<Status, NoAnswer> {
     let path = place.dir.join(STATUS_SOCKET);
-    let limit = patience.limit();
+    let limit = deadline.limit();
     let silent = |pid: u32, waiting| NoAnswer::Silent {
         pid,
         limit,
@@ -100,7 +100,7 @@ fn ask_at(place: &Place, patience: &mut Patience<'_>) -> Result<Status, NoAnswer
         activity: Activity::read(pid),
     };
     let socket = place
-        .open(|| connect::unix(&path, patience))
+        .open(|| connect::unix(&path, deadline))
         .map_err(|error| match (Halt::of(&error), error.kind()) {
             (Some(Halt::Deadline), _) | (None, io::ErrorKind::WouldBlock) => {
                 silent(suspect(place), Waiting::Connect)
@@ -113,7 +113,7 @@ fn ask_at(place: &Place, patience: &mut Patience<'_>) -> Result<Status, NoAnswer
         path: path.clone(),
         reason,
     })?;
-    let bytes = read(&socket, patience).map_err(|error| match Halt::of(&error) {
+    let bytes = read(&socket, deadline).map_err(|error| match Halt::of(&error) {
         Some(Halt::Deadline) => silent(pid, Waiting::Answer),
         _ => failed(error),
     })?;
@@ -132,10 +132,10 @@ fn ask_at(place: &Place, patience: &mut Patience<'_>) -> Result<Status, NoAnswer
     }
 }
 
-fn read(socket: &OwnedFd, patience: &mut Patience<'_>) -> io::Result<Vec<u8>> {
+fn read(socket: &OwnedFd, deadline: &mut Deadline<'_>) -> io::Result<Vec<u8>> {
     let fd = socket.as_fd();
     let mut bytes = Vec::new();
-    Wire { fd, patience }
+    Wire { fd, deadline }
         .take(LONGEST + 1)
         .read_to_end(&mut bytes)?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length > LONGEST) {

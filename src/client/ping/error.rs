@@ -7,8 +7,8 @@ use super::tls::{TlsFailure, TlsReason};
 use crate::base::explain::{Explain, exit};
 use crate::client::credentials::CredentialsError;
 use crate::endpoint::{Address, Endpoint, Way, no_proxy};
+use crate::net::deadline::Halt;
 use crate::net::http::{self, NotHttp};
-use crate::net::patience::Halt;
 use crate::net::resolve::ResolveError;
 
 /// How far an exchange came.

@@ -17,8 +17,8 @@ pub use tls::{TlsFailure, TlsReason};
 use super::credentials::Credentials;
 use crate::endpoint::{Address, Endpoint, Proxy, Security, Way, is_api_version};
 use crate::net::connect;
+use crate::net::deadline::{Deadline, Halt, Wire};
 use crate::net::http::{self, Head};
-use crate::net::patience::{Halt, Patience, Wire};
 use crate::net::resolve::{ResolveError, Resolver};
 
 /// Asks the daemon once whether it is ready; its files are read now.
@@ -28,13 +28,13 @@ use crate::net::resolve::{ResolveError, Resolver};
 pub fn ping(
     endpoint: &Endpoint,
     resolver: &Resolver,
-    patience: &mut Patience<'_>,
+    deadline: &mut Deadline<'_>,
 ) -> Result<Head, PingError> {
     let credentials = match &endpoint.security {
         Security::Plain => None,
         Security::Tls(files) => Some(Credentials::load(files)?),
     };
-    exchange(endpoint, credentials.as_ref(), resolver, patience)
+    exchange(endpoint, credentials.as_ref(), resolver, deadline)
 }
 
 /// The exchange itself, with TLS if there are credentials.
@@ -45,10 +45,10 @@ pub fn exchange(
     endpoint: &Endpoint,
     credentials: Option<&Credentials>,
     resolver: &Resolver,
-    patience: &mut Patience<'_>,
+    deadline: &mut Deadline<'_>,
 ) -> Result<Head, PingError> {
     let mut ask = |endpoint: &Endpoint| {
-        asked(endpoint, credentials, resolver, patience)
+        asked(endpoint, credentials, resolver, deadline)
             .map_err(|error| error.behind_proxy(endpoint))
     };
     let head = ask(endpoint)?;
@@ -67,10 +67,10 @@ fn asked(
     endpoint: &Endpoint,
     credentials: Option<&Credentials>,
     resolver: &Resolver,
-    patience: &mut Patience<'_>,
+    deadline: &mut Deadline<'_>,
 ) -> Result<Head, PingError> {
     let at = endpoint.to_string();
-    let socket = open(endpoint, resolver, patience)?;
+    let socket = open(endpoint, resolver, deadline)?;
     let prefix = match &endpoint.address {
         Address::Unix(_) => "",
         Address::Tcp { prefix, .. } => prefix,
@@ -88,20 +88,20 @@ fn asked(
                 }
                 Way::Direct | Way::Unknown { .. } => http::request(&authority, prefix),
             };
-            patience.doing(Phase::Answer.of(&at));
+            deadline.doing(Phase::Answer.of(&at));
             let mut wire = Wire {
                 fd: socket.as_fd(),
-                patience,
+                deadline,
             };
             let sent = wire.write_all(&request);
             answer(&mut wire, sent.err())
         }
         (Some(credentials), way) => {
             if let Way::Through(proxy) = way {
-                tunnel(&authority, proxy, &at, &socket, patience)?;
+                tunnel(&authority, proxy, &at, &socket, deadline)?;
             }
             let request = http::request(&authority, prefix);
-            over_tls(endpoint, &socket, credentials, &request, patience)
+            over_tls(endpoint, &socket, credentials, &request, deadline)
         }
     }
     .map_err(|error| error.at(&at))
@@ -125,12 +125,12 @@ fn tunnel(
     proxy: &Proxy,
     at: &str,
     socket: &OwnedFd,
-    patience: &mut Patience<'_>,
+    deadline: &mut Deadline<'_>,
 ) -> Result<(), PingError> {
-    patience.doing(Phase::Connect.of(at));
+    deadline.doing(Phase::Connect.of(at));
     let mut wire = Wire {
         fd: socket.as_fd(),
-        patience,
+        deadline,
     };
     let request = http::tunnel_request(authority, proxy.authorization().as_deref());
     let sent = wire.write_all(&request);
@@ -142,9 +142,9 @@ fn tunnel(
 fn open(
     endpoint: &Endpoint,
     resolver: &Resolver,
-    patience: &mut Patience<'_>,
+    deadline: &mut Deadline<'_>,
 ) -> Result<OwnedFd, PingError> {
-    patience.doing(Phase::Connect.of(&endpoint.to_string()));
+    deadline.doing(Phase::Connect.of(&endpoint.to_string()));
     let first = match &endpoint.way {
         Way::Direct | Way::Unknown { .. } => endpoint.clone(),
         Way::Through(proxy) => {
@@ -154,11 +154,11 @@ fn open(
         }
     };
     match &first.address {
-        Address::Unix(path) => connect::unix(path, patience),
+        Address::Unix(path) => connect::unix(path, deadline),
         Address::Tcp { host, port, .. } => {
             let addresses =
                 resolver
-                    .resolve(host, *port, patience)
+                    .resolve(host, *port, deadline)
                     .map_err(|error| match &error {
                         ResolveError::Io { source, .. }
                             if Halt::of(source) == Some(Halt::Stopped) =>
@@ -168,7 +168,7 @@ fn open(
                         }
                         _ => PingError::Unresolved(error),
                     })?;
-            connect::tcp(&addresses, patience)
+            connect::tcp(&addresses, deadline)
         }
     }
     .map_err(|source| PingError::of_connect(&first, source))
@@ -232,7 +232,7 @@ fn over_tls(
     socket: &OwnedFd,
     credentials: &Credentials,
     request: &[u8],
-    patience: &mut Patience<'_>,
+    deadline: &mut Deadline<'_>,
 ) -> Result<(Head, Vec<u8>), Broken> {
     let at = endpoint.to_string();
     let host = match &endpoint.address {
@@ -249,16 +249,16 @@ fn over_tls(
     };
     let mut tls =
         ClientConnection::new(Arc::clone(&credentials.config), name).map_err(Broken::Tls)?;
-    patience.doing(Phase::Handshake.of(&at));
+    deadline.doing(Phase::Handshake.of(&at));
     let mut wire = Wire {
         fd: socket.as_fd(),
-        patience,
+        deadline,
     };
     while tls.is_handshaking() {
         tls.complete_io(&mut wire)
             .map_err(|error| Broken::new(error, Phase::Handshake))?;
     }
-    wire.patience.doing(Phase::Answer.of(&at));
+    wire.deadline.doing(Phase::Answer.of(&at));
     let sent = send(&mut tls, &mut wire, request);
     // In TLS 1.3 a server refuses our certificate only now: what it says counts more than that
     // we could not write.

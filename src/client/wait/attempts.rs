@@ -15,8 +15,8 @@ use crate::client::duration;
 use crate::client::ping::{self, PingError, TlsReason};
 use crate::endpoint::{Endpoint, Security, Surroundings, Wanted};
 use crate::files;
+use crate::net::deadline::{Deadline, Halt};
 use crate::net::http::{self, Head};
-use crate::net::patience::{Halt, Patience};
 use crate::net::resolve::{ResolveError, Resolver, dns};
 
 /// Pauses between attempts double from the first to the longest.
@@ -62,38 +62,38 @@ impl Ready {
     }
 }
 
-/// Tries until the daemon is ready, patience ends, or waiting cannot help.
+/// Tries until the daemon is ready, the time is over, or waiting cannot help.
 ///
 /// # Errors
 /// [`WaitError`].
 pub fn until_ready(
     target: &Target,
     env: &Environment,
-    patience: &mut Patience<'_>,
+    deadline: &mut Deadline<'_>,
 ) -> Result<Ready, WaitError> {
-    let limit = patience.limit();
+    let limit = deadline.limit();
     let mut pauses = Pauses::default();
     let mut settling = Settling::default();
     // Found out before anything is waited for: a mistake in the words does not cure itself.
     Endpoint::resolve(&target.wanted, env, &Surroundings::look(env))?;
 
     while let Some(path) = target.files.iter().find(|path| !files::exists(path)) {
-        patience.doing(format!("file {}", path.display()));
-        if patience.is_over() {
+        deadline.doing(format!("file {}", path.display()));
+        if deadline.is_over() {
             return Err(WaitError::MissingFile {
                 path: path.clone(),
                 limit,
             });
         }
-        pause(patience, pauses.next())?;
+        pause(deadline, pauses.next())?;
     }
     pauses = Pauses::default();
     let mut earlier = None;
     loop {
         let endpoint = Endpoint::resolve(&target.wanted, env, &Surroundings::look(env))?;
-        patience.begin_attempt(ATTEMPT);
-        let brief = patience.left() < BRIEF;
-        let (outcome, credentials) = attempt(&endpoint, &target.resolver, patience);
+        deadline.begin_attempt(ATTEMPT);
+        let brief = deadline.left() < BRIEF;
+        let (outcome, credentials) = attempt(&endpoint, &target.resolver, deadline);
         let failure = match outcome {
             Ok(head) => return Ok(Ready { endpoint, head }),
             // Cut off by the end of everything: what came before says more.
@@ -105,22 +105,22 @@ pub fn until_ready(
         }
         let outlook = Outlook::of(&failure);
         let same = settling.count(outlook, &endpoint, credentials);
-        if outlook == Outlook::Hopeless || (outlook == Outlook::Settling && same >= SETTLED) {
-            return Err(WaitError::Hopeless(Box::new(failure)));
+        if outlook == Outlook::Permanent || (outlook == Outlook::Settling && same >= SETTLED) {
+            return Err(WaitError::Permanent(Box::new(failure)));
         }
-        if patience.is_over() {
+        if deadline.is_over() {
             return Err(WaitError::TimedOut {
                 limit,
                 source: Box::new(failure),
             });
         }
-        patience.doing(told(&endpoint, &failure));
+        deadline.doing(told(&endpoint, &failure));
         let length = match outlook {
             Outlook::Settling => LONGEST_PAUSE,
-            Outlook::Hopeful | Outlook::Hopeless => pauses.next(),
+            Outlook::Retryable | Outlook::Permanent => pauses.next(),
         };
-        pause(patience, length)?;
-        if patience.is_over() {
+        pause(deadline, length)?;
+        if deadline.is_over() {
             return Err(WaitError::TimedOut {
                 limit,
                 source: Box::new(failure),
@@ -134,7 +134,7 @@ pub fn until_ready(
 fn attempt(
     endpoint: &Endpoint,
     resolver: &Resolver,
-    patience: &mut Patience<'_>,
+    deadline: &mut Deadline<'_>,
 ) -> (Result<Head, PingError>, Option<Credentials>) {
     let credentials = match &endpoint.security {
         Security::Plain => None,
@@ -143,7 +143,7 @@ fn attempt(
             Err(error) => return (Err(error.into()), None),
         },
     };
-    let outcome = ping::exchange(endpoint, credentials.as_ref(), resolver, patience);
+    let outcome = ping::exchange(endpoint, credentials.as_ref(), resolver, deadline);
     (outcome, credentials)
 }
 
@@ -157,10 +157,10 @@ fn told(endpoint: &Endpoint, failure: &PingError) -> String {
     }
 }
 
-fn pause(patience: &mut Patience<'_>, length: Duration) -> Result<(), WaitError> {
+fn pause(deadline: &mut Deadline<'_>, length: Duration) -> Result<(), WaitError> {
     // poll(2) without a descriptor of its own fails for want of memory only: the next attempt
     // will say so better.
-    match patience.pause(length) {
+    match deadline.pause(length) {
         Err(error) if Halt::of(&error) == Some(Halt::Stopped) => Err(WaitError::Stopped),
         Ok(()) | Err(_) => Ok(()),
     }
@@ -170,9 +170,9 @@ fn pause(patience: &mut Patience<'_>, length: Duration) -> Result<(), WaitError>
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outlook {
     /// It can: services, names and files come and go.
-    Hopeful,
+    Retryable,
     /// It cannot.
-    Hopeless,
+    Permanent,
     /// It can as long as something changes: at this very moment the other side may replace files,
     /// or give a socket to its group.
     Settling,
@@ -194,13 +194,13 @@ impl Outlook {
                     Self::Settling
                 }
                 401 | 403 | 405 | 407 => Self::Settling,
-                _ => Self::Hopeful,
+                _ => Self::Retryable,
             },
             PingError::Io { source, .. } | PingError::Unreachable { source, .. } => {
                 match source.kind() {
                     // A path that is too long for a socket, an address of no kind.
-                    io::ErrorKind::InvalidInput | io::ErrorKind::InvalidFilename => Self::Hopeless,
-                    _ => Self::Hopeful,
+                    io::ErrorKind::InvalidInput | io::ErrorKind::InvalidFilename => Self::Permanent,
+                    _ => Self::Retryable,
                 }
             }
             PingError::Unresolved(ResolveError::NoSuchName { host, .. }) if !dns::is_name(host) => {
@@ -212,13 +212,13 @@ impl Outlook {
             | PingError::Refused { .. }
             | PingError::Silent { .. }
             | PingError::Stopped { .. }
-            | PingError::Unresolved(_) => Self::Hopeful,
+            | PingError::Unresolved(_) => Self::Retryable,
         }
     }
 
     fn of_tls(reason: &TlsReason) -> Self {
         match reason {
-            TlsReason::NameMismatch { .. } => Self::Hopeless,
+            TlsReason::NameMismatch { .. } => Self::Permanent,
             TlsReason::ClientRefused { .. }
             | TlsReason::Distrusted(_)
             | TlsReason::Expired
@@ -227,7 +227,7 @@ impl Outlook {
             | TlsReason::Other(_)
             | TlsReason::UnknownAuthority => Self::Settling,
             // Clocks in virtual machines are set some seconds after the start.
-            TlsReason::NotYetValid => Self::Hopeful,
+            TlsReason::NotYetValid => Self::Retryable,
         }
     }
 
@@ -244,7 +244,7 @@ impl Outlook {
             // Half written, of two starts, or not there yet.
             CredentialsError::Incomplete { .. }
             | CredentialsError::Mismatch { .. }
-            | CredentialsError::Unreadable { .. } => Self::Hopeful,
+            | CredentialsError::Unreadable { .. } => Self::Retryable,
         }
     }
 }
@@ -274,7 +274,7 @@ impl Settling {
         self.count = match outlook {
             Outlook::Settling if same => self.count + 1,
             Outlook::Settling => 1,
-            Outlook::Hopeful | Outlook::Hopeless => 0,
+            Outlook::Retryable | Outlook::Permanent => 0,
         };
         self.last = Some((endpoint.clone(), credentials));
         self.count
@@ -319,11 +319,11 @@ mod tests {
         };
         use rustls::CertificateError as C;
         for (error, want) in [
-            (C::NotValidForName, Outlook::Hopeless),
+            (C::NotValidForName, Outlook::Permanent),
             (C::UnknownIssuer, Outlook::Settling),
             (C::BadSignature, Outlook::Settling),
             (C::Expired, Outlook::Settling),
-            (C::NotValidYet, Outlook::Hopeful),
+            (C::NotValidYet, Outlook::Retryable),
         ] {
             assert_eq!(tls(error.clone().into()), want, "{error:?}");
         }
@@ -362,9 +362,9 @@ mod tests {
             at: at(),
             source: kind.into(),
         };
-        use Outlook::{Hopeful, Hopeless, Settling};
+        use Outlook::{Permanent, Retryable, Settling};
         for (failure, want) in [
-            (PingError::Refused { at: at() }, Hopeful),
+            (PingError::Refused { at: at() }, Retryable),
             (
                 PingError::Denied {
                     at: at(),
@@ -377,17 +377,17 @@ mod tests {
                 Settling,
             ),
             (status(407, ""), Settling),
-            (status(503, ""), Hopeful),
-            (unreadable(io::ErrorKind::NotFound), Hopeful),
+            (status(503, ""), Retryable),
+            (unreadable(io::ErrorKind::NotFound), Retryable),
             (unreadable(io::ErrorKind::PermissionDenied), Settling),
             (
                 CredentialsError::Encrypted { path: "/k".into() }.into(),
                 Settling,
             ),
-            (name("docker"), Hopeful),
+            (name("docker"), Retryable),
             (name("no..name"), Settling),
-            (io(io::ErrorKind::InvalidInput), Hopeless),
-            (io(io::ErrorKind::ConnectionReset), Hopeful),
+            (io(io::ErrorKind::InvalidInput), Permanent),
+            (io(io::ErrorKind::ConnectionReset), Retryable),
         ] {
             assert_eq!(Outlook::of(&failure), want, "{failure}");
         }

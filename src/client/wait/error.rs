@@ -21,7 +21,7 @@ pub enum WaitError {
     Endpoint(#[from] EndpointError),
     /// Waiting longer would not help.
     #[error("the daemon will not become ready for this client")]
-    Hopeless(#[source] Box<PingError>),
+    Permanent(#[source] Box<PingError>),
     /// A file of `--for-file` did not appear in time.
     #[error("{} did not appear within {}", path.display(), duration::show(*limit))]
     MissingFile { path: PathBuf, limit: Duration },
@@ -44,7 +44,7 @@ impl Explain for WaitError {
     fn why(&self) -> String {
         match self {
             Self::Endpoint(error) => error.why(),
-            Self::Hopeless(error) | Self::TimedOut { source: error, .. } => error.why(),
+            Self::Permanent(error) | Self::TimedOut { source: error, .. } => error.why(),
             Self::MissingFile { .. } => {
                 "whoever writes it has not done so, or does it in another volume".into()
             }
@@ -56,7 +56,7 @@ impl Explain for WaitError {
     fn fix(&self) -> String {
         match self {
             Self::Endpoint(error) => error.fix(),
-            Self::Hopeless(error) | Self::TimedOut { source: error, .. } => error.fix(),
+            Self::Permanent(error) | Self::TimedOut { source: error, .. } => error.fix(),
             Self::MissingFile { .. } => {
                 "mount the volume in which it appears, or allow more time: --timeout".into()
             }
@@ -68,7 +68,7 @@ impl Explain for WaitError {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Endpoint(error) => error.exit_code(),
-            Self::Hopeless(_) | Self::MissingFile { .. } | Self::TimedOut { .. } => NOT_READY,
+            Self::Permanent(_) | Self::MissingFile { .. } | Self::TimedOut { .. } => NOT_READY,
             Self::Signals(_) => exit::STEP_FAILED,
             // run() returns the signal's own code; this is for callers without one.
             Self::Stopped => exit::SIGNAL_BASE,

@@ -23,7 +23,7 @@ use crate::base::printable::line;
 use crate::client::lookout::Asker;
 use crate::endpoint::shell;
 use crate::endpoint::{Endpoint, Surroundings, TlsFlag, Wanted};
-use crate::net::patience::Patience;
+use crate::net::deadline::Deadline;
 use crate::net::resolve::Resolver;
 use crate::sys::signal::OriginalMask;
 
@@ -120,15 +120,15 @@ pub fn run(
         resolver: Resolver::default(),
     };
     let ready = {
-        let mut patience = Patience::new(args.timeout).with_stop(stop.fd());
+        let mut deadline = Deadline::new(args.timeout).with_stop(stop.fd());
         if !args.quiet {
             let told = &mut *stderr;
-            patience = patience.with_notice(QUIET_TIME, move |activity| {
+            deadline = deadline.with_notice(QUIET_TIME, move |activity| {
                 // A closed stderr is no reason not to wait.
                 let _ = writeln!(told, "waiting for {}", line(activity));
             });
         }
-        until_ready(&target, env, &mut patience)
+        until_ready(&target, env, &mut deadline)
     };
     let ready = match (ready, stop.code()) {
         (Ok(ready), _) => ready,

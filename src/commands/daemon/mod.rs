@@ -13,7 +13,7 @@ use crate::apply::listen::HeldSockets;
 use crate::apply::{self, certificate, file, termination};
 use crate::base::environment::Environment;
 use crate::base::explain::Failure;
-use crate::commands::rootless::RootlessWishes;
+use crate::commands::rootless::RootlessRequest;
 use crate::config::Identity;
 use crate::config::Run;
 use crate::config::lifetime;
@@ -22,7 +22,7 @@ use crate::forwarder::Sockets;
 use crate::host::daemon_json::{self, DaemonFile};
 use crate::host::listen::ListenFacts;
 use crate::host::{Facts, certs};
-use crate::plan::cgroup::{Keep, handover};
+use crate::plan::cgroup::{Keep, delegation};
 use crate::plan::dockerd::AddedFlag;
 use crate::plan::host::{self, HostPlan};
 use crate::plan::limits::OomScores;
@@ -39,12 +39,12 @@ use crate::supervise::timeline::Timeline;
 use crate::sys::watchdog::{self, Doing};
 use crate::sys::{process, signal, spawn};
 use crate::tls::{self, Names};
+use crate::userns::cgroup::CgroupDescriptor;
 use crate::userns::enter;
 use crate::userns::gifts::Gifts;
 use crate::userns::parent::Parent;
-use crate::userns::part::Door;
 
-/// What to do with the words that follow `dockerd-entrypoint.sh` (S1–S8).
+/// What to do with the words that follow `dockerd-entrypoint.sh`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Words {
     /// Start a daemon.
@@ -53,7 +53,7 @@ pub enum Words {
     Other,
 }
 
-/// Dispatches as the official entrypoint does: only the literal word `dockerd` counts (S6).
+/// Dispatches as the official entrypoint does: only the literal word `dockerd` counts.
 #[must_use]
 pub fn dispatch(words: &[OsString]) -> Words {
     match words.split_first() {
@@ -67,7 +67,7 @@ pub fn dispatch(words: &[OsString]) -> Words {
 
 /// Everything that is decided before the machine is looked at closely.
 #[derive(Debug)]
-pub struct Wishes {
+pub struct Request {
     /// What the user wants.
     pub config: Config,
     /// dockerd's file.
@@ -75,35 +75,35 @@ pub struct Wishes {
     /// The sockets.
     pub listen: ListenPlan,
     /// The certificates, where they are our business.
-    pub tls: Option<tls::Wish>,
+    pub tls: Option<tls::Request>,
     /// What is wanted of a rootless daemon's namespaces, when we are not root.
-    pub rootless: Option<RootlessWishes>,
+    pub rootless: Option<RootlessRequest>,
 }
 
 /// Reads the few things that the `ListenPlan` needs, and makes it.
 ///
 /// # Errors
 /// A bad setting, or an address that cannot be served.
-pub fn wishes(
+pub fn request(
     form: CommandForm,
     arguments: &[OsString],
     env: Environment,
-    cgroup: Option<handover::Decision>,
+    cgroup: Option<delegation::Decision>,
     gifts: Gifts,
-) -> Result<Wishes, Failure> {
+) -> Result<Request, Failure> {
     // Before the first question about a rootless daemon: all that is bad is told at once.
     let options = Config::new(form, arguments, env.clone(), Identity::own())?.rootless;
-    let rootless = rootless::wishes(options, &env, cgroup, gifts)?;
+    let rootless = rootless::request(options, &env, cgroup, gifts)?;
     let env = rootless
         .as_ref()
-        .map_or(env, |wishes| wishes.places.env.clone());
+        .map_or(env, |request| request.places.env.clone());
     let mut config = Config::new(form, arguments, env, Identity::own())?;
     if let Ok(directory) = std::env::current_dir() {
         config.directory = directory;
     }
     let path = match (config.daemon.value("config-file"), &rootless) {
         (Some(path), _) => PathBuf::from(path),
-        (None, Some(wishes)) => wishes.places.config.join("daemon.json"),
+        (None, Some(request)) => request.places.config.join("daemon.json"),
         (None, None) => PathBuf::from(daemon_json::DEFAULT_PATH),
     };
     let file = DaemonFile::read(&path);
@@ -111,7 +111,7 @@ pub fn wishes(
     let facts = ListenFacts::read(&config, &addresses);
     let listen = listen::plan(&config, &file, &facts)?;
     let tls = tls_mode::certificates(&config, &file)?;
-    Ok(Wishes {
+    Ok(Request {
         config,
         file,
         listen,
@@ -133,39 +133,40 @@ pub struct Decision {
 ///
 /// # Errors
 /// A refusal.
-pub fn decide(wishes: &Wishes, now: OffsetDateTime, run: Run) -> Result<Decision, Failure> {
-    let mut facts = crate::plan::with_questions(&wishes.config, &wishes.file, |questions| {
-        Facts::probe(&wishes.config, &wishes.file, questions)
+pub fn decide(request: &Request, now: OffsetDateTime, run: Run) -> Result<Decision, Failure> {
+    let mut facts = crate::plan::with_questions(&request.config, &request.file, |questions| {
+        Facts::probe(&request.config, &request.file, questions)
     });
-    if let (Run::Dry, Some(wanted)) = (run, &wishes.rootless) {
+    if let (Run::Dry, Some(wanted)) = (run, &request.rootless) {
         wanted.gifts.foresee(&mut facts, Identity::own().uid);
     }
     let names = facts.network.certificate_names();
-    let certificates = match &wishes.tls {
+    let certificates = match &request.tls {
         None => None,
-        Some(wish) => Some(tls::decide(
-            wish,
+        Some(request) => Some(tls::decide(
+            request,
             &names,
-            &certs::read(&wish.directory),
+            &certs::read(&request.directory),
             now,
         )?),
     };
     let lines = certificates.map(|plan| plan.lines());
-    let (config, file) = (&wishes.config, &wishes.file);
-    if let Some(wanted) = &wishes.rootless {
+    let (config, file) = (&request.config, &request.file);
+    if let Some(wanted) = &request.rootless {
         let inner = Inner::of(config, file, facts.remembered());
         let proxy = host::proxy_wanted(config, file);
-        let rootless = rootless::decide(wanted, &wishes.listen, &facts.uplink, &inner, proxy, run)?;
-        let plan = host::plan(config, file, &wishes.listen, &facts, lines, Some(rootless))?;
+        let rootless =
+            rootless::decide(wanted, &request.listen, &facts.uplink, &inner, proxy, run)?;
+        let plan = host::plan(config, file, &request.listen, &facts, lines, Some(rootless))?;
         return Ok(Decision { plan, names });
     }
     let decide =
-        |facts: &Facts| host::plan(config, file, &wishes.listen, facts, lines.clone(), None);
+        |facts: &Facts| host::plan(config, file, &request.listen, facts, lines.clone(), None);
     let mut plan = decide(&facts)?;
     while run == Run::Live
         && let Some(modules) = plan.modules_first()
     {
-        // The one step before the others: what it does, only another trial can tell.
+        // The one step before the others: what it does, only another probe can tell.
         tracing::info!(
             "no packet filter works yet: asking for {}",
             modules.join(" ")
@@ -184,12 +185,14 @@ pub fn decide(wishes: &Wishes, now: OffsetDateTime, run: Run) -> Result<Decision
 /// Checks the TLS material and makes what is missing; what was written is made durable beside
 /// dockerd's start.
 fn certificates(
-    wish: Option<&tls::Wish>,
+    request: Option<&tls::Request>,
     names: &Names,
     now: OffsetDateTime,
 ) -> Result<(), Failure> {
-    let Some(wish) = wish else { return Ok(()) };
-    let outcome = certificate::apply(wish, names, now)?;
+    let Some(request) = request else {
+        return Ok(());
+    };
+    let outcome = certificate::apply(request, names, now)?;
     for note in outcome.plan.notes.iter().chain(&outcome.notes) {
         tracing::warn!("{note}");
     }
@@ -202,7 +205,7 @@ fn certificates(
         tracing::info!("{line}");
     }
     if !outcome.written.is_empty() {
-        spawn::aside(|| certificate::make_durable(&wish.directory, &outcome.written));
+        spawn::aside(|| certificate::make_durable(&request.directory, &outcome.written));
     }
     Ok(())
 }
@@ -240,24 +243,30 @@ fn serve(
     let enter::Entry { env, part, gifts } =
         enter::daemon(form, arguments, caller.env.clone(), Run::Live)?;
     let (cgroup, door) = part.map(|part| (part.decision, part.door)).unzip();
-    let wishes = wishes(form, arguments, env, cgroup, gifts)?;
-    if wishes.config.daemon.only_prints() {
+    let request = request(form, arguments, env, cgroup, gifts)?;
+    if request.config.daemon.only_prints() {
         let words: Vec<_> = [OsString::from("dockerd")]
             .into_iter()
             .chain(arguments.to_vec())
             .collect();
         return Err(program::replace(&words, &caller.env, caller.mask).into());
     }
-    if wishes.rootless.is_some() {
+    if request.rootless.is_some() {
         // Before a socket in it makes it with another mode.
-        file::create_directory(&wishes.config.runtime_dir(), 0o700)?;
+        file::create_directory(&request.config.runtime_dir(), 0o700)?;
     }
-    let mut sockets = HeldSockets::bind(&wishes.listen)?;
+    let mut sockets = HeldSockets::bind(&request.listen)?;
     timeline.mark("sockets");
-    match start(&wishes, caller, &mut sockets, &mut timeline, door.flatten()) {
+    match start(
+        &request,
+        caller,
+        &mut sockets,
+        &mut timeline,
+        door.flatten(),
+    ) {
         Ok(started) => {
             let service = service::Service {
-                wishes,
+                request,
                 sockets,
                 timeline,
                 started,
@@ -289,21 +298,21 @@ struct Started {
 }
 
 fn start(
-    wishes: &Wishes,
+    request: &Request,
     caller: &Caller,
     sockets: &mut HeldSockets,
     timeline: &mut Timeline,
-    door: Option<Door>,
+    door: Option<CgroupDescriptor>,
 ) -> Result<Started, Failure> {
     watchdog::turn(Doing::Plan);
     let Decision {
         plan,
         names: certificate_names,
-    } = decide(wishes, caller.now, Run::Live)?;
+    } = decide(request, caller.now, Run::Live)?;
     timeline.mark("plan");
     watchdog::turn(Doing::Steps);
-    let mut warnings = wishes.listen.notes.clone();
-    warnings.extend(wishes.listen.exposure());
+    let mut warnings = request.listen.notes.clone();
+    warnings.extend(request.listen.exposure());
     warnings.extend(plan.warnings.iter().cloned());
     for warning in &warnings {
         tracing::warn!("{warning}");
@@ -313,7 +322,7 @@ fn start(
         tracing::info!("{choice}");
     }
     apply::steps(&plan.steps, &mut || {
-        certificates(wishes.tls.as_ref(), &certificate_names, caller.now)
+        certificates(request.tls.as_ref(), &certificate_names, caller.now)
     })?;
     let names = name_forwarder(plan.forwarder)?;
     timeline.mark("apply");
@@ -380,7 +389,7 @@ fn name_forwarder(wanted: Option<Forwarder>) -> Result<Option<NameForwarder>, Fa
     };
     let sockets = Sockets::bind(wanted.address).map_err(|error| {
         let place = PathBuf::from(format!("{}:53", wanted.address));
-        apply::ApplyError::new("bind the forwarder for names to", &place, error).because(
+        apply::ApplyError::new("bind the forwarder for names to", &place, error).with_help(
             "something took port 53 meanwhile",
             "set --dns for dockerd, or DIND_DNS=skip",
         )

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Started, Wishes};
+use super::{Request, Started};
 use crate::apply::listen::HeldSockets;
 use crate::base::environment::Environment;
 use crate::base::explain::{Explain, exit};
@@ -28,7 +28,7 @@ use crate::supervise::timeline::Timeline;
 
 /// Everything that the start made.
 pub(super) struct Service {
-    pub(super) wishes: Wishes,
+    pub(super) request: Request,
     pub(super) sockets: HeldSockets,
     pub(super) timeline: Timeline,
     pub(super) started: Started,
@@ -39,14 +39,14 @@ impl Service {
     /// Stays until dockerd is gone; returns our exit code.
     pub(super) fn run(self, caller: &Caller) -> u8 {
         let Self {
-            wishes,
+            request,
             sockets,
             timeline,
             started,
             command,
         } = self;
         let private_dir = started.private_dir;
-        let ping_path = wishes.listen.first_unix();
+        let ping_path = request.listen.first_unix();
         let status = Status {
             state: "starting".into(),
             pid: std::process::id(),
@@ -55,16 +55,16 @@ impl Service {
                 None => Some(started.dockerd.as_raw_nonzero()),
             },
             socket: ping_path.clone(),
-            endpoints: endpoints(&wishes.listen),
-            client: client::variables(&wishes.config, &wishes.listen),
+            endpoints: endpoints(&request.listen),
+            client: client::variables(&request.config, &request.listen),
             warnings: started.warnings,
             choices: started.choices,
             ..Status::default()
         };
         let mut status = StatusFile::new(private_dir.join(STATUS_FILE), status);
         status.write("starting", &timeline);
-        let said = said(&wishes);
-        let lifetime = &wishes.config.lifetime;
+        let said = said(&request);
+        let lifetime = &request.config.lifetime;
         let millis = |time: Duration| Millis::try_from(time.as_millis()).ok();
         let limit = budget::budget(&said, None).limit.and_then(millis);
         let waiting = if command.is_some() {
@@ -108,16 +108,16 @@ impl Service {
             timeline,
             said,
             drain: lifetime.drain.clone(),
-            exit_when: ExitWatch::new(&lifetime.exit_when, served(&wishes.listen)),
+            exit_when: ExitWatch::new(&lifetime.exit_when, served(&request.listen)),
             command: command.map(|argv| MainCommand {
                 argv,
-                env: command_environment(caller, &wishes),
+                env: command_environment(caller, &request),
                 mask: caller.mask,
                 oom_scores: started.oom_scores,
             }),
             ping_path,
-            roots: roots(&wishes),
-            places: places(&wishes),
+            roots: roots(&request),
+            places: places(&request),
         };
         crate::sys::memory::forget_code();
         supervisor.run(&started.signals)
@@ -125,35 +125,35 @@ impl Service {
 }
 
 /// A setting of dockerd's: the flag wins over the file.
-fn setting(wishes: &Wishes, names: &[&str]) -> Option<String> {
+fn setting(request: &Request, names: &[&str]) -> Option<String> {
     let flag = names
         .iter()
-        .find_map(|name| wishes.config.daemon.value(name));
-    let file = || names.iter().find_map(|name| wishes.file.text(name));
+        .find_map(|name| request.config.daemon.value(name));
+    let file = || names.iter().find_map(|name| request.file.text(name));
     flag.or_else(file).map(str::to_owned)
 }
 
 /// A number of seconds, likewise.
-fn seconds(wishes: &Wishes, name: &str) -> Option<i64> {
-    let flag = wishes.config.daemon.value(name);
+fn seconds(request: &Request, name: &str) -> Option<i64> {
+    let flag = request.config.daemon.value(name);
     let flag = flag.and_then(|value| value.parse().ok());
-    flag.or_else(|| wishes.file.get(name)?.as_i64())
+    flag.or_else(|| request.file.get(name)?.as_i64())
 }
 
-fn said(wishes: &Wishes) -> Said {
+fn said(request: &Request) -> Said {
     Said {
-        setting: wishes.config.lifetime.stop_timeout,
-        kubernetes: wishes.config.env.get("KUBERNETES_SERVICE_HOST").is_some(),
-        shutdown_timeout: seconds(wishes, "shutdown-timeout"),
-        default_stop_timeout: seconds(wishes, "default-stop-timeout"),
+        setting: request.config.lifetime.stop_timeout,
+        kubernetes: request.config.env.get("KUBERNETES_SERVICE_HOST").is_some(),
+        shutdown_timeout: seconds(request, "shutdown-timeout"),
+        default_stop_timeout: seconds(request, "default-stop-timeout"),
     }
 }
 
-fn roots(wishes: &Wishes) -> Roots {
+fn roots(request: &Request) -> Roots {
     let path =
-        |names: &[&str], default: PathBuf| setting(wishes, names).map_or(default, PathBuf::from);
-    let (data, exec) = match &wishes.rootless {
-        Some(rootless) => (rootless.places.data.clone(), places(wishes).exec_root),
+        |names: &[&str], default: PathBuf| setting(request, names).map_or(default, PathBuf::from);
+    let (data, exec) = match &request.rootless {
+        Some(rootless) => (rootless.places.data.clone(), places(request).exec_root),
         None => ("/var/lib/docker".into(), "/var/run/docker".into()),
     };
     Roots {
@@ -162,11 +162,11 @@ fn roots(wishes: &Wishes) -> Roots {
     }
 }
 
-fn places(wishes: &Wishes) -> Places {
-    let places = Places::of(&wishes.config);
+fn places(request: &Request) -> Places {
+    let places = Places::of(&request.config);
     Places {
-        pidfile: setting(wishes, &["pidfile"]).map(PathBuf::from),
-        exec_root: setting(wishes, &["exec-root"]).map_or(places.exec_root, PathBuf::from),
+        pidfile: setting(request, &["pidfile"]).map(PathBuf::from),
+        exec_root: setting(request, &["exec-root"]).map_or(places.exec_root, PathBuf::from),
         ..places
     }
 }
@@ -186,9 +186,9 @@ fn served(listen: &ListenPlan) -> Served {
 /// A docker client in our command means our daemon, whatever the environment says: `DOCKER_HOST`
 /// and its kin are the client's elsewhere (CI systems set them for every container, and the client
 /// entrypoint guesses one before it starts us).
-fn command_environment(caller: &Caller, wishes: &Wishes) -> Environment {
+fn command_environment(caller: &Caller, request: &Request) -> Environment {
     let env = caller.env.clone().without_service_manager();
-    match client::own(&wishes.config, &wishes.listen) {
+    match client::own(&request.config, &request.listen) {
         Some(endpoint) => shell::environment(&endpoint, &env),
         None => env,
     }

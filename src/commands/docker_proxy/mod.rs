@@ -18,14 +18,14 @@ use std::time::Instant;
 
 use rustix::process::{Pid, WaitStatus};
 
-use self::words::{Wish, passes_socket};
+use self::words::{Request, passes_socket};
 use crate::base::explain::{self, Failure, exit};
 use crate::commands::Caller;
 use crate::config::rootless::port::{Address, PortSpec};
 use crate::host::rootless::docker_proxy::{self, REAL};
 use crate::ports::api::client::{Api, Offer};
 use crate::process::Outcome;
-use crate::process::follow::{self, Beside};
+use crate::process::follow::{self, Companion};
 use crate::process::program;
 use crate::sys::helper::{self, Helper, Privileges};
 use crate::sys::{self, signal};
@@ -34,7 +34,7 @@ use crate::userns::error::LaunchError;
 /// Where dockerd waits for `0\n`, or for `1\n` and an error.
 const STATUS: u32 = 3;
 
-/// What is to be done about a wish.
+/// What is to be done about a request.
 #[derive(Debug, PartialEq, Eq)]
 enum Decision {
     /// No port is published by the API: docker-proxy as it was called.
@@ -47,30 +47,30 @@ enum Decision {
 }
 
 /// Decides; the error is for dockerd.
-fn decide(wish: &Wish, offer: &Offer) -> Result<Decision, String> {
+fn decide(request: &Request, offer: &Offer) -> Result<Decision, String> {
     let driver = match &offer.port_driver {
         Some(driver) if !["none", "implicit"].contains(&&*driver.driver) => driver,
         _ => return Ok(Decision::PassOn),
     };
-    let host = Address::parse(&wish.host_ip)
-        .ok_or_else(|| format!("-host-ip {:?} is no address", wish.host_ip))?;
+    let host = Address::parse(&request.host_ip)
+        .ok_or_else(|| format!("-host-ip {:?} is no address", request.host_ip))?;
     let v6 = host.ip().is_ipv6();
-    let proto = match wish.proto.ends_with(['4', '6']) {
-        true => wish.proto.clone(),
-        false => format!("{}{}", wish.proto, if v6 { 6 } else { 4 }),
+    let proto = match request.proto.ends_with(['4', '6']) {
+        true => request.proto.clone(),
+        false => format!("{}{}", request.proto, if v6 { 6 } else { 4 }),
     };
     if !driver.protos.contains(&proto) && v6 && !host.ip().is_unspecified() {
-        // Beside IPv4 dockerd asks for `::`; another address is a wish.
+        // Beside IPv4 dockerd asks for `::`; another address is a request.
         return Err(format!(
             "{} port {} cannot be published: ports are mapped to the tap device's IPv4 address \
              here; DIND_ROOTLESS_PORTS=loopback publishes on IPv6 by itself",
-            wish.host_ip, wish.host_port
+            request.host_ip, request.host_port
         ));
     }
     if !driver.protos.contains(&proto) {
         return Ok(Decision::Leave(format!(
             "protocol {proto:?} is not served by the port driver {:?}: {} port {} is not published",
-            driver.driver, wish.host_ip, wish.host_port
+            driver.driver, request.host_ip, request.host_port
         )));
     }
     let child = match (driver.disallow_loopback_child_ip, v6) {
@@ -82,10 +82,10 @@ fn decide(wish: &Wish, offer: &Offer) -> Result<Decision, String> {
         (false, true) => IpAddr::from(Ipv6Addr::LOCALHOST),
         (false, false) => Ipv4Addr::LOCALHOST.into(),
     };
-    let port: NonZeroU16 = wish
+    let port: NonZeroU16 = request
         .host_port
         .parse()
-        .map_err(|_| format!("-host-port {:?} is no port", wish.host_port))?;
+        .map_err(|_| format!("-host-port {:?} is no port", request.host_port))?;
     let spec = PortSpec {
         proto: proto.parse().map_err(|error| format!("{error}"))?,
         parent_ip: Some(host),
@@ -96,15 +96,15 @@ fn decide(wish: &Wish, offer: &Offer) -> Result<Decision, String> {
     let words = [
         REAL,
         "-container-ip",
-        &wish.container_ip,
+        &request.container_ip,
         "-container-port",
-        &wish.container_port,
+        &request.container_port,
         "-host-ip",
         &child.to_string(),
         "-host-port",
-        &wish.host_port,
+        &request.host_port,
         "-proto",
-        &wish.proto,
+        &request.proto,
     ];
     Ok(Decision::Publish(spec, words.map(OsString::from).to_vec()))
 }
@@ -117,7 +117,7 @@ fn decide(wish: &Wish, offer: &Offer) -> Result<Decision, String> {
 pub fn run(words: &[OsString], caller: &Caller) -> Result<u8, Failure> {
     let status = sys::net::adopt(STATUS).map_err(|error| {
         LaunchError::new("dockerd does not wait for us on descriptor 3", &error)
-            .because(
+            .with_help(
                 "dockerd starts this program for each published port",
                 "do not start it by hand",
             )
@@ -139,8 +139,8 @@ pub fn run(words: &[OsString], caller: &Caller) -> Result<u8, Failure> {
 /// Whatever stands in the way of telling, docker-proxy serves the port: with its own address.
 /// Returns only when that failed.
 fn tell_and_become(words: &[OsString], caller: &Caller) -> Failure {
-    let told = Wish::parse(words)
-        .and_then(|wish| wish.backend_of_host())
+    let told = Request::parse(words)
+        .and_then(|request| request.backend_of_host())
         .and_then(|backend| {
             let api = api(caller).map_err(|error| error.to_string())?;
             api.behind(backend).map_err(|error| error.to_string())
@@ -165,7 +165,7 @@ fn become_real(words: &[OsString], caller: &Caller) -> Failure {
 fn api(caller: &Caller) -> Result<Api, LaunchError> {
     let state = caller.env.non_empty("ROOTLESSKIT_STATE_DIR");
     let state = state.ok_or_else(|| {
-        LaunchError::plain("ROOTLESSKIT_STATE_DIR is not set").because(
+        LaunchError::plain("ROOTLESSKIT_STATE_DIR is not set").with_help(
             "it names the directory of the port driver's API, and dockerd's own environment has it",
             "leave it in dockerd's environment",
         )
@@ -176,12 +176,12 @@ fn api(caller: &Caller) -> Result<Api, LaunchError> {
 }
 
 fn serve(words: &[OsString], caller: &Caller, status: &OwnedFd) -> Result<u8, Failure> {
-    let wish =
-        Wish::parse(words).map_err(|text| LaunchError::plain(text).with_code(exit::USAGE))?;
+    let request =
+        Request::parse(words).map_err(|text| LaunchError::plain(text).with_code(exit::USAGE))?;
     let api = api(caller)?;
     let asked = |error| LaunchError::new("could not ask the port driver", &error);
     let offer = api.offer().map_err(asked)?;
-    let (spec, argv) = match decide(&wish, &offer).map_err(LaunchError::plain)? {
+    let (spec, argv) = match decide(&request, &offer).map_err(LaunchError::plain)? {
         Decision::PassOn => return Err(become_real(words, caller)),
         Decision::Leave(why) => {
             tracing::warn!("{why}");
@@ -195,7 +195,7 @@ fn serve(words: &[OsString], caller: &Caller, status: &OwnedFd) -> Result<u8, Fa
         .map_err(|error| LaunchError::new("error while calling PortManager.AddPort()", &error))?;
     // docker-proxy serves the port without it, with its own address.
     let front = crate::ports::address::target(&spec);
-    match wish.backend(front).map(|backend| api.behind(backend)) {
+    match request.backend(front).map(|backend| api.behind(backend)) {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!("{error}"),
         Err(text) => tracing::debug!("{text}"),
@@ -225,14 +225,14 @@ fn proxy(argv: &[OsString], caller: &Caller, status: BorrowedFd<'_>) -> Result<O
         privileges: Privileges::NoNew,
     })
     .map_err(|error| LaunchError::new("could not start docker-proxy", &error))?;
-    let ended = follow::follow(pid, &signals, &mut Alone);
+    let ended = follow::follow(pid, &signals, &mut NoCompanion);
     if let Outcome::Signal(number) = ended
         && ![libc::SIGINT, libc::SIGTERM].contains(&number)
     {
         // Killed by somebody else, not for want of an address: dockerd's rules may lead to the
         // container without it, and dockerd counts the port as published until it says so.
         tracing::warn!("docker-proxy was killed by signal {number}");
-        follow::stand_by(&signals, &mut Alone);
+        follow::stand_by(&signals, &mut NoCompanion);
     }
     Ok(ended)
 }
@@ -243,9 +243,9 @@ fn tell(status: &OwnedFd, text: &str) {
 }
 
 /// Nothing is looked after but the one process.
-struct Alone;
+struct NoCompanion;
 
-impl Beside for Alone {
+impl Companion for NoCompanion {
     fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
         Vec::new()
     }

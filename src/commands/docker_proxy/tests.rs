@@ -1,9 +1,9 @@
 use super::*;
 use crate::ports::api::client::{NetworkOffer, PortOffer};
 
-fn wish(words: &str) -> Result<Wish, String> {
+fn request(words: &str) -> Result<Request, String> {
     let words: Vec<OsString> = words.split_whitespace().map(OsString::from).collect();
-    Wish::parse(&words)
+    Request::parse(&words)
 }
 
 fn offer(driver: &str, tap: bool) -> Offer {
@@ -29,7 +29,7 @@ const WORDS: &str = "-proto udp -host-ip 0.0.0.0 -host-port 53 -container-ip 172
 
 #[test]
 fn dockerds_words_are_read() {
-    let read = wish(WORDS).unwrap();
+    let read = request(WORDS).unwrap();
     assert_eq!(
         (&*read.proto, &*read.host_ip, &*read.host_port),
         ("udp", "0.0.0.0", "53")
@@ -38,13 +38,13 @@ fn dockerds_words_are_read() {
         (&*read.container_ip, &*read.container_port),
         ("172.17.0.2", "5353")
     );
-    assert_eq!(wish("-host-ip ::1").unwrap().proto, "tcp");
+    assert_eq!(request("-host-ip ::1").unwrap().proto, "tcp");
     for (words, text) in [
         ("-host-ip", "-host-ip needs a value"),
         ("-no x", "unknown flag -no"),
         ("host-ip", "host-ip is no flag"),
     ] {
-        assert_eq!(wish(words).unwrap_err(), text);
+        assert_eq!(request(words).unwrap_err(), text);
     }
 }
 
@@ -61,7 +61,7 @@ fn a_port_is_published_and_docker_proxy_listens_where_it_is_mapped_to() {
             "10.0.2.100",
         ),
     ] {
-        let decision = decide(&wish(words).unwrap(), &offer("builtin", tap)).unwrap();
+        let decision = decide(&request(words).unwrap(), &offer("builtin", tap)).unwrap();
         let Decision::Publish(spec, argv) = decision else {
             panic!("{words}: {decision:?}");
         };
@@ -79,10 +79,10 @@ fn a_port_is_published_and_docker_proxy_listens_where_it_is_mapped_to() {
 
 #[test]
 fn what_nobody_serves_is_left_and_without_a_driver_docker_proxy_is_alone() {
-    let six = wish("-host-ip :: -host-port 80").unwrap();
+    let six = request("-host-ip :: -host-port 80").unwrap();
     let left = decide(&six, &offer("builtin", true)).unwrap();
     assert!(matches!(left, Decision::Leave(why) if why.contains("\"tcp6\"")));
-    let one = wish("-host-ip ::1 -host-port 80").unwrap();
+    let one = request("-host-ip ::1 -host-port 80").unwrap();
     let refused = decide(&one, &offer("builtin", true)).unwrap_err();
     assert!(
         refused.contains("DIND_ROOTLESS_PORTS=loopback"),
@@ -106,7 +106,7 @@ fn nonsense_is_refused() {
         "-host-ip 0.0.0.0",
     ] {
         assert!(
-            decide(&wish(words).unwrap(), &offer("builtin", true)).is_err(),
+            decide(&request(words).unwrap(), &offer("builtin", true)).is_err(),
             "{words}"
         );
     }

@@ -11,7 +11,7 @@ const PASSED: &str = "use-listen-fd";
 
 /// What dockerd wants.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Wish {
+pub(super) struct Request {
     pub(super) proto: String,
     pub(super) host_ip: String,
     pub(super) host_port: String,
@@ -19,10 +19,10 @@ pub(super) struct Wish {
     pub(super) container_port: String,
 }
 
-impl Wish {
+impl Request {
     /// Reads docker-proxy's flags: `-name value` or `-name=value`, with one dash or two.
     pub(super) fn parse(words: &[OsString]) -> Result<Self, String> {
-        let mut wish = Self {
+        let mut request = Self {
             proto: "tcp".into(),
             ..Self::default()
         };
@@ -37,16 +37,16 @@ impl Wish {
                 None => (flag, words.next().map(String::from)),
             };
             let place = match name {
-                "proto" => &mut wish.proto,
-                "host-ip" => &mut wish.host_ip,
-                "host-port" => &mut wish.host_port,
-                "container-ip" => &mut wish.container_ip,
-                "container-port" => &mut wish.container_port,
+                "proto" => &mut request.proto,
+                "host-ip" => &mut request.host_ip,
+                "host-port" => &mut request.host_port,
+                "container-ip" => &mut request.container_ip,
+                "container-port" => &mut request.container_port,
                 _ => return Err(format!("unknown flag -{name}")),
             };
             *place = value.ok_or_else(|| format!("-{name} needs a value"))?;
         }
-        Ok(wish)
+        Ok(request)
     }
 
     /// The container behind a docker-proxy that listens at `front`.
@@ -95,7 +95,7 @@ mod tests {
         let modern = "-proto udp -host-ip ::1 -host-port 53 -container-ip 172.17.0.2 \
                       -container-port 5353 -use-listen-fd";
         assert!(passes_socket(&words(modern)));
-        let backend = Wish::parse(&words(modern)).unwrap().backend_of_host();
+        let backend = Request::parse(&words(modern)).unwrap().backend_of_host();
         let backend = backend.unwrap();
         assert_eq!(backend.front, "[::1]:53".parse().unwrap());
         assert_eq!(backend.container, "172.17.0.2:5353".parse().unwrap());
@@ -116,9 +116,9 @@ mod tests {
                 "SCTP is not served",
             ),
         ] {
-            let wish = Wish::parse(&words(text)).unwrap();
-            let front = wish.backend_of_host();
-            let found = match wish.backend("127.0.0.1:1".parse().unwrap()) {
+            let request = Request::parse(&words(text)).unwrap();
+            let front = request.backend_of_host();
+            let found = match request.backend("127.0.0.1:1".parse().unwrap()) {
                 Err(error) => error,
                 Ok(_) => front.unwrap_err(),
             };

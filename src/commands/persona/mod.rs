@@ -36,7 +36,7 @@ use crate::userns::enter;
 use crate::{apply, init, log};
 
 /// How long PID 1 may take to answer; it answers within a millisecond, or it hangs.
-const STATUS_PATIENCE: Duration = Duration::from_secs(1);
+const STATUS_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Runs what argv names; the exit code is the result of either kind. `executed` is the path that the
 /// kernel was given.
@@ -234,7 +234,7 @@ fn client(words: &[OsString], caller: &Caller) -> Failure {
     crate::client::entrypoint::act::run(words, &asker, caller.mask, &mut log::Stderr)
 }
 
-/// `dind`: S51–S60.
+/// `dind`: prepares the container, then becomes the command.
 fn set_up(words: &[OsString], caller: &Caller) -> Result<u8, Failure> {
     let config = Config::new(
         CommandForm::Explicit,
@@ -265,19 +265,23 @@ fn plan(words: &[OsString], json: bool, caller: &Caller) -> Result<u8, Failure> 
     let enter::Entry { env, part, gifts } =
         enter::daemon(form, &arguments, caller.env.clone(), Run::Dry)?;
     let cgroup = part.map(|part| part.decision);
-    let decided = daemon::wishes(form, &arguments, env, cgroup, gifts)
-        .and_then(|wishes| Ok((daemon::decide(&wishes, caller.now, Run::Dry)?.plan, wishes)));
+    let decided = daemon::request(form, &arguments, env, cgroup, gifts).and_then(|request| {
+        Ok((
+            daemon::decide(&request, caller.now, Run::Dry)?.plan,
+            request,
+        ))
+    });
     let planned = match decided {
-        Ok((plan, wishes)) if json => {
-            print_json(&serde_json::json!({ "listen": wishes.listen, "host": plan }));
+        Ok((plan, request)) if json => {
+            print_json(&serde_json::json!({ "listen": request.listen, "host": plan }));
             Ok(0)
         }
-        Ok((plan, wishes)) => {
-            log::stdout(&format!("{}{plan}", wishes.listen));
+        Ok((plan, request)) => {
+            log::stdout(&format!("{}{plan}", request.listen));
             Ok(0)
         }
         // Where our own daemon runs, its sockets and its data root are what is in the way.
-        Err(failure) => Err(match own::look(&Place::all(&caller.env), STATUS_PATIENCE) {
+        Err(failure) => Err(match own::look(&Place::all(&caller.env), STATUS_TIMEOUT) {
             Known {
                 status: Some(status),
                 silence: None,
@@ -301,7 +305,7 @@ fn plan(words: &[OsString], json: bool, caller: &Caller) -> Result<u8, Failure> 
 }
 
 fn show_status(json: bool, timeline: bool, caller: &Caller) -> u8 {
-    let known = own::look(&Place::all(&caller.env), STATUS_PATIENCE);
+    let known = own::look(&Place::all(&caller.env), STATUS_TIMEOUT);
     match known.status {
         Some(status) if json => print_json(&status),
         Some(status) if timeline => log::stdout(&status.chart()),

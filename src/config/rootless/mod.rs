@@ -3,13 +3,13 @@
 pub mod flags;
 pub mod places;
 pub mod port;
-pub(crate) mod wishes;
+pub(crate) mod request;
 
 use std::path::PathBuf;
 
 use self::flags::{Flags, ROOTLESSKIT};
 use self::port::PortSpec;
-use self::wishes::Wishes;
+use self::request::Request;
 use crate::base::environment::Environment;
 use crate::base::net4::Net4;
 use crate::config::bad::BadSettings;
@@ -163,20 +163,20 @@ impl Options {
         let words = FLAGS.of(env);
         let words: Vec<&str> = words.split_whitespace().collect();
         let (flags, rest) = ROOTLESSKIT.read(&words).unwrap_or_else(|error| {
-            bad.0.push(FLAGS.bad(env).because(error));
+            bad.0.push(FLAGS.bad(env).with_help(error));
             Default::default()
         });
         if let Some(word) = rest.first() {
             let reason = format!("{word:?} is not a flag");
-            bad.0.push(FLAGS.bad(env).because(reason));
+            bad.0.push(FLAGS.bad(env).with_help(reason));
         }
-        let mut wishes = Wishes {
+        let mut request = Request {
             env,
             flags: &flags,
             bad,
         };
-        let mut options = wishes.common(&NET.takes);
-        options.copy_up = wishes.copy_up(&["/etc", "/run"]);
+        let mut options = request.common(&NET.takes);
+        options.copy_up = request.copy_up(&["/etc", "/run"]);
         options.host_loopback = !flags
             .switch("disable-host-loopback")
             .unwrap_or_else(|| DISABLE_HOST_LOOPBACK.of(env));
@@ -186,7 +186,7 @@ impl Options {
     /// The same with the variables checked.
     ///
     /// # Errors
-    /// Every wish that cannot be honoured.
+    /// Every request that cannot be honoured.
     pub fn for_dockerd(env: &Environment) -> Result<Self, BadSettings> {
         let mut bad = BadSettings::of(env, true);
         let options = Self::read(env, &mut bad);
@@ -199,14 +199,14 @@ impl Options {
     /// Every flag that cannot be honoured.
     pub fn for_persona(flags: &Flags) -> Result<Self, BadSettings> {
         let (env, mut bad) = (Environment::default(), BadSettings::default());
-        let mut wishes = Wishes {
+        let mut request = Request {
             env: &env,
             flags,
             bad: &mut bad,
         };
-        let mut options = wishes.common(&wishes::ANY_NET);
+        let mut options = request.common(&request::ANY_NET);
         options.net = options.net.or(Some(NetDriver::Host));
-        options.copy_up = wishes.copy_up(&[]);
+        options.copy_up = request.copy_up(&[]);
         options.host_loopback = !flags.switch("disable-host-loopback").unwrap_or(false);
         if !flags.has("port-driver") {
             options.port_driver = PortDriver::None;

@@ -1,4 +1,4 @@
-//! Where a rootless dockerd keeps things: HOME, the runtime directory, the data root (S40). Pure.
+//! Where a rootless dockerd keeps things: HOME, the runtime directory, the data root. Pure.
 
 use std::path::{Path, PathBuf};
 
@@ -24,7 +24,7 @@ pub struct Places {
 }
 
 /// A directory is missing that dockerd cannot do without. The words are those that people search
-/// for (S40).
+/// for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "attempting to run rootless dockerd but need writable HOME ({}) and XDG_RUNTIME_DIR ({}) for \

@@ -1,13 +1,13 @@
 //! The rows that only a rootless daemon reads. Most have a flag of rootlesskit's, which wins
-//! (`rootless/wishes.rs`).
+//! (`rootless/request.rs`).
 
 use std::path::PathBuf;
 
 use super::{Setting, Takes};
 use crate::config::go_flags::parse_bool;
-use crate::config::rootless::wishes;
+use crate::config::rootless::request;
 use crate::config::rootless::{Layer, NetDriver, PortDriver};
-use crate::config::wish::absolute;
+use crate::config::values::absolute;
 
 /// What their names begin with.
 pub const PREFIX: &str = "DOCKERD_ROOTLESS_ROOTLESSKIT_";
@@ -21,14 +21,14 @@ const LAYER: Takes<Layer> = Takes::Words(&[
 
 pub(crate) static NET: Setting<Option<NetDriver>> = Setting {
     name: "DOCKERD_ROOTLESS_ROOTLESSKIT_NET",
-    takes: Takes::Text("slirp4netns, pasta, none", wishes::net),
+    takes: Takes::Text("slirp4netns, pasta, none", request::net),
     default: ("slirp4netns, or pasta where only that is installed", None),
     help: "Network driver of rootless mode.",
 };
 
 pub(crate) static MTU: Setting<Option<u32>> = Setting {
     name: "DOCKERD_ROOTLESS_ROOTLESSKIT_MTU",
-    takes: Takes::Text("68 to 65521", wishes::mtu),
+    takes: Takes::Text("68 to 65521", request::mtu),
     default: ("65520", None),
     help: "MTU of the tap device, and of dockerd's networks unless --mtu is given.",
 };
@@ -39,12 +39,12 @@ pub(crate) static FLAGS: Setting<String> = Setting {
         flags.to_string_lossy().into_owned()
     }),
     default: ("none", String::new()),
-    help: "More wishes for the namespaces, such as --cidr, --ipv6, --publish; what cannot be honoured is refused by name.",
+    help: "More options for the namespaces, such as --cidr, --ipv6, --publish; what cannot be honoured is refused by name.",
 };
 
 pub(crate) static PORT_DRIVER: Setting<Option<PortDriver>> = Setting {
     name: "DOCKERD_ROOTLESS_ROOTLESSKIT_PORT_DRIVER",
-    takes: Takes::Text("builtin, implicit, none", wishes::port_driver),
+    takes: Takes::Text("builtin, implicit, none", request::port_driver),
     default: ("builtin", None),
     help: "Who serves published ports; implicit is pasta itself.",
 };

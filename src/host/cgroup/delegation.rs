@@ -11,7 +11,7 @@ use super::{CgroupFacts, CgroupMode, ROOT};
 use crate::files::kernel;
 use crate::host::mountinfo;
 use crate::sys::ns::{self, OldMount};
-use crate::sys::trial::{Ticket, Trials, Tried, UnshareFlags};
+use crate::sys::probe::{ProbeResult, Probes, Ticket, UnshareFlags};
 
 /// Where the kernel lists the files that a delegate is to own (Linux 4.15).
 const LIST: &str = "/sys/kernel/cgroup/delegate";
@@ -31,7 +31,7 @@ pub struct DelegationFacts {
     pub may_give: bool,
     /// Whether a user namespace may have a cgroup namespace and a mount of its own; tried where
     /// the tree is of version 2 only.
-    pub inside: Option<Tried<Result<(), String>>>,
+    pub inside: Option<ProbeResult<Result<(), String>>>,
 }
 
 impl DelegationFacts {
@@ -40,14 +40,14 @@ impl DelegationFacts {
     pub fn probe() -> Self {
         let mounts = mountinfo::read();
         let mut tree = CgroupFacts::read(&mounts);
-        let mut trials = Trials::new();
-        let fresh = tree.try_fresh_mount(&mut trials);
+        let mut probes = Probes::new();
+        let fresh = tree.try_fresh_mount(&mut probes);
         let version_2 = matches!(tree.mode, CgroupMode::V2 | CgroupMode::None);
-        let inside = version_2.then(|| try_inside(&tree, &mut trials));
+        let inside = version_2.then(|| try_inside(&tree, &mut probes));
         let listed = kernel::text(LIST).unwrap_or_default();
         let listed: Vec<String> = listed.split_whitespace().map(str::to_owned).collect();
         let has = |capability| caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false);
-        let mut results = trials.collect();
+        let mut results = probes.collect();
         tree.fresh = fresh.map(|ticket| results.take(ticket));
         Self {
             tree,
@@ -64,9 +64,9 @@ impl DelegationFacts {
 }
 
 /// What dockerd's half will do: a cgroup namespace and a mount, owned by a user namespace.
-fn try_inside(tree: &CgroupFacts, trials: &mut Trials) -> Ticket<Result<(), String>> {
+fn try_inside(tree: &CgroupFacts, probes: &mut Probes) -> Ticket<Result<(), String>> {
     let options = FreshMount::of(tree).inside();
-    trials.start(
+    probes.start(
         "cgroups of a user namespace",
         UnshareFlags::NEWUSER | UnshareFlags::NEWNS,
         Duration::from_secs(2),

@@ -1,5 +1,5 @@
-//! The netfilter trial: the rules that dockerd writes, written in a network namespace that ends
-//! with the trial, by the very tools that dockerd will use.
+//! The netfilter probe: the rules that dockerd writes, written in a network namespace that ends
+//! with the probe, by the very tools that dockerd will use.
 //!
 //! One call programs everything. Only when that fails is each piece tried by itself, so that the
 //! refusal can name what is missing.
@@ -43,14 +43,14 @@ pub struct Missing {
 
 /// How one family of addresses did.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FamilyTrial {
+pub struct FamilyProbe {
     pub missing: Vec<Missing>,
     /// What the program said about the table `raw`, which engines from 28 on use; nothing when
     /// it works.
     pub no_raw: Option<String>,
 }
 
-impl FamilyTrial {
+impl FamilyProbe {
     /// Whether dockerd can work with it.
     #[must_use]
     pub fn works(&self) -> bool {
@@ -91,17 +91,17 @@ pub struct FamilyTools {
 
 const CHAIN: &str = "DIND-PROBE";
 
-/// Waits for the lock of other legacy tools on this file system (N15).
+/// Waits for the lock of other legacy tools on this file system.
 const WAIT: [&str; 2] = ["-w", "3"];
 
-/// The trial, to be run in a network namespace of its own.
+/// The probe, to be run in a network namespace of its own.
 #[must_use]
-pub fn run(tools: &FamilyTools) -> FamilyTrial {
+pub fn run(tools: &FamilyTools) -> FamilyProbe {
     if let Some(restore) = &tools.restore {
         let argv = WAIT.map(OsString::from);
         let text = all_rules(tools.family);
         if call(restore, &argv, tools, text.as_bytes()).is_ok_and(|output| output.success()) {
-            return FamilyTrial::default();
+            return FamilyProbe::default();
         }
     }
     one_by_one(tools)
@@ -193,7 +193,7 @@ fn rules(family: Family) -> Vec<(Option<Piece>, &'static str, Vec<&'static str>)
     ]
 }
 
-fn one_by_one(tools: &FamilyTools) -> FamilyTrial {
+fn one_by_one(tools: &FamilyTools) -> FamilyProbe {
     let attempt = |table: &str, verb: &str, rule: &[&str]| -> Result<(), String> {
         let head = [WAIT[0], WAIT[1], "-t", table, verb];
         let argv: Vec<OsString> = head.iter().chain(rule).map(OsString::from).collect();
@@ -203,11 +203,11 @@ fn one_by_one(tools: &FamilyTools) -> FamilyTrial {
             Err(error) => Err(error.to_string()),
         }
     };
-    let mut trial = FamilyTrial::default();
+    let mut probe = FamilyProbe::default();
     let mut broken = Vec::new();
     for (piece, table) in [(Piece::Filter, "filter"), (Piece::Nat, "nat")] {
         if let Err(said) = attempt(table, "-N", &[CHAIN]) {
-            trial.missing.push(Missing { piece, said });
+            probe.missing.push(Missing { piece, said });
             broken.push(table);
         }
     }
@@ -218,16 +218,16 @@ fn one_by_one(tools: &FamilyTools) -> FamilyTrial {
         };
         match (piece, result) {
             (_, Ok(())) => {}
-            (Some(piece), Err(said)) => trial.missing.push(Missing { piece, said }),
-            (None, Err(said)) => trial.no_raw = Some(said),
+            (Some(piece), Err(said)) => probe.missing.push(Missing { piece, said }),
+            (None, Err(said)) => probe.no_raw = Some(said),
         }
     }
-    trial
+    probe
 }
 
 /// The native nftables of engine 29, by the program that it runs.
 #[must_use]
-pub fn run_nft(nft: &Path, env: &[OsString]) -> FamilyTrial {
+pub fn run_nft(nft: &Path, env: &[OsString]) -> FamilyProbe {
     const HOOKS: [(Piece, &str); 6] = [
         (
             Piece::Filter,
@@ -266,20 +266,20 @@ pub fn run_nft(nft: &Path, env: &[OsString]) -> FamilyTrial {
     let table = "add table ip dind-probe";
     let all: Vec<_> = HOOKS.iter().map(|(_, rule)| *rule).collect();
     if attempt(&format!("{table}\n{}\n", all.join("\n"))).is_ok() {
-        return FamilyTrial::default();
+        return FamilyProbe::default();
     }
-    let mut trial = FamilyTrial::default();
+    let mut probe = FamilyProbe::default();
     if let Err(said) = attempt(table) {
         let piece = Piece::Program;
-        trial.missing.push(Missing { piece, said });
-        return trial;
+        probe.missing.push(Missing { piece, said });
+        return probe;
     }
     for (piece, rule) in HOOKS {
         if let Err(said) = attempt(rule) {
-            trial.missing.push(Missing { piece, said });
+            probe.missing.push(Missing { piece, said });
         }
     }
-    trial
+    probe
 }
 
 fn call(

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::files;
 use crate::files::find_program;
 
-/// Directory with the names of the legacy tools, as the official image lays it out (S34).
+/// Directory with the names of the legacy tools, as the official image lays it out.
 pub const LEGACY_FARM: &str = "/usr/local/sbin/.iptables-legacy";
 
 /// A way to program the packet filter.

@@ -1,9 +1,9 @@
-//! What this machine lets a user do: ids, programs, sysctls, and a trial of the namespaces.
+//! What this machine lets a user do: ids, programs, sysctls, and a probe of the namespaces.
 
 pub mod docker_proxy;
 pub mod ids;
+pub mod probe;
 pub mod subids;
-pub mod trial;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -13,17 +13,17 @@ use caps::{CapSet, Capability};
 use serde::{Deserialize, Serialize};
 
 use self::ids::IdFacts;
+use self::probe::NamespaceProbe;
 use self::subids::{OddRow, Rows};
-use self::trial::NamespaceTrial;
 use crate::base::environment::Environment;
 use crate::config::rootless::places;
 use crate::config::rootless::{NetDriver, Options, SubidSource};
 use crate::files::find_program;
 use crate::files::{self, kernel};
-use crate::sys::trial::{Trials, Tried, UnshareFlags};
+use crate::sys::probe::{ProbeResult, Probes, UnshareFlags};
 
-/// A hung trial is an unknown fact, never a hung start.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// A hung probe is an unknown fact, never a hung start.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Which program changes the packet filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -67,7 +67,7 @@ pub struct RootlessFacts {
     pub own_program: Option<PathBuf>,
     /// Whether the outer namespace has an IPv6 address by which others can reach it.
     pub outer_ipv6: bool,
-    pub trial: Tried<NamespaceTrial>,
+    pub probe: ProbeResult<NamespaceProbe>,
 }
 
 /// `newuidmap` or `newgidmap`.
@@ -97,13 +97,13 @@ impl RootlessFacts {
     /// Reads the machine and tries the namespaces.
     #[must_use]
     pub fn probe(env: &Environment, options: &Options) -> Self {
-        let mut trials = Trials::new();
+        let mut probes = Probes::new();
         let device = options.net != Some(NetDriver::None);
-        let ticket = trials.start(
+        let ticket = probes.start(
             "rootless namespaces",
             UnshareFlags::empty(),
-            PATIENCE,
-            move || trial::run(device),
+            TIMEOUT,
+            move || probe::run(device),
         );
         let path = env.get("PATH");
         let find = |name: &str| {
@@ -164,9 +164,11 @@ impl RootlessFacts {
             docker_proxy: docker_proxy::find(env),
             own_program: kernel::own_program(),
             outer_ipv6: crate::sys::netdev::addresses().iter().any(reached_by6),
-            trial: match trials.collect().take(ticket) {
-                Tried::Known(Ok(found)) => Tried::Known(found),
-                Tried::Known(Err(why)) | Tried::Unknown(why) => Tried::Unknown(why),
+            probe: match probes.collect().take(ticket) {
+                ProbeResult::Known(Ok(found)) => ProbeResult::Known(found),
+                ProbeResult::Known(Err(why)) | ProbeResult::Unknown(why) => {
+                    ProbeResult::Unknown(why)
+                }
             },
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::config::Identity;
 use crate::host::process;
-use crate::sys::trial::UnshareFlags;
+use crate::sys::probe::UnshareFlags;
 
 /// In whose name dockerd mounts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +26,7 @@ impl Mounter {
         }
     }
 
-    /// The namespaces that a trial in this name has for itself; it is root in them.
+    /// The namespaces that a probe in this name has for itself; it is root in them.
     #[must_use]
     pub fn namespaces(self) -> UnshareFlags {
         match self {

@@ -1,11 +1,11 @@
-//! The overlay trial: what a storage driver will do, done under the true data root.
+//! The overlay probe: what a storage driver will do, done under the true data root.
 //!
-//! It runs as a trial (`sys::trial`) in a mount namespace of its own, in a hidden directory that
+//! It runs as a probe (`sys::probe`) in a mount namespace of its own, in a hidden directory that
 //! it makes and removes; nothing else is touched. The directory is locked while it is in use, so
-//! that the next start can tell a left-over of a killed trial from another one at work.
+//! that the next start can tell a left-over of a killed probe from another one at work.
 #![expect(
     clippy::disallowed_methods,
-    reason = "a trial in a throw-away process, in a directory of its own"
+    reason = "a probe in a throw-away process, in a directory of its own"
 )]
 
 use std::ffi::{CString, OsString};
@@ -27,7 +27,7 @@ use crate::files::remove_tree;
 use crate::sys::process::Child;
 use crate::sys::program;
 
-/// Every directory of a trial begins like this.
+/// Every directory of a probe begins like this.
 pub const PREFIX: &str = ".dind-init-probe.";
 
 /// Something that image layers need of a file system.
@@ -50,7 +50,7 @@ pub enum Feature {
 
 /// How an overlay file system did.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OverlayTrial {
+pub struct OverlayProbe {
     pub missing: Vec<Feature>,
     /// What the kernel or the program said about it.
     pub error: Option<String>,
@@ -58,7 +58,7 @@ pub struct OverlayTrial {
     pub user_xattr: bool,
 }
 
-impl OverlayTrial {
+impl OverlayProbe {
     /// Whether image layers can live here.
     #[must_use]
     pub fn works(&self) -> bool {
@@ -88,13 +88,13 @@ pub enum Writing {
     Refused(String),
 }
 
-/// What the trial found.
+/// What the probe found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RootTrial {
+pub struct RootProbe {
     /// Whether anything can be written.
     pub writing: Writing,
     /// The kernel's overlay; nothing where nothing can be written.
-    pub overlay: Option<OverlayTrial>,
+    pub overlay: Option<OverlayProbe>,
 }
 
 /// fuse-overlayfs, as it would be run.
@@ -105,31 +105,31 @@ pub struct FuseProgram {
     pub env: Vec<OsString>,
 }
 
-/// The trial of the kernel's overlay. `dir` is an existing directory on the file system in
+/// The probe of the kernel's overlay. `dir` is an existing directory on the file system in
 /// question.
 #[must_use]
-pub fn run(dir: &Path, mounter: Mounter) -> RootTrial {
+pub fn run(dir: &Path, mounter: Mounter) -> RootProbe {
     sweep(dir);
     let result = Workplace::new(dir).and_then(|workplace| prepare().map(|()| workplace));
     match result {
-        Ok(_workplace) => RootTrial {
+        Ok(_workplace) => RootProbe {
             writing: Writing::Works,
             overlay: Some(kernel_overlay(dir, mounter)),
         },
-        Err(error) => RootTrial {
+        Err(error) => RootProbe {
             writing: writing(&error),
             overlay: None,
         },
     }
 }
 
-/// The trial of fuse-overlayfs, which is one of its own: a program can hang.
+/// The probe of fuse-overlayfs, which is one of its own: a program can hang.
 #[must_use]
-pub fn run_fuse(dir: &Path, fuse: &FuseProgram) -> OverlayTrial {
+pub fn run_fuse(dir: &Path, fuse: &FuseProgram) -> OverlayProbe {
     let result = Workplace::new(dir).and_then(|workplace| prepare().map(|()| workplace));
     match result {
         Ok(_workplace) => fuse_overlay(fuse),
-        Err(error) => OverlayTrial::not_mounted(error.to_string()),
+        Err(error) => OverlayProbe::not_mounted(error.to_string()),
     }
 }
 
@@ -141,7 +141,7 @@ fn writing(error: &io::Error) -> Writing {
     }
 }
 
-/// Removes what killed trials left: directories with our prefix that nobody has locked.
+/// Removes what killed probes left: directories with our prefix that nobody has locked.
 fn sweep(dir: &Path) {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         if entry
@@ -169,7 +169,7 @@ fn lock(dir: &OwnedFd) -> io::Result<()> {
     )?)
 }
 
-/// The locked directory of this trial, which is also the working directory; removed at the end.
+/// The locked directory of this probe, which is also the working directory; removed at the end.
 struct Workplace {
     above: OwnedFd,
     times: Option<Timestamps>,
@@ -243,11 +243,11 @@ fn prepare() -> io::Result<()> {
     Ok(())
 }
 
-/// The overlay is mounted over the data root itself, in the trial's own mount namespace: paths
+/// The overlay is mounted over the data root itself, in the probe's own mount namespace: paths
 /// lead into it, the working directory stays below it. It is never unmounted but ends with the
 /// process: an unmount waits for every CPU (`synchronize_rcu`), tens of milliseconds on a busy
-/// machine, and nobody waits for the end of a trial.
-fn kernel_overlay(target: &Path, mounter: Mounter) -> OverlayTrial {
+/// machine, and nobody waits for the end of a probe.
+fn kernel_overlay(target: &Path, mounter: Mounter) -> OverlayProbe {
     let mount = |options: &str| {
         let options = CString::new(format!(
             "{options}lowerdir=high:low,upperdir=upper,workdir=work"
@@ -269,7 +269,7 @@ fn kernel_overlay(target: &Path, mounter: Mounter) -> OverlayTrial {
     for options in classes.as_flattened() {
         match mount(options) {
             Ok(()) => {
-                return OverlayTrial {
+                return OverlayProbe {
                     user_xattr: options.starts_with("userxattr"),
                     ..exercise(target)
                 };
@@ -282,25 +282,25 @@ fn kernel_overlay(target: &Path, mounter: Mounter) -> OverlayTrial {
         }
     }
     let error = refused.map(io::Error::from);
-    OverlayTrial::not_mounted(error.map_or_else(String::new, |error| format!("mount: {error}")))
+    OverlayProbe::not_mounted(error.map_or_else(String::new, |error| format!("mount: {error}")))
 }
 
 /// Does to a mounted overlay what image layers do, and looks at the result from above.
-fn exercise(merged: &Path) -> OverlayTrial {
+fn exercise(merged: &Path) -> OverlayProbe {
     let path = |name: &str| merged.join(name);
     let exists = |name: &str| fs::symlink_metadata(path(name)).is_ok();
-    let mut trial = OverlayTrial::default();
+    let mut probe = OverlayProbe::default();
     let mut check = |feature, result: io::Result<bool>| {
         match result {
             Ok(true) => return,
             Ok(false) => {}
             Err(error) => {
-                trial
+                probe
                     .error
                     .get_or_insert_with(|| format!("{feature:?}: {error}"));
             }
         }
-        trial.missing.push(feature);
+        probe.missing.push(feature);
     };
     check(Feature::Layers, Ok(exists("old") && exists("top")));
     check(
@@ -313,7 +313,7 @@ fn exercise(merged: &Path) -> OverlayTrial {
         fs::rename(path("old"), path("new")).map(|()| exists("new") && !exists("old")),
     );
     check(Feature::FileTypes, tells_types("low"));
-    trial
+    probe
 }
 
 /// Removes a directory and makes it anew; whether it is empty then.
@@ -334,33 +334,33 @@ fn tells_types(dir: &str) -> io::Result<bool> {
     Ok(true)
 }
 
-fn fuse_overlay(fuse: &FuseProgram) -> OverlayTrial {
+fn fuse_overlay(fuse: &FuseProgram) -> OverlayProbe {
     let options = "lowerdir=high:low,upperdir=upper,workdir=work";
     let argv = ["fuse-overlayfs", "-f", "-o", options, "merged"].map(OsString::from);
     if let Err(error) = fs::File::options().read(true).write(true).open("/dev/fuse") {
-        return OverlayTrial::not_mounted(format!("/dev/fuse: {error}"));
+        return OverlayProbe::not_mounted(format!("/dev/fuse: {error}"));
     }
     // Opened before the program starts: poll(2) on it tells of every change of the mounts since.
     let mounts = match fs::File::open("/proc/self/mountinfo") {
         Ok(mounts) => mounts,
-        Err(error) => return OverlayTrial::not_mounted(error.to_string()),
+        Err(error) => return OverlayProbe::not_mounted(error.to_string()),
     };
     let started = program::start(&fuse.program, &argv, &fuse.env, None)
         .and_then(|pid| Ok((pid, rustix::process::pidfd_open(pid, PidfdFlags::empty())?)));
     let (pid, pidfd) = match started {
         Ok(started) => started,
-        Err(error) => return OverlayTrial::not_mounted(error.to_string()),
+        Err(error) => return OverlayProbe::not_mounted(error.to_string()),
     };
-    let mut trial = OverlayTrial::not_mounted("fuse-overlayfs ended without a mount");
+    let mut probe = OverlayProbe::not_mounted("fuse-overlayfs ended without a mount");
     loop {
         let mut fds = [
             PollFd::new(&mounts, PollFlags::PRI),
             PollFd::new(&pidfd, PollFlags::IN),
         ];
-        let _ = poll(&mut fds, None); // a program that hangs is ended by the trial's deadline
+        let _ = poll(&mut fds, None); // a program that hangs is ended by the probe's deadline
         let ended = fds.iter().skip(1).any(|fd| !fd.revents().is_empty());
         if is_fuse("merged") {
-            trial = exercise(Path::new("merged"));
+            probe = exercise(Path::new("merged"));
             break;
         }
         if ended {
@@ -370,7 +370,7 @@ fn fuse_overlay(fuse: &FuseProgram) -> OverlayTrial {
     let _ = rustix::mount::unmount("merged", UnmountFlags::DETACH);
     let _ = Child(pid).signal(libc::SIGKILL);
     let _ = program::wait(pid);
-    trial
+    probe
 }
 
 fn is_fuse(path: &str) -> bool {

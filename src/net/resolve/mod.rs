@@ -14,7 +14,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use self::resolv_conf::ResolvConf;
-use super::patience::Patience;
+use super::deadline::Deadline;
 use crate::base::explain::{Explain, exit};
 use crate::files;
 
@@ -124,9 +124,9 @@ impl Resolver {
         &self,
         host: &str,
         port: u16,
-        patience: &mut Patience<'_>,
+        deadline: &mut Deadline<'_>,
     ) -> Result<Vec<SocketAddr>, ResolveError> {
-        let mut addresses = self.addresses(host, patience)?;
+        let mut addresses = self.addresses(host, deadline)?;
         addresses.sort_by_key(IpAddr::is_ipv6);
         Ok(addresses
             .into_iter()
@@ -137,7 +137,7 @@ impl Resolver {
     fn addresses(
         &self,
         host: &str,
-        patience: &mut Patience<'_>,
+        deadline: &mut Deadline<'_>,
     ) -> Result<Vec<IpAddr>, ResolveError> {
         if let Ok(address) = host.parse() {
             return Ok(vec![address]);
@@ -157,6 +157,6 @@ impl Resolver {
         }
         let conf =
             ResolvConf::parse(&files::read(&self.resolv_conf, files::MOST).unwrap_or_default());
-        query::addresses(host, &conf, self.dns_port, patience)
+        query::addresses(host, &conf, self.dns_port, deadline)
     }
 }

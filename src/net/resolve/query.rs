@@ -11,7 +11,7 @@ use super::ResolveError;
 use super::dns::{self, Family, Reply};
 use super::resolv_conf::ResolvConf;
 use crate::net::connect;
-use crate::net::patience::{Halt, Patience, Wire};
+use crate::net::deadline::{Deadline, Halt, Wire};
 
 const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
 
@@ -32,13 +32,13 @@ pub(super) fn addresses(
     host: &str,
     conf: &ResolvConf,
     port: u16,
-    patience: &mut Patience<'_>,
+    deadline: &mut Deadline<'_>,
 ) -> Result<Vec<IpAddr>, ResolveError> {
     let tried = conf.candidates(host);
     let mut failure = None;
     for name in &tried {
         let verdict =
-            ask_servers(name, conf, port, patience).map_err(|source| ResolveError::Io {
+            ask_servers(name, conf, port, deadline).map_err(|source| ResolveError::Io {
                 host: host.into(),
                 source,
             })?;
@@ -67,13 +67,13 @@ fn ask_servers(
     name: &str,
     conf: &ResolvConf,
     port: u16,
-    patience: &mut Patience<'_>,
+    deadline: &mut Deadline<'_>,
 ) -> io::Result<Verdict> {
     let mut said = None;
     for _ in 0..conf.attempts {
         for server in &conf.servers {
             let until = Instant::now() + conf.timeout;
-            match ask(name, SocketAddr::new(*server, port), until, patience) {
+            match ask(name, SocketAddr::new(*server, port), until, deadline) {
                 Ok(Verdict::Unknown(None)) => {}
                 Ok(Verdict::Unknown(last)) => said = last,
                 Ok(verdict) => return Ok(verdict),
@@ -90,7 +90,7 @@ fn ask(
     name: &str,
     server: SocketAddr,
     mut until: Instant,
-    patience: &mut Patience<'_>,
+    deadline: &mut Deadline<'_>,
 ) -> io::Result<Verdict> {
     let local: SocketAddr = if server.is_ipv4() {
         ([0, 0, 0, 0], 0).into()
@@ -115,7 +115,7 @@ fn ask(
     let mut failed = None;
     let mut buffer = [0u8; 4096];
     while !pending.is_empty() {
-        if !patience.ready(socket.as_fd(), PollFlags::IN, Some(until))? {
+        if !deadline.ready(socket.as_fd(), PollFlags::IN, Some(until))? {
             break; // one family that is never answered must not hide the other
         }
         let message = match socket.recv(&mut buffer) {
@@ -138,7 +138,7 @@ fn ask(
             continue;
         };
         if reply == Reply::Truncated {
-            reply = ask_by_tcp(&query, server, patience).map(|message| {
+            reply = ask_by_tcp(&query, server, deadline).map(|message| {
                 dns::reply(&message, id, name, family).unwrap_or(Reply::Truncated)
             })?;
         }
@@ -165,12 +165,12 @@ fn ask(
 fn ask_by_tcp(
     query: &[u8],
     server: SocketAddr,
-    patience: &mut Patience<'_>,
+    deadline: &mut Deadline<'_>,
 ) -> io::Result<Vec<u8>> {
-    let socket = connect::tcp(&[server], patience)?;
+    let socket = connect::tcp(&[server], deadline)?;
     let mut wire = Wire {
         fd: socket.as_fd(),
-        patience,
+        deadline,
     };
     let length = u16::try_from(query.len()).map_err(io::Error::other)?;
     wire.write_all(&[&length.to_be_bytes(), query].concat())?;

@@ -34,7 +34,7 @@ pub(super) fn private() -> CgroupFacts {
     CgroupFacts {
         mode: CgroupMode::V2,
         own_path: Some("/".into()),
-        seat: Seat::Root,
+        position: CgroupPosition::Root,
         mount: Some(cgroup::mount::TreeMount {
             root: "/".into(),
             options: "rw,nosuid,nodev,noexec,relatime".into(),
@@ -51,17 +51,17 @@ pub(super) fn private() -> CgroupFacts {
 }
 
 /// `docker run --cgroupns=host`, or a privileged pod.
-pub(super) fn host(fresh: Tried<Result<Group, String>>) -> CgroupFacts {
+pub(super) fn host(fresh: ProbeResult<Result<Group, String>>) -> CgroupFacts {
     CgroupFacts {
         own_path: Some("/pod/1".into()),
-        seat: Seat::Below("pod/1".into()),
+        position: CgroupPosition::Below("pod/1".into()),
         fresh: Some(fresh),
         ..private()
     }
 }
 
-pub(super) fn refused() -> Tried<Result<Group, String>> {
-    Tried::Known(Err(
+pub(super) fn refused() -> ProbeResult<Result<Group, String>> {
+    ProbeResult::Known(Err(
         "unshare(CLONE_NEWCGROUP): Operation not permitted".into()
     ))
 }
@@ -79,7 +79,7 @@ pub(super) fn version_1(own: &str) -> CgroupFacts {
     };
     CgroupFacts {
         mode: CgroupMode::Hybrid,
-        seat: Seat::Hidden,
+        position: CgroupPosition::Hidden,
         mount: None,
         group: None,
         legacy: ["cpu", "memory", "pids"].map(hierarchy).into(),
@@ -121,12 +121,15 @@ fn what_is_ours_is_delegated_and_what_is_not_is_left_alone() {
         writable: false,
         ..group()
     };
-    let seat = |seat| CgroupFacts { seat, ..private() };
+    let position = |position| CgroupFacts {
+        position,
+        ..private()
+    };
     for (name, facts, expected) in [
         ("private", private(), DELEGATE.to_owned()),
         (
             "host",
-            host(Tried::Known(Ok(group()))),
+            host(ProbeResult::Known(Ok(group()))),
             format!("{ENTER}\n{DELEGATE}"),
         ),
         (
@@ -149,16 +152,16 @@ fn what_is_ours_is_delegated_and_what_is_not_is_left_alone() {
             "a service of systemd, which divides the tree",
             CgroupFacts {
                 systemd: true,
-                ..host(Tried::Known(Ok(group())))
+                ..host(ProbeResult::Known(Ok(group())))
             },
             String::new(),
         ),
         (
             "the host's tree as a volume",
             CgroupFacts {
-                seat: Seat::Hidden,
+                position: CgroupPosition::Hidden,
                 group: None,
-                ..host(Tried::Known(Ok(group())))
+                ..host(ProbeResult::Known(Ok(group())))
             },
             format!("{ENTER}\n{DELEGATE}"),
         ),
@@ -166,7 +169,7 @@ fn what_is_ours_is_delegated_and_what_is_not_is_left_alone() {
             "read-only, and a fresh mount is not",
             CgroupFacts {
                 group: Some(sealed.clone()),
-                fresh: Some(Tried::Known(Ok(group()))),
+                fresh: Some(ProbeResult::Known(Ok(group()))),
                 ..private()
             },
             format!("{ENTER}\n{DELEGATE}"),
@@ -175,19 +178,25 @@ fn what_is_ours_is_delegated_and_what_is_not_is_left_alone() {
             "a user namespace without delegation",
             CgroupFacts {
                 group: Some(sealed),
-                fresh: Some(Tried::Known(Err("the fresh mount is not writable".into()))),
+                fresh: Some(ProbeResult::Known(Err(
+                    "the fresh mount is not writable".into()
+                ))),
                 ..private()
             },
             "warn: limits will NOT hold: /sys/fs/cgroup belongs to another user".into(),
         ),
-        ("a virtual machine", seat(Seat::Machine), String::new()),
+        (
+            "a virtual machine",
+            position(CgroupPosition::Machine),
+            String::new(),
+        ),
         (
             "nothing mounted",
             CgroupFacts {
                 mode: CgroupMode::None,
                 mount: None,
                 group: None,
-                ..host(Tried::Known(Ok(group())))
+                ..host(ProbeResult::Known(Ok(group())))
             },
             format!("{ENTER}\n{DELEGATE}"),
         ),
@@ -209,13 +218,13 @@ fn what_is_ours_is_delegated_and_what_is_not_is_left_alone() {
                     processes: Vec::new(),
                     ..group()
                 }),
-                ..seat(Seat::Leaf)
+                ..position(CgroupPosition::Leaf)
             },
             String::new(),
         ),
         (
             "a start that was cut off",
-            seat(Seat::Leaf),
+            position(CgroupPosition::Leaf),
             DELEGATE.into(),
         ),
         ("version 1", version_1(""), String::new()),
@@ -277,7 +286,7 @@ fn a_command_of_the_users_is_told_the_flag() {
 #[test]
 fn the_reserve_limits_what_nested_containers_live_in() {
     let machine = CgroupFacts {
-        seat: Seat::Machine,
+        position: CgroupPosition::Machine,
         ..private()
     };
     let no_memory = CgroupFacts {
@@ -302,7 +311,7 @@ fn the_reserve_limits_what_nested_containers_live_in() {
             "cgroup limit /sys/fs/cgroup/kids: memory.max 629145600",
         ),
         (
-            host(Tried::Known(Ok(group()))),
+            host(ProbeResult::Known(Ok(group()))),
             None,
             "100M",
             "cgroup limit /sys/fs/cgroup/docker: memory.max 629145600",
@@ -370,7 +379,7 @@ fn the_summary_names_controllers_and_limits() {
 }
 
 /// `--privileged -v /sys/fs/cgroup:/sys/fs/cgroup:ro`, as recipes for systemd have it.
-fn read_only(rewritten: Tried<Result<(), String>>) -> CgroupFacts {
+fn read_only(rewritten: ProbeResult<Result<(), String>>) -> CgroupFacts {
     let mut facts = version_1("pod/1");
     for hierarchy in &mut facts.legacy {
         hierarchy.writable = false;
@@ -384,7 +393,7 @@ fn read_only(rewritten: Tried<Result<(), String>>) -> CgroupFacts {
 
 #[test]
 fn read_only_hierarchies_are_mounted_writable_where_that_is_allowed() {
-    let plan = plan(&config(&[]), OURS, &read_only(Tried::Known(Ok(()))));
+    let plan = plan(&config(&[]), OURS, &read_only(ProbeResult::Known(Ok(()))));
     expect_test::expect![[r#"
         mount  /sys/fs/cgroup/cpu writable in its place
         mount  /sys/fs/cgroup/memory writable in its place
@@ -402,7 +411,7 @@ fn read_only_hierarchies_are_mounted_writable_where_that_is_allowed() {
 
 #[test]
 fn read_only_hierarchies_that_stay_so_are_refused_by_the_volumes_name() {
-    let facts = read_only(Tried::Known(Err("Operation not permitted".into())));
+    let facts = read_only(ProbeResult::Known(Err("Operation not permitted".into())));
     let refusal = plan(&config(&[]), OURS, &facts).refusal.unwrap();
     assert_eq!(
         refusal.to_string(),
@@ -428,7 +437,7 @@ fn what_cannot_be_written_is_told_with_its_cause() {
         ("rw,nosuid", "belongs to another user"),
     ] {
         let mut facts = private();
-        facts.fresh = Some(Tried::Known(Err("EPERM".into())));
+        facts.fresh = Some(ProbeResult::Known(Err("EPERM".into())));
         if let (Some(mount), Some(group)) = (&mut facts.mount, &mut facts.group) {
             mount.options = options.into();
             group.writable = false;

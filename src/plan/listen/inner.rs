@@ -108,7 +108,7 @@ fn copied_up(path: &Path) -> bool {
         .any(|dir| above == Some(Path::new(dir)))
 }
 
-/// CI systems pass the client's variable to the daemon's container, too; a flag is a wish.
+/// CI systems pass the client's variable to the daemon's container, too; a flag is a request.
 fn from_environment(config: &Config, path: &Path) -> bool {
     let path = Address::Unix(path.to_owned());
     let is = |text: &str| Address::parse(text, &path).as_ref() == Ok(&path);

@@ -1,7 +1,7 @@
 //! Where dockerd certainly cannot program the packet filter.
 
 use crate::base::explain::{Explain, exit};
-use crate::host::netfilter::rules::{FamilyTrial, Piece};
+use crate::host::netfilter::rules::{FamilyProbe, Piece};
 use crate::host::netfilter::tools::Backend;
 
 /// A refusal because of the packet filter.
@@ -14,7 +14,7 @@ pub enum NetfilterRefusal {
     #[error("the packet filter does not take the rules that dockerd writes")]
     NothingWorks {
         /// Each backend that was tried, with what does not work.
-        failures: Vec<(Backend, FamilyTrial)>,
+        failures: Vec<(Backend, FamilyProbe)>,
         /// Whether this kernel can load modules.
         modules: bool,
     },
@@ -100,13 +100,13 @@ fn word(piece: Piece) -> &'static str {
 }
 
 /// What does not work, with the first complaint.
-pub(super) fn said(trial: &FamilyTrial) -> String {
-    let pieces: Vec<_> = trial
+pub(super) fn said(probe: &FamilyProbe) -> String {
+    let pieces: Vec<_> = probe
         .missing
         .iter()
         .map(|missing| word(missing.piece))
         .collect();
-    let said = trial.missing.first().map_or("", |missing| &missing.said);
+    let said = probe.missing.first().map_or("", |missing| &missing.said);
     format!("{}: {said}", pieces.join(", "))
 }
 
@@ -117,8 +117,8 @@ impl Explain for NetfilterRefusal {
                 "dockerd runs it to connect containers to the network, and ends without it".into()
             }
             Self::NothingWorks { failures, .. } => {
-                let line = |(backend, trial): &(Backend, FamilyTrial)| {
-                    format!("{}: {}", backend.name(), said(trial))
+                let line = |(backend, probe): &(Backend, FamilyProbe)| {
+                    format!("{}: {}", backend.name(), said(probe))
                 };
                 failures.iter().map(line).collect::<Vec<_>>().join("\n")
             }
@@ -144,9 +144,9 @@ impl Explain for NetfilterRefusal {
             Self::NothingWorks { failures, modules } => {
                 let mut options: Vec<(&str, &str)> = Vec::new();
                 // One backend is enough: the one that lacks least.
-                let nearest = failures.iter().min_by_key(|(_, trial)| trial.missing.len());
-                if let Some((backend, trial)) = nearest {
-                    let missing = trial.missing.iter();
+                let nearest = failures.iter().min_by_key(|(_, probe)| probe.missing.len());
+                if let Some((backend, probe)) = nearest {
+                    let missing = probe.missing.iter();
                     options.extend(missing.filter_map(|m| option(*backend, m.piece)));
                 }
                 let names = |pick: fn(&(&'static str, &'static str)) -> &'static str| {

@@ -1,4 +1,4 @@
-//! Rows N1–N8 and N15–N17 of the field's problems, as a table of machines and what is decided.
+//! Known problems of packet filters, as a table of machines and what is decided.
 
 use super::*;
 use crate::base::explain::Explain;
@@ -22,12 +22,12 @@ fn tools(backend: Backend, reach: Reach) -> Tools {
     }
 }
 
-fn fine() -> FamilyTrial {
-    FamilyTrial::default()
+fn fine() -> FamilyProbe {
+    FamilyProbe::default()
 }
 
-fn lacks(piece: Piece, said: &str) -> FamilyTrial {
-    FamilyTrial {
+fn lacks(piece: Piece, said: &str) -> FamilyProbe {
+    FamilyProbe {
         missing: vec![Missing {
             piece,
             said: said.into(),
@@ -36,11 +36,11 @@ fn lacks(piece: Piece, said: &str) -> FamilyTrial {
     }
 }
 
-fn trial(backend: Backend, v4: FamilyTrial, v6: FamilyTrial) -> BackendTrial {
-    BackendTrial {
+fn probe(backend: Backend, v4: FamilyProbe, v6: FamilyProbe) -> BackendProbe {
+    BackendProbe {
         backend,
-        v4: Tried::Known(v4),
-        v6: Some(Tried::Known(v6)),
+        v4: ProbeResult::Known(v4),
+        v6: Some(ProbeResult::Known(v6)),
     }
 }
 
@@ -53,7 +53,7 @@ fn machine() -> NetfilterFacts {
             tools(Backend::Legacy, Reach::Directory(LEGACY_FARM.into())),
         ],
         nft: Some("/usr/sbin/nft".into()),
-        trials: vec![trial(Backend::Nft, fine(), fine())],
+        probes: vec![probe(Backend::Nft, fine(), fine())],
         ipv6: true,
         forwarding: false,
         bridge_calls: Some(true),
@@ -119,7 +119,6 @@ const FARM: &str = "PATH=/usr/local/sbin/.iptables-legacy";
 
 #[test]
 fn nft_is_used_where_both_could_work() {
-    // N3
     let plan = decide(&machine(), NOTHING);
     assert_eq!(line(&plan), "iptables-nft");
     assert_eq!(
@@ -130,7 +129,7 @@ fn nft_is_used_where_both_could_work() {
 
 #[test]
 fn legacy_is_used_where_nft_lacks_a_piece_and_legacy_does_not() {
-    // N1: the core of nft is there, its compat or nat parts are not
+    // the core of nft is there, its compat or nat parts are not
     for piece in [
         Piece::Nat,
         Piece::Addrtype,
@@ -138,9 +137,9 @@ fn legacy_is_used_where_nft_lacks_a_piece_and_legacy_does_not() {
         Piece::Masquerade,
     ] {
         let facts = NetfilterFacts {
-            trials: vec![
-                trial(Backend::Nft, lacks(piece, NO_NAT), fine()),
-                trial(Backend::Legacy, fine(), fine()),
+            probes: vec![
+                probe(Backend::Nft, lacks(piece, NO_NAT), fine()),
+                probe(Backend::Legacy, fine(), fine()),
             ],
             ..machine()
         };
@@ -153,9 +152,9 @@ fn legacy_is_used_where_nft_lacks_a_piece_and_legacy_does_not() {
 #[test]
 fn legacy_tools_without_the_farm_are_reached_by_links_of_ours() {
     let mut facts = NetfilterFacts {
-        trials: vec![
-            trial(Backend::Nft, lacks(Piece::Nat, NO_NAT), fine()),
-            trial(Backend::Legacy, fine(), fine()),
+        probes: vec![
+            probe(Backend::Nft, lacks(Piece::Nat, NO_NAT), fine()),
+            probe(Backend::Legacy, fine(), fine()),
         ],
         ..machine()
     };
@@ -181,7 +180,7 @@ fn legacy_tools_without_the_farm_are_reached_by_links_of_ours() {
 
 #[test]
 fn a_legacy_default_is_left_for_nft_by_links() {
-    // N2: images whose iptables is the legacy one, on a kernel without its tables
+    // images whose iptables is the legacy one, on a kernel without its tables
     let facts = NetfilterFacts {
         tools: vec![
             tools(Backend::Legacy, Reach::Path),
@@ -196,7 +195,6 @@ fn a_legacy_default_is_left_for_nft_by_links() {
 
 #[test]
 fn rules_that_are_here_already_decide() {
-    // N5
     let existing = |tables: &[&str], legacy_rules, nft_rules| Existing {
         legacy_tables: tables.iter().map(|name| (*name).to_owned()).collect(),
         legacy_rules,
@@ -204,8 +202,8 @@ fn rules_that_are_here_already_decide() {
     };
     let legacy = &["ip_tables_names"][..];
     let both = vec![
-        trial(Backend::Legacy, fine(), fine()),
-        trial(Backend::Nft, fine(), fine()),
+        probe(Backend::Legacy, fine(), fine()),
+        probe(Backend::Nft, fine(), fine()),
     ];
     for (existing, expected, why) in [
         (
@@ -241,7 +239,7 @@ fn rules_that_are_here_already_decide() {
     ] {
         let facts = NetfilterFacts {
             existing,
-            trials: both.clone(),
+            probes: both.clone(),
             ..machine()
         };
         let plan = decide(&facts, NOTHING);
@@ -252,9 +250,9 @@ fn rules_that_are_here_already_decide() {
     // Rules that do not work any more: the other one, and the mixture is said.
     let facts = NetfilterFacts {
         existing: existing(legacy, None, None),
-        trials: vec![
-            trial(Backend::Legacy, lacks(Piece::Nat, NO_TABLE), fine()),
-            trial(Backend::Nft, fine(), fine()),
+        probes: vec![
+            probe(Backend::Legacy, lacks(Piece::Nat, NO_TABLE), fine()),
+            probe(Backend::Nft, fine(), fine()),
         ],
         ..machine()
     };
@@ -269,17 +267,16 @@ fn rules_that_are_here_already_decide() {
 
 #[test]
 fn without_ipv6_its_rules_are_left_out_unless_the_user_said_otherwise() {
-    // N6
     let no_ipv6 = NetfilterFacts {
         ipv6: false,
-        trials: vec![BackendTrial {
+        probes: vec![BackendProbe {
             v6: None,
-            ..trial(Backend::Nft, fine(), fine())
+            ..probe(Backend::Nft, fine(), fine())
         }],
         ..machine()
     };
     let no_tables = NetfilterFacts {
-        trials: vec![trial(
+        probes: vec![probe(
             Backend::Nft,
             fine(),
             lacks(Piece::Nat, "Address family"),
@@ -310,9 +307,9 @@ fn without_ipv6_its_rules_are_left_out_unless_the_user_said_otherwise() {
 }
 
 #[test]
-fn the_users_word_needs_no_trial() {
+fn the_users_word_needs_no_probe() {
     let untried = NetfilterFacts {
-        trials: Vec::new(),
+        probes: Vec::new(),
         modules: true,
         ..machine()
     };
@@ -349,12 +346,11 @@ fn the_users_word_needs_no_trial() {
 
 #[test]
 fn where_nothing_works_it_is_listed_what_is_missing() {
-    // N1, N2, P7
     let facts = NetfilterFacts {
-        trials: vec![
-            trial(
+        probes: vec![
+            probe(
                 Backend::Nft,
-                FamilyTrial {
+                FamilyProbe {
                     missing: [Piece::Addrtype, Piece::Masquerade]
                         .map(|piece| Missing {
                             piece,
@@ -365,7 +361,7 @@ fn where_nothing_works_it_is_listed_what_is_missing() {
                 },
                 fine(),
             ),
-            trial(Backend::Legacy, lacks(Piece::Nat, NO_TABLE), fine()),
+            probe(Backend::Legacy, lacks(Piece::Nat, NO_TABLE), fine()),
         ],
         ..machine()
     };
@@ -386,9 +382,9 @@ fn where_nothing_works_it_is_listed_what_is_missing() {
 fn modules_are_asked_for_once_each_nft_first_and_then_it_is_refused() {
     let mut facts = NetfilterFacts {
         modules: true,
-        trials: vec![
-            trial(Backend::Nft, lacks(Piece::Nat, NO_NAT), fine()),
-            trial(Backend::Legacy, lacks(Piece::Nat, NO_TABLE), fine()),
+        probes: vec![
+            probe(Backend::Nft, lacks(Piece::Nat, NO_NAT), fine()),
+            probe(Backend::Legacy, lacks(Piece::Nat, NO_TABLE), fine()),
         ],
         ..machine()
     };
@@ -425,7 +421,7 @@ impl Backend {
 fn an_image_without_iptables_is_told_so() {
     let facts = NetfilterFacts {
         tools: Vec::new(),
-        trials: Vec::new(),
+        probes: Vec::new(),
         ..machine()
     };
     let refusal = decide(&facts, NOTHING).refusal.unwrap();
@@ -435,11 +431,11 @@ fn an_image_without_iptables_is_told_so() {
 
 #[test]
 fn a_trial_without_an_answer_is_no_refusal() {
-    // N15: somebody holds the lock for ever
+    // somebody holds the lock for ever
     let facts = NetfilterFacts {
-        trials: vec![BackendTrial {
-            v4: Tried::Unknown("no answer within 5s: killed".into()),
-            ..trial(Backend::Nft, fine(), fine())
+        probes: vec![BackendProbe {
+            v4: ProbeResult::Unknown("no answer within 5s: killed".into()),
+            ..probe(Backend::Nft, fine(), fine())
         }],
         ..machine()
     };
@@ -448,11 +444,10 @@ fn a_trial_without_an_answer_is_no_refusal() {
 
 #[test]
 fn a_missing_raw_table_is_told_with_the_price_of_the_way_around() {
-    // N8
     let facts = NetfilterFacts {
-        trials: vec![trial(
+        probes: vec![probe(
             Backend::Nft,
-            FamilyTrial {
+            FamilyProbe {
                 no_raw: Some("Table does not exist".into()),
                 ..fine()
             },
@@ -498,20 +493,19 @@ fn settings_and_modules_that_dockerd_needs_become_steps() {
 
 #[test]
 fn nftables_is_passed_on_to_engine_29_with_forwarding_turned_on() {
-    // N17
     let facts = NetfilterFacts {
-        trials: vec![BackendTrial {
+        probes: vec![BackendProbe {
             v6: None,
-            ..trial(Backend::Nftables, fine(), fine())
+            ..probe(Backend::Nftables, fine(), fine())
         }],
         ..machine()
     };
-    let wish = (&[][..], &[("DIND_FIREWALL", "nftables")][..], "{}");
+    let request = (&[][..], &[("DIND_FIREWALL", "nftables")][..], "{}");
     let flag = (&["--firewall-backend=nftables"][..], &[][..], "{}");
     let forward = "[set    /proc/sys/net/ipv4/ip_forward to 1]";
-    assert_eq!(with(wish, question), Question::Nftables);
+    assert_eq!(with(request, question), Question::Nftables);
     assert_eq!(
-        line(&decide_with(&facts, "29.1.0", wish)),
+        line(&decide_with(&facts, "29.1.0", request)),
         format!("nftables --firewall-backend=nftables {forward}")
     );
     assert_eq!(
@@ -526,15 +520,15 @@ fn nftables_is_passed_on_to_engine_29_with_forwarding_turned_on() {
     let line_off = line(&decide_with(&facts, "29.1.0", off));
     assert_eq!(line_off, "nftables --firewall-backend=nftables");
 
-    let refusal = decide(&facts, wish).refusal.unwrap();
+    let refusal = decide(&facts, request).refusal.unwrap();
     assert_eq!(refusal.to_string(), "nftables needs engine 29 or newer");
     assert_eq!(refusal.why(), "this is engine 28.5.2");
     let none = NetfilterFacts {
-        trials: Vec::new(),
+        probes: Vec::new(),
         nft: None,
         ..machine()
     };
-    let refusal = decide_with(&none, "29.1.0", wish).refusal.unwrap();
+    let refusal = decide_with(&none, "29.1.0", request).refusal.unwrap();
     assert_eq!(refusal.to_string(), "nft is not in PATH");
     // dockerd's own word wins over ours
     let both = (

@@ -33,7 +33,7 @@ pub const EXIT_FD: i32 = 4;
 /// Whether slirp4netns gets its security layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hardening {
-    /// As wished, `auto` meaning on.
+    /// As requested, `auto` meaning on.
     Wished,
     /// `auto` means off.
     Fallback,

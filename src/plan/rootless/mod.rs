@@ -25,11 +25,11 @@ use crate::config::rootless::places::{self, Places};
 use crate::config::rootless::port::PortSpec;
 use crate::config::rootless::{NetDriver, Options, PortDriver};
 use crate::config::settings;
-use crate::config::{Config, FirewallWish};
+use crate::config::{Config, FirewallOption};
 use crate::host::rootless::Filter;
 use crate::host::rootless::RootlessFacts;
 use crate::host::uplink::UplinkFacts;
-use crate::plan::cgroup::handover::{self, Decision, HandOver};
+use crate::plan::cgroup::delegation::{self, Decision, Delegation};
 use crate::plan::dockerd::AddedFlag;
 use crate::plan::network::addresses::Inner;
 use crate::plan::step::Step;
@@ -37,7 +37,7 @@ use crate::plan::step::Step;
 /// Everything that the launcher needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RootlessPlan {
-    /// The user's wishes.
+    /// The user's request.
     pub options: Options,
     /// The id maps.
     pub maps: MapPlan,
@@ -168,14 +168,14 @@ fn child_side(
 impl RootlessPlan {
     /// The cgroup that is handed over, where one is.
     #[must_use]
-    pub fn hand_over(&self) -> Option<&HandOver> {
+    pub fn hand_over(&self) -> Option<&Delegation> {
         self.cgroup.as_ref()?.as_ref().ok()
     }
 
     /// What holds for limits, in one line.
     #[must_use]
     pub fn limits(&self) -> Option<String> {
-        self.cgroup.as_ref().map(handover::line)
+        self.cgroup.as_ref().map(delegation::line)
     }
 
     /// Flags for dockerd.
@@ -256,7 +256,7 @@ impl Serialize for RootlessPlan {
             maps: &'a MapPlan,
             net: &'a NetPlan,
             #[serde(skip_serializing_if = "Option::is_none")]
-            hand_over: Option<&'a HandOver>,
+            hand_over: Option<&'a Delegation>,
             #[serde(skip_serializing_if = "<[Step]>::is_empty")]
             gifts: &'a [Step],
             #[serde(skip_serializing_if = "Option::is_none")]
@@ -283,10 +283,10 @@ pub fn has_network(net: &NetPlan) -> bool {
     net.driver != NetDriver::Host
 }
 
-/// Wishes that only a rootful daemon's trials could honour.
+/// Request that only a rootful daemon's probes could honour.
 #[must_use]
 pub fn without_effect(config: &Config) -> Option<String> {
-    (config.firewall != FirewallWish::Auto).then(|| {
+    (config.firewall != FirewallOption::Auto).then(|| {
         "DIND_FIREWALL has no effect in rootless mode: give dockerd --firewall-backend instead"
             .to_owned()
     })

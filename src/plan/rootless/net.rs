@@ -158,7 +158,7 @@ fn outer(
     outer.sort_unstable();
     outer.dedup();
     outer.retain(|net| {
-        // What a wished --cidr hides stays hidden, which has been said; and a part of a network
+        // What a requested --cidr hides stays hidden, which has been said; and a part of a network
         // that dockerd makes again would take addresses from it.
         let part_of_kept = inner
             .kept

@@ -5,7 +5,7 @@ use std::io;
 use super::idmap::{MapPlan, Writer};
 use super::net::NetPlan;
 use super::refusal::RootlessRefusal;
-use crate::host::rootless::trial::Sysfs;
+use crate::host::rootless::probe::Sysfs;
 use crate::host::rootless::{MapHelper, RootlessFacts};
 
 const UNCONFINED: &str = "--security-opt seccomp=unconfined (Kubernetes: seccompProfile type \
@@ -22,8 +22,8 @@ pub fn refusals(facts: &RootlessFacts, maps: &MapPlan) -> Vec<RootlessRefusal> {
     if sysctl("user.max_user_namespaces") == Some("0") {
         found.push(RootlessRefusal::NoUserNamespaces);
     }
-    let trial = facts.trial.known();
-    if let Some(errno) = trial.and_then(|trial| trial.user) {
+    let probe = facts.probe.known();
+    if let Some(errno) = probe.and_then(|probe| probe.user) {
         found.push(namespace("user", errno, facts));
     }
     if maps.writer == Writer::Helpers {
@@ -33,13 +33,13 @@ pub fn refusals(facts: &RootlessFacts, maps: &MapPlan) -> Vec<RootlessRefusal> {
         let helpers = facts.map_helpers.iter();
         found.extend(helpers.filter_map(|helper| map_helper(helper, facts)));
     }
-    if let Some(errno) = trial.and_then(|trial| trial.network) {
+    if let Some(errno) = probe.and_then(|probe| probe.network) {
         found.push(namespace("network", errno, facts));
     }
-    if let Some((step, errno)) = trial.and_then(|trial| trial.tap.as_ref()) {
+    if let Some((step, errno)) = probe.and_then(|probe| probe.tap.as_ref()) {
         found.push(tap(step, *errno));
     }
-    if let Some(errno) = trial.and_then(|trial| trial.proc) {
+    if let Some(errno) = probe.and_then(|probe| probe.proc) {
         found.push(RootlessRefusal::MaskedProc(text(errno)));
     }
     found
@@ -178,17 +178,17 @@ fn tap(step: &str, errno: i32) -> RootlessRefusal {
 #[must_use]
 pub fn warnings(facts: &RootlessFacts, net: &NetPlan) -> Vec<String> {
     let mut found = Vec::new();
-    if let crate::sys::trial::Tried::Unknown(why) = &facts.trial {
-        found.push(format!("the trial of namespaces has no answer: {why}"));
+    if let crate::sys::probe::ProbeResult::Unknown(why) = &facts.probe {
+        found.push(format!("the probe of namespaces has no answer: {why}"));
     }
-    if let Some(trial) = facts.trial.known() {
-        if trial.sysfs == Sysfs::None && net.tap.is_some() {
+    if let Some(probe) = facts.probe.known() {
+        if probe.sysfs == Sysfs::None && net.tap.is_some() {
             found.push(
                 "no sysfs can be mounted: what dockerd sees of network devices is the outer \
                  container's; --security-opt systempaths=unconfined"
                     .into(),
             );
-        } else if trial.sysfs == Sysfs::ReadOnly {
+        } else if probe.sysfs == Sysfs::ReadOnly {
             found.push(
                 "/sys is read-only here: `docker run --privileged` will not work inside".into(),
             );

@@ -3,13 +3,13 @@ use crate::base::environment::Environment;
 use crate::base::explain::Explain as _;
 use crate::config::rootless::Options;
 use crate::host::rootless::ids::{IdFacts, Range};
-use crate::host::rootless::trial::NamespaceTrial;
+use crate::host::rootless::probe::NamespaceProbe;
 use crate::host::uplink::UplinkFacts;
 use crate::plan::network::addresses::Inner;
 use crate::plan::rootless;
 use crate::plan::rootless::idmap;
 use crate::plan::rootless::net;
-use crate::sys::trial::Tried;
+use crate::sys::probe::ProbeResult;
 
 fn helper(name: &str) -> MapHelper {
     MapHelper {
@@ -58,18 +58,18 @@ pub(crate) fn good() -> RootlessFacts {
         docker_proxy: Some("/usr/bin/docker-proxy".into()),
         own_program: Some("/usr/local/bin/dind-init".into()),
         outer_ipv6: false,
-        trial: Tried::Known(NamespaceTrial {
+        probe: ProbeResult::Known(NamespaceProbe {
             sysfs: Sysfs::Writable,
-            ..NamespaceTrial::default()
+            ..NamespaceProbe::default()
         }),
     }
 }
 
-fn trial(change: impl FnOnce(&mut NamespaceTrial)) -> RootlessFacts {
+fn probe(change: impl FnOnce(&mut NamespaceProbe)) -> RootlessFacts {
     let mut facts = good();
-    let mut tried = facts.trial.known().cloned().unwrap();
+    let mut tried = facts.probe.known().cloned().unwrap();
     change(&mut tried);
-    facts.trial = Tried::Known(tried);
+    facts.probe = ProbeResult::Known(tried);
     facts
 }
 
@@ -113,12 +113,12 @@ fn each_row_has_its_refusal_and_remedy() {
             "sysctl -w",
         ),
         (
-            trial(|t| t.user = Some(libc::ENOSPC)),
+            probe(|t| t.user = Some(libc::ENOSPC)),
             "new user namespace",
             "user.max_user_namespaces=28633",
         ),
         (
-            trial(|t| t.network = Some(libc::ENOSPC)),
+            probe(|t| t.network = Some(libc::ENOSPC)),
             "new network namespace",
             "user.max_net_namespaces",
         ),
@@ -144,17 +144,17 @@ fn each_row_has_its_refusal_and_remedy() {
             "--cap-add SETUID",
         ),
         (
-            trial(|t| t.tap = Some(("open /dev/net/tun".into(), libc::ENOENT))),
+            probe(|t| t.tap = Some(("open /dev/net/tun".into(), libc::ENOENT))),
             "no tap device can be made: open /dev/net/tun",
             "--device /dev/net/tun",
         ),
         (
-            trial(|t| t.tap = Some(("open /dev/net/tun".into(), libc::EACCES))),
+            probe(|t| t.tap = Some(("open /dev/net/tun".into(), libc::EACCES))),
             "Permission denied",
             "chmod 0666",
         ),
         (
-            trial(|t| t.proc = Some(libc::EPERM)),
+            probe(|t| t.proc = Some(libc::EPERM)),
             "no inner container could start",
             "systempaths=unconfined",
         ),
@@ -169,7 +169,7 @@ fn each_row_has_its_refusal_and_remedy() {
 
 #[test]
 fn eperm_is_told_apart_by_what_stands_behind_it() {
-    let mut facts = trial(|t| t.user = Some(libc::EPERM));
+    let mut facts = probe(|t| t.user = Some(libc::EPERM));
     facts.seccomp = Some(2);
     assert!(
         first(&facts)
@@ -203,7 +203,7 @@ fn the_setuid_build_needs_sys_admin_in_the_bounding_set() {
 
 #[test]
 fn the_first_failure_is_the_one_that_dockerd_would_meet_first() {
-    let mut facts = trial(|t| {
+    let mut facts = probe(|t| {
         t.proc = Some(libc::EPERM);
         t.tap = Some(("open /dev/net/tun".into(), libc::ENOENT));
     });

@@ -1,5 +1,5 @@
 //! Where a rootless dockerd certainly cannot work, and what to do about it. The words of the
-//! official scripts stay where people search for them (S38–S41).
+//! official scripts stay where people search for them.
 
 use std::path::PathBuf;
 
@@ -11,19 +11,17 @@ use crate::host::rootless::subids::OddRow;
 /// A rootless plan that cannot be made. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RootlessRefusal {
-    /// S41, first form.
     #[error(
         "attempting to run rootless dockerd but need 'kernel.unprivileged_userns_clone' \
          (/proc/sys/kernel/unprivileged_userns_clone) set to 1"
     )]
     UsernsClone,
-    /// S41, second form.
     #[error(
         "attempting to run rootless dockerd but need 'user.max_user_namespaces' \
          (/proc/sys/user/max_user_namespaces) set to a sufficiently large value"
     )]
     NoUserNamespaces,
-    /// A namespace was refused in the trial.
+    /// A namespace was refused in the probe.
     #[error("the kernel refuses a new {kind} namespace: {reason}")]
     Namespace {
         /// `user`, `network`.
@@ -33,7 +31,6 @@ pub enum RootlessRefusal {
         why: String,
         fix: String,
     },
-    /// S39.
     #[error(
         "attempting to run rootless dockerd but missing necessary entries in /etc/subuid and/or \
          /etc/subgid for {uid}"

@@ -1,4 +1,4 @@
-//! Images that the chosen driver will not show (S10).
+//! Images that the chosen driver will not show.
 
 use super::StoragePlan;
 use crate::host::engine::{EngineFacts, Generation};

@@ -8,7 +8,7 @@ use crate::base::explain::{Explain, exit};
 /// A refusal because of storage.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StorageRefusal {
-    /// The user chose a driver that a trial proved impossible.
+    /// The user chose a driver that a probe proved impossible.
     #[error("{choice} cannot work on {place}")]
     Impossible {
         /// Where it was chosen, with the value.
@@ -19,7 +19,7 @@ pub enum StorageRefusal {
         place: String,
         /// The directory.
         path: PathBuf,
-        /// What the trial found.
+        /// What the probe found.
         why: String,
     },
     /// The data root holds a driver's data, and the driver does not work there.
@@ -30,7 +30,7 @@ pub enum StorageRefusal {
         place: String,
         /// The data root.
         path: PathBuf,
-        /// What the trial found.
+        /// What the probe found.
         why: String,
     },
     /// dockerd ends when it finds several.
@@ -46,7 +46,7 @@ pub enum StorageRefusal {
         driver: String,
         /// The directory.
         path: PathBuf,
-        /// What the trial found.
+        /// What the probe found.
         why: String,
     },
     /// A size for every container needs quotas.

@@ -1,4 +1,4 @@
-//! dockerd's own rules for stores and drivers, as its source has them, and what the trials say
+//! dockerd's own rules for stores and drivers, as its source has them, and what the probes say
 //! about each driver.
 
 use crate::config::Config;
@@ -6,27 +6,27 @@ use crate::config::settings;
 use crate::host::daemon_json::DaemonFile;
 use crate::host::engine::{EngineFacts, Generation};
 use crate::host::storage::content::Store;
-use crate::host::storage::overlay::OverlayTrial;
+use crate::host::storage::overlay::OverlayProbe;
 use crate::host::storage::{RootFacts, StorageFacts};
 use crate::plan::keyed;
-use crate::sys::trial::Tried;
+use crate::sys::probe::ProbeResult;
 
 use super::words;
 
 /// Whether something works.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// A trial says yes, or nothing is needed.
+    /// A probe says yes, or nothing is needed.
     Works,
-    /// A trial says no, and this is why.
+    /// A probe says no, and this is why.
     Fails(String),
-    /// There was no trial, or it did not end.
+    /// There was no probe, or it did not end.
     Unknown(String),
 }
 
 /// The driver that the user chose.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Wish {
+pub(super) struct Request {
     /// Its name, as written.
     pub(super) name: String,
     /// Where, with the value.
@@ -37,7 +37,7 @@ pub(super) struct Wish {
     pub(super) dockerds_own: Option<String>,
 }
 
-impl Wish {
+impl Request {
     /// Flag over variable over file.
     pub(super) fn of(config: &Config, file: &DaemonFile) -> Option<Self> {
         let text = |value: Option<&str>| value.filter(|v| !v.is_empty()).map(str::to_owned);
@@ -110,7 +110,7 @@ pub(super) fn store(
     file: &DaemonFile,
     facts: &StorageFacts,
     engine: &EngineFacts,
-    wish: Option<&Wish>,
+    request: Option<&Request>,
 ) -> Option<Store> {
     let graph = |name: &str| name == "vfs" || registered(engine, name);
     let explicit = feature(config, file).map(|on| match on {
@@ -124,7 +124,9 @@ pub(super) fn store(
     let stays = !prior(facts, engine).is_empty();
     match engine.generation {
         Generation::Before29 => Some(Store::Graphdriver),
-        _ if stays || wish.is_some_and(|wish| graph(&wish.name)) => Some(Store::Graphdriver),
+        _ if stays || request.is_some_and(|request| graph(&request.name)) => {
+            Some(Store::Graphdriver)
+        }
         Generation::From29 => Some(Store::Containerd),
         Generation::Unknown => None,
     }
@@ -154,26 +156,26 @@ pub(super) fn copies(driver: &str) -> bool {
     ["vfs", "native"].contains(&driver)
 }
 
-/// What the trial says about the kernel's overlay.
+/// What the probe says about the kernel's overlay.
 pub(super) fn overlay(root: &RootFacts) -> Answer {
-    match &root.trial {
-        Tried::Unknown(why) => Answer::Unknown(why.clone()),
-        Tried::Known(trial) => match &trial.overlay {
+    match &root.probe {
+        ProbeResult::Unknown(why) => Answer::Unknown(why.clone()),
+        ProbeResult::Known(probe) => match &probe.overlay {
             Some(overlay) => outcome(overlay),
             None => Answer::Unknown("nothing can be written there".into()),
         },
     }
 }
 
-fn outcome(trial: &OverlayTrial) -> Answer {
-    if trial.works() {
+fn outcome(probe: &OverlayProbe) -> Answer {
+    if probe.works() {
         Answer::Works
     } else {
-        Answer::Fails(words::missing(trial))
+        Answer::Fails(words::missing(probe))
     }
 }
 
-/// What the trials say about a driver.
+/// What the probes say about a driver.
 pub(super) fn able(driver: &str, facts: &StorageFacts, root: &RootFacts) -> Answer {
     match driver {
         "overlay2" | "overlayfs" => overlay(root),
@@ -195,7 +197,7 @@ fn fuse_overlayfs(facts: &StorageFacts, root: &RootFacts) -> Answer {
     }
     match &root.fuse_overlayfs {
         None => Answer::Unknown("it was not tried".into()),
-        Some(Tried::Unknown(why)) => Answer::Unknown(why.clone()),
-        Some(Tried::Known(trial)) => outcome(trial),
+        Some(ProbeResult::Unknown(why)) => Answer::Unknown(why.clone()),
+        Some(ProbeResult::Known(probe)) => outcome(probe),
     }
 }

@@ -1,25 +1,25 @@
-//! Rows S1–S11 of the field's problems, as a table of machines and what is decided on each.
+//! Known problems of storage drivers, as a table of machines and what is decided on each.
 
 use super::*;
 use crate::base::explain::Explain;
 use crate::host::said;
 use crate::host::storage::content::{Content, DriverContent};
-use crate::host::storage::overlay::{Feature, OverlayTrial, RootTrial};
+use crate::host::storage::overlay::{Feature, OverlayProbe, RootProbe};
 use crate::host::storage::owner::{LockState, Owner};
 
-fn works() -> OverlayTrial {
-    OverlayTrial::default()
+fn works() -> OverlayProbe {
+    OverlayProbe::default()
 }
 
-fn lacks(feature: Feature) -> OverlayTrial {
-    OverlayTrial {
+fn lacks(feature: Feature) -> OverlayProbe {
+    OverlayProbe {
         missing: vec![feature],
         error: (feature == Feature::Mount).then(|| "mount: Invalid argument".to_owned()),
         user_xattr: false,
     }
 }
 
-fn root(fs_type: &str, overlay: OverlayTrial, fuse_overlayfs: Option<OverlayTrial>) -> RootFacts {
+fn root(fs_type: &str, overlay: OverlayProbe, fuse_overlayfs: Option<OverlayProbe>) -> RootFacts {
     RootFacts {
         path: "/var/lib/docker".into(),
         exists: true,
@@ -28,11 +28,11 @@ fn root(fs_type: &str, overlay: OverlayTrial, fuse_overlayfs: Option<OverlayTria
         free_bytes: 50 << 30,
         free_inodes: Some(1 << 20),
         project_quota: false,
-        trial: Tried::Known(RootTrial {
+        probe: ProbeResult::Known(RootProbe {
             writing: Writing::Works,
             overlay: Some(overlay),
         }),
-        fuse_overlayfs: fuse_overlayfs.map(Tried::Known),
+        fuse_overlayfs: fuse_overlayfs.map(ProbeResult::Known),
     }
 }
 
@@ -52,7 +52,7 @@ fn volume() -> StorageFacts {
 }
 
 /// The container's own overlay, on which no other can be mounted.
-fn container_layer(fuse: Option<OverlayTrial>) -> StorageFacts {
+fn container_layer(fuse: Option<OverlayProbe>) -> StorageFacts {
     StorageFacts {
         root: root("overlay", lacks(Feature::Mount), fuse),
         ..volume()
@@ -168,7 +168,7 @@ fn what_is_chosen_where_overlay_does_not_work() {
     };
     let used = |facts| with_content(facts, &[(Containerd, "native")]);
     for (name, facts, generation, said, expected) in [
-        // S1: overlay on overlay
+        // overlay on overlay
         (
             "fuse",
             container_layer(Some(works())),
@@ -199,7 +199,7 @@ fn what_is_chosen_where_overlay_does_not_work() {
             "vfs graph --storage-driver=vfs refused",
         ),
         ("zfs", zfs, Before29, NOTHING, "zfs graph"),
-        // S3: engine 29
+        // engine 29
         (
             "29 fuse",
             container_layer(Some(works())),
@@ -266,9 +266,9 @@ fn each_missing_feature_counts_and_is_named() {
             "cannot be mounted (mount: Invalid argument)",
         ),
         (Feature::Layers, "several layers"),
-        (Feature::Whiteout, "deleted files come back"), // S8
+        (Feature::Whiteout, "deleted files come back"),
         (Feature::Opaque, "trusted.overlay.opaque"),
-        (Feature::Rename, "renamed"), // S6
+        (Feature::Rename, "renamed"),
         (Feature::FileTypes, "ftype=1"),
     ] {
         let mut facts = volume();
@@ -294,7 +294,7 @@ fn each_missing_feature_counts_and_is_named() {
 
 #[test]
 fn containerds_root_on_another_file_system_is_tried_by_itself() {
-    // S4: the data root is a volume, containerd's root is not.
+    // the data root is a volume, containerd's root is not.
     let mut facts = volume();
     let mut snapshots = root("overlay", lacks(Feature::Mount), None);
     snapshots.path = "/var/lib/containerd".into();
@@ -345,7 +345,7 @@ fn names_are_translated_to_the_store_that_is_used() {
     let on = r#"{"features":{"containerd-snapshotter":true}}"#;
     let off = r#"{"features":{"containerd-snapshotter":false}}"#;
     for (name, generation, json, expected) in [
-        // S5: GitLab's DOCKER_DRIVER=overlay2
+        // GitLab's DOCKER_DRIVER=overlay2
         ("overlay2", Before29, "{}", "overlay2 graph"),
         (
             "overlay2",
@@ -449,7 +449,7 @@ fn a_choice_that_a_trial_proves_impossible_is_refused_with_a_remedy() {
 #[test]
 fn what_is_not_known_is_said_and_not_refused() {
     let mut facts = volume();
-    facts.root.trial = Tried::Unknown("no answer within 5s: killed".into());
+    facts.root.probe = ProbeResult::Unknown("no answer within 5s: killed".into());
     for said in [NOTHING, (&["-s", "overlay2"][..], &[][..], "{}")] {
         let plan = decide(&facts, Before29, said);
         assert_eq!(line(&plan), "overlay2 graph");
@@ -478,7 +478,7 @@ fn what_is_not_known_is_said_and_not_refused() {
 #[test]
 fn strict_names_the_driver_that_could_not_be_tried() {
     let mut facts = volume();
-    facts.root.trial = Tried::Unknown("no answer within 5s: killed".into());
+    facts.root.probe = ProbeResult::Unknown("no answer within 5s: killed".into());
     let strict = (&[][..], &[("DIND_STORAGE", "strict")][..], "{}");
     for (generation, want) in [
         (Before29, "overlay2 graph --storage-driver=overlay2"),
@@ -533,7 +533,7 @@ fn a_change_of_driver_or_store_names_the_hidden_images() {
         assert_eq!(lines.next(), None);
         first
     };
-    // S10: vfs before, overlay2 now
+    // vfs before, overlay2 now
     let facts = with_content(volume(), &[(Graphdriver, "vfs")]);
     let expected = "overlay2 is used for /var/lib/docker: 1 images (busybox:latest) of the graph \
                     driver vfs are hidden; start with --storage-driver=vfs to see them again";
@@ -563,7 +563,7 @@ fn a_change_of_driver_or_store_names_the_hidden_images() {
 fn what_cannot_be_written_or_is_full_is_refused() {
     let cannot = |writing: Writing| {
         let mut facts = volume();
-        facts.root.trial = Tried::Known(RootTrial {
+        facts.root.probe = ProbeResult::Known(RootProbe {
             writing,
             overlay: None,
         });
@@ -592,7 +592,6 @@ fn what_cannot_be_written_or_is_full_is_refused() {
 
 #[test]
 fn a_size_for_every_container_needs_quotas() {
-    // S11
     let said = (&["--storage-opt", "overlay2.size=10G"][..], &[][..], "{}");
     let file = (
         &[][..],

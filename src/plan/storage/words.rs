@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::host::storage::RootFacts;
-use crate::host::storage::overlay::{Feature, OverlayTrial};
+use crate::host::storage::overlay::{Feature, OverlayProbe};
 
 const MIB: u64 = 1 << 20;
 
@@ -30,7 +30,7 @@ pub(super) fn volume(path: &Path) -> String {
 }
 
 /// What an overlay file system lacks.
-pub(super) fn missing(trial: &OverlayTrial) -> String {
+pub(super) fn missing(probe: &OverlayProbe) -> String {
     let word = |feature: &Feature| match feature {
         Feature::Mount => "it cannot be mounted",
         Feature::Layers => "several layers do not appear as one",
@@ -39,8 +39,8 @@ pub(super) fn missing(trial: &OverlayTrial) -> String {
         Feature::Rename => "files of lower layers cannot be renamed",
         Feature::FileTypes => "directories do not tell file types (d_type; xfs needs ftype=1)",
     };
-    let words: Vec<_> = trial.missing.iter().map(word).collect();
-    let error = trial.error.as_ref().map(|error| format!(" ({error})"));
+    let words: Vec<_> = probe.missing.iter().map(word).collect();
+    let error = probe.error.as_ref().map(|error| format!(" ({error})"));
     format!("{}{}", words.join(", "), error.unwrap_or_default())
 }
 

@@ -13,8 +13,8 @@ use super::super::backend::Backend;
 use super::BACKENDS;
 use crate::config::rootless::port::PortSpec;
 use crate::net::connect;
+use crate::net::deadline::{Deadline, Wire};
 use crate::net::http::{self, Head, MAX_BODY, MAX_HEAD, NotHttp};
-use crate::net::patience::{Patience, Wire};
 
 /// Of one call; two come before docker-proxy, which dockerd gives 16 seconds.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -75,7 +75,7 @@ pub enum ApiError {
 
 /// The number of a port that was published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub struct Published {
+pub struct PortDriverProcess {
     id: i64,
 }
 
@@ -92,7 +92,7 @@ impl Api {
     ///
     /// # Errors
     /// [`ApiError`]; the texts of refusals are those that dockerd shows.
-    pub fn add(&self, spec: &PortSpec) -> Result<Published, ApiError> {
+    pub fn add(&self, spec: &PortSpec) -> Result<PortDriverProcess, ApiError> {
         let body = serde_json::to_string(spec).map_err(|error| self.foreign(error))?;
         self.json(&self.call("POST", "/v1/ports", &body)?)
     }
@@ -101,7 +101,7 @@ impl Api {
     ///
     /// # Errors
     /// [`ApiError`].
-    pub fn remove(&self, published: Published) -> Result<(), ApiError> {
+    pub fn remove(&self, published: PortDriverProcess) -> Result<(), ApiError> {
         self.call("DELETE", &format!("/v1/ports/{}", published.id), "")?;
         Ok(())
     }
@@ -121,11 +121,11 @@ impl Api {
             socket: self.socket.clone(),
             source,
         };
-        let mut patience = Patience::new(LIMIT);
-        let socket = connect::unix(&self.socket, &mut patience).map_err(failed)?;
+        let mut deadline = Deadline::new(LIMIT);
+        let socket = connect::unix(&self.socket, &mut deadline).map_err(failed)?;
         let mut wire = Wire {
             fd: socket.as_fd(),
-            patience: &mut patience,
+            deadline: &mut deadline,
         };
         wire.write_all(&request(method, path, body))
             .map_err(failed)?;

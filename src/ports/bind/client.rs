@@ -75,10 +75,10 @@ impl BindClient {
     /// Asks and waits for the answer: for ports that are published before anything runs.
     ///
     /// # Errors
-    /// As [`Self::ask`] and [`Self::receive`]; `TimedOut` after `patience`.
-    pub(in crate::ports) fn wait(&self, ask: &Ask, patience: Duration) -> io::Result<Bound> {
+    /// As [`Self::ask`] and [`Self::receive`]; `TimedOut` after `deadline`.
+    pub(in crate::ports) fn wait(&self, ask: &Ask, deadline: Duration) -> io::Result<Bound> {
         self.ask(ask)?;
-        let deadline = Instant::now() + patience;
+        let deadline = Instant::now() + deadline;
         loop {
             if let Some(bound) = self.receive()? {
                 return Ok(bound);

@@ -13,7 +13,7 @@ use crate::ports::api::exchange::{Exchange, Next};
 /// A request must be complete, and an answer be fetched, within this time. A connection on which
 /// nothing is under way lives on: closing it could meet a request that is just being sent, and
 /// Go's client would not send a POST again.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A client, and where its request stands.
 #[derive(Debug)]
@@ -107,7 +107,7 @@ impl Conn {
 
     /// Until when what is under way must be done.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.busy.map(|since| since + PATIENCE)
+        self.busy.map(|since| since + TIMEOUT)
     }
 
     /// Whether nothing is under way.
@@ -218,7 +218,7 @@ mod tests {
         assert!(matches!(conn.advance(later), Need::Nothing));
         assert_eq!(
             (conn.deadline(), conn.idle()),
-            (Some(start + PATIENCE), false)
+            (Some(start + TIMEOUT), false)
         );
         send(&client, "ll");
         assert!(matches!(conn.advance(later), Need::Nothing));

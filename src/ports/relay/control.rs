@@ -26,7 +26,7 @@ use crate::sys::net;
 const MOST_CONNS: usize = 16;
 
 /// PID 1 answers as soon as it has nothing else to do.
-const BIND_PATIENCE: Duration = Duration::from_secs(10);
+const BIND_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Relay {
     /// Publishes a port before the API is served.
@@ -35,7 +35,7 @@ impl Relay {
     /// The text of the refusal.
     pub(in crate::ports) fn publish(&mut self, spec: PortSpec) -> Result<Id, String> {
         let ask = self.ask(&spec)?;
-        let bound = self.binds.wait(&ask, BIND_PATIENCE);
+        let bound = self.binds.wait(&ask, BIND_TIMEOUT);
         let socket = bound.map_err(|error| format!("PID 1 does not answer: {error}"))??;
         self.open_port(spec, socket)
             .map_err(|error| error.to_string())

@@ -4,9 +4,9 @@ use super::step::{Actions, DRAIN_PAUSE};
 use super::{Action, Command, Machine, Millis, Outcome, Stage, State, Verdict, Wait};
 
 /// How long a killed dockerd may take to be gone.
-const KILL_PATIENCE: Millis = 2000;
+const KILL_TIMEOUT: Millis = 2000;
 /// How long leftovers may take after SIGTERM, and again after SIGKILL.
-const LEFTOVER_PATIENCE: Millis = 1000;
+const LEFTOVER_TIMEOUT: Millis = 1000;
 
 impl Machine {
     pub(super) fn ready(&mut self, confirmed: bool) -> Actions {
@@ -76,7 +76,7 @@ impl Machine {
 
     pub(super) fn kill(&mut self, now: Millis) -> Actions {
         self.state = State::Killed {
-            until: now + KILL_PATIENCE,
+            until: now + KILL_TIMEOUT,
         };
         vec![Action::ReportKill, Action::KillContainers, Action::Kill]
     }
@@ -101,7 +101,7 @@ impl Machine {
     pub(super) fn leave(&mut self, stage: Stage, verdict: Verdict, now: Millis) -> Actions {
         self.state = State::Leaving {
             stage,
-            until: Some(now + LEFTOVER_PATIENCE),
+            until: Some(now + LEFTOVER_TIMEOUT),
             verdict,
         };
         match stage {
@@ -115,7 +115,7 @@ impl Machine {
     pub(super) fn leave_leftovers(&mut self, verdict: Verdict, now: Millis) -> Actions {
         self.state = State::Leaving {
             stage: Stage::Leftovers,
-            until: Some(now + LEFTOVER_PATIENCE),
+            until: Some(now + LEFTOVER_TIMEOUT),
             verdict,
         };
         vec![Action::EndLeftovers(libc::SIGTERM)]

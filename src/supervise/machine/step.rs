@@ -2,7 +2,7 @@
 //! wildcard (a lint in `machine.rs` says so): whoever adds a state or an event decides every row.
 
 use super::{
-    Action, Command, Event, Held, Machine, Millis, Notice, Outcome, PING_PATIENCE, Rules, Stage,
+    Action, Command, Event, Held, Machine, Millis, Notice, Outcome, PING_TIMEOUT, Rules, Stage,
     State, Verdict, Wait, after,
 };
 use crate::supervise::restart::{self, Death};
@@ -37,12 +37,12 @@ impl Machine {
             }
             Event::Drained => self.drained(now),
             Event::ExitWhen => self.end(now),
-            Event::Alone => self.alone(now),
+            Event::NoneLeft => self.alone(now),
         };
         (self, actions)
     }
 
-    /// TERM and INT: the second one skips a wait, the third one kills (Z8).
+    /// TERM and INT: the second one skips a wait, the third one kills.
     fn stop_signal(&mut self, rules: &Rules, signal: i32, now: Millis) -> Actions {
         self.asked = self.asked.saturating_add(1);
         match self.state {
@@ -124,7 +124,7 @@ impl Machine {
         match self.state {
             State::Starting if rules.can_ping => {
                 self.state = State::Confirming {
-                    until: after(now, PING_PATIENCE),
+                    until: after(now, PING_TIMEOUT),
                 };
                 [Action::Ping]
                     .into_iter()

@@ -62,7 +62,7 @@ fn a_requested_stop_ends_with_zero_whatever_dockerd_says() {
         Outcome::Code(1),
         Outcome::Signal(libc::SIGTERM),
     ] {
-        let (machine, actions) = run(&[TERM, ended(outcome), Event::Alone, Event::Alone]);
+        let (machine, actions) = run(&[TERM, ended(outcome), Event::NoneLeft, Event::NoneLeft]);
         assert_eq!(machine.state, State::Ended { code: 0 });
         assert_eq!(
             actions,
@@ -138,7 +138,7 @@ fn a_drain_serves_on_and_the_second_request_skips_it() {
 
 #[test]
 fn an_end_that_nobody_asked_for_has_dockerds_own_code() {
-    let alone = [Event::Alone, Event::Alone];
+    let alone = [Event::NoneLeft, Event::NoneLeft];
     for (outcome, code) in [
         (Outcome::Code(1), 1),
         (Outcome::Code(0), 0),
@@ -192,8 +192,8 @@ fn a_stop_while_restarting_ends_without_a_dockerd() {
         Event::PingAnswered,
         killed,
         TERM,
-        Event::Alone,
-        Event::Alone,
+        Event::NoneLeft,
+        Event::NoneLeft,
     ];
     let (machine, actions) = run_from(machine(), RESTART, &events);
     assert_eq!(machine.state, State::Ended { code: 0 });
@@ -238,7 +238,7 @@ fn a_command_runs_once_its_daemon_is_ready_and_its_code_is_ours() {
     assert_eq!(actions.last(), Some(&Action::RunCommand));
     let (_, actions) = run_from(machine.clone(), RULES, &[Event::Signal(libc::SIGINT)]);
     assert_eq!(actions, [Action::ForwardToCommand(libc::SIGINT)]);
-    let end = [ended(Outcome::Code(0)), Event::Alone, Event::Alone];
+    let end = [ended(Outcome::Code(0)), Event::NoneLeft, Event::NoneLeft];
     let (done, _) = run_from(machine.clone(), RULES, &[Event::CommandEnded(42)]);
     assert!(matches!(done.state, State::Stopping { .. }));
     assert_eq!(
@@ -268,7 +268,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         Just(Event::PingAnswered),
         Just(Event::PingFailed),
         Just(Event::Drained),
-        Just(Event::Alone),
+        Just(Event::NoneLeft),
         (0u8..3).prop_map(Event::CommandEnded),
         (0u8..3).prop_map(Event::StartFailed),
         (0i32..2, any::<bool>()).prop_map(|(code, transient)| Event::DockerdEnded {
@@ -354,7 +354,7 @@ proptest! {
     fn there_is_one_exit_and_nothing_happens_after_it(
         events in proptest::collection::vec(any_event(), 0..10),
     ) {
-        let end = [TERM, ended(Outcome::Code(3)), Event::Alone, Event::Alone];
+        let end = [TERM, ended(Outcome::Code(3)), Event::NoneLeft, Event::NoneLeft];
         let (machine, _) = run(&end);
         prop_assert_eq!(machine.state, State::Ended { code: 0 });
         let (after, actions) = run_from(machine.clone(), RULES, &events);

@@ -22,7 +22,7 @@ fn hang(
     let (reader, writer) = rustix::pipe::pipe().unwrap();
     let kept = [listener.as_raw_fd(), writer.as_raw_fd()];
     let pid = crate::sys::service::fork(&kept, || {
-        PATIENCE.store(20, Ordering::Relaxed);
+        TIMEOUT.store(20, Ordering::Relaxed);
         let started = start(json).is_ok();
         log_to(writer.as_fd());
         answer_on(Some(listener.as_fd()));

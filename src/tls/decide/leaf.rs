@@ -174,9 +174,9 @@ impl Case<'_> {
             let lacking = |names: &BTreeSet<San>| -> Vec<San> {
                 names.difference(&certificate.sans).cloned().collect()
             };
-            let (wished, automatic) = (lacking(&wanted.wished), lacking(&wanted.automatic));
-            if !wished.is_empty() {
-                because.push(Because::LacksWishedNames(wished));
+            let (requested, automatic) = (lacking(&wanted.requested), lacking(&wanted.automatic));
+            if !requested.is_empty() {
+                because.push(Because::LacksWishedNames(requested));
             }
             if !automatic.is_empty() {
                 because.push(Because::LacksNames(automatic));
@@ -217,8 +217,8 @@ impl Case<'_> {
         because: Vec<Because>,
     ) -> Result<(), TlsRefusal> {
         for because in because {
-            let wish = matches!(because, Because::LacksWishedNames(_));
-            if because.is_compelling() && !wish {
+            let request = matches!(because, Because::LacksWishedNames(_));
+            if because.is_compelling() && !request {
                 let subject = certificate.subject.clone();
                 return Err(TlsRefusal::ForeignCertificate {
                     file: self.path(item),

@@ -4,10 +4,12 @@ use time::Duration;
 use super::*;
 use crate::base::explain::Explain;
 use crate::tls::CertificatePlan;
-use crate::tls::fixtures::{Authority as TestCa, NOW, carried_out, complete, names, params, wish};
+use crate::tls::fixtures::{
+    Authority as TestCa, NOW, carried_out, complete, names, params, request,
+};
 
 fn plan(material: &Material, now: OffsetDateTime) -> TlsPlan {
-    decide(&wish(""), &names(), material, now).unwrap()
+    decide(&request(""), &names(), material, now).unwrap()
 }
 
 fn shows(material: &Material, now: OffsetDateTime, expected: &Expect) {
@@ -15,7 +17,7 @@ fn shows(material: &Material, now: OffsetDateTime, expected: &Expect) {
 }
 
 fn refusal(material: &Material) -> TlsRefusal {
-    decide(&wish(""), &names(), material, NOW).unwrap_err()
+    decide(&request(""), &names(), material, NOW).unwrap_err()
 }
 
 fn days(days: i64) -> OffsetDateTime {
@@ -74,14 +76,18 @@ fn a_new_address_costs_the_server_certificate_only() {
     let mut names = names();
     names.addresses.push("fe80::1".parse().unwrap());
     let material = complete(NOW);
-    let plan = decide(&wish(""), &names, &material, NOW).unwrap();
+    let plan = decide(&request(""), &names, &material, NOW).unwrap();
     assert_eq!(plan.writes(), [Item::ServerCertificate]);
     assert!(plan.to_string().contains("it lacks fe80::1"), "{plan}");
     let after = carried_out(&plan, &material);
-    assert!(decide(&wish(""), &names, &after, NOW).unwrap().is_settled());
+    assert!(
+        decide(&request(""), &names, &after, NOW)
+            .unwrap()
+            .is_settled()
+    );
     // A name that went away is no reason: running clients may use it.
     assert!(
-        decide(&wish(""), &self::names(), &after, NOW)
+        decide(&request(""), &self::names(), &after, NOW)
             .unwrap()
             .is_settled()
     );
@@ -92,11 +98,11 @@ fn a_read_only_volume_lacking_an_address_is_used_but_not_one_lacking_a_wish() {
     let material = complete(NOW).read_only();
     let mut names = names();
     names.addresses.push("10.1.2.3".parse().unwrap());
-    let plan = decide(&wish(""), &names, &material, NOW).unwrap();
+    let plan = decide(&request(""), &names, &material, NOW).unwrap();
     assert!(plan.is_settled());
     expect![[r#"["server/cert.pem is kept, although it lacks 10.1.2.3: Read-only file system"]"#]]
         .assert_eq(&format!("{:?}", plan.notes));
-    let refused = decide(&wish("dind"), &names, &material, NOW).unwrap_err();
+    let refused = decide(&request("dind"), &names, &material, NOW).unwrap_err();
     assert!(
         refused.why().contains("lacks dind of DOCKER_TLS_SAN"),
         "{}",
@@ -121,7 +127,7 @@ fn in_the_last_third_everything_is_signed_anew_with_the_same_keys() {
     let waits = plan(&material.clone().read_only(), days(551));
     assert!(waits.is_settled() && waits.notes.len() == 1, "{waits}");
     // Until it cannot.
-    let ended = decide(&wish(""), &names(), &material.read_only(), days(900)).unwrap_err();
+    let ended = decide(&request(""), &names(), &material.read_only(), days(900)).unwrap_err();
     assert!(matches!(ended, TlsRefusal::NotWritable { .. }), "{ended:?}");
 }
 
@@ -275,7 +281,7 @@ fn a_complete_set_without_an_authority_is_only_verified() {
         NOW,
         &expected,
     );
-    let plan = decide(&wish("dind"), &names(), &material, NOW).unwrap();
+    let plan = decide(&request("dind"), &names(), &material, NOW).unwrap();
     assert!(
         plan.notes[0].contains("it lacks dind of DOCKER_TLS_SAN"),
         "{plan}"
@@ -330,21 +336,21 @@ fn addresses_of_networks_inside_are_carried_and_not_missed() {
         welcome: vec!["172.17.0.1".parse().unwrap(), "fe80::1".parse().unwrap()],
         ..names()
     };
-    let kept = decide(&wish(""), &inside, &complete(NOW), NOW).unwrap();
+    let kept = decide(&request(""), &inside, &complete(NOW), NOW).unwrap();
     assert!(kept.is_settled(), "{kept}");
-    let new = decide(&wish(""), &inside, &Material::default(), NOW).unwrap();
+    let new = decide(&request(""), &inside, &Material::default(), NOW).unwrap();
     assert!(new.to_string().contains("172.17.0.1"), "{new}");
     // A name of ours in the network around us is missed.
     let mut called = names();
     called.dns.push("dind".into());
-    let due = decide(&wish(""), &called, &complete(NOW), NOW).unwrap();
+    let due = decide(&request(""), &called, &complete(NOW), NOW).unwrap();
     assert_eq!(due.writes(), [Item::ServerCertificate]);
     assert!(due.changes()[0].ends_with(": it lacks dind"), "{due}");
 }
 
 #[test]
 fn names_that_were_skipped_are_notes() {
-    let plan = decide(&wish("a,b@d"), &names(), &Material::default(), NOW).unwrap();
+    let plan = decide(&request("a,b@d"), &names(), &Material::default(), NOW).unwrap();
     assert!(
         plan.notes.len() == 1 && plan.notes[0].contains("b@d"),
         "{plan}"
@@ -355,15 +361,15 @@ fn names_that_were_skipped_are_notes() {
 fn a_ca_of_a_stranger_is_said_or_refused() {
     let mut material = complete(NOW);
     material.ca.key.stranger = Some(1000);
-    let plan = decide(&wish(""), &names(), &material, NOW).unwrap();
+    let plan = decide(&request(""), &names(), &material, NOW).unwrap();
     assert!(
         plan.notes[0].starts_with("ca/key.pem belongs to uid 1000"),
         "{:?}",
         plan.notes
     );
-    let strict = Wish {
+    let strict = Request {
         untrusted: crate::tls::Untrusted::Refuse,
-        ..wish("")
+        ..request("")
     };
     let refused = decide(&strict, &names(), &material, NOW).unwrap_err();
     assert!(
@@ -391,7 +397,7 @@ fn a_ca_of_a_stranger_is_said_or_refused() {
         ..Material::default()
     };
     assert!(
-        decide(&wish(""), &names(), &fresh, NOW)
+        decide(&request(""), &names(), &fresh, NOW)
             .unwrap()
             .notes
             .is_empty()

@@ -4,10 +4,10 @@ use time::Duration;
 use super::*;
 use crate::base::explain::Explain;
 use crate::tls::certificate::Signature;
-use crate::tls::fixtures::{Authority, NOW, carried_out, complete, names, params, wish};
+use crate::tls::fixtures::{Authority, NOW, carried_out, complete, names, params, request};
 
 fn plan(material: &Material) -> TlsPlan {
-    decide(&wish(""), &names(), material, NOW).unwrap()
+    decide(&request(""), &names(), material, NOW).unwrap()
 }
 
 fn with_ca(ca: &Authority) -> Material {
@@ -141,7 +141,7 @@ fn each_fault_of_an_authority_is_named_and_cured_with_the_same_key() {
 fn old_clients_stay_valid_when_the_authority_is_signed_anew() {
     let before = complete(NOW);
     let later = NOW + Duration::days(600);
-    let plan = decide(&wish(""), &names(), &before, later).unwrap();
+    let plan = decide(&request(""), &names(), &before, later).unwrap();
     let after = carried_out(&plan, &before);
     let anchors = [certificate(&after, Item::CaCertificate)];
     let old = [certificate(&before, Item::ClientCertificate)];
@@ -170,21 +170,21 @@ fn a_lost_authority_certificate_gets_its_name_from_a_copy() {
 #[test]
 fn a_crash_between_authority_and_leaves_is_finished_by_the_next_run() {
     let before = complete(NOW);
-    let plan = decide(&wish(""), &names(), &before, NOW + Duration::days(900)).unwrap();
+    let plan = decide(&request(""), &names(), &before, NOW + Duration::days(900)).unwrap();
     let done = carried_out(&plan, &before);
     let now = NOW + Duration::days(900);
     let mut half = before;
     for item in plan.writes() {
-        let next = decide(&wish(""), &names(), &half, now).unwrap();
+        let next = decide(&request(""), &names(), &half, now).unwrap();
         assert!(
-            decide(&wish(""), &names(), &carried_out(&next, &half), now)
+            decide(&request(""), &names(), &carried_out(&next, &half), now)
                 .unwrap()
                 .is_settled()
         );
         half = half.put(item, done.file(item).content.bytes().unwrap());
     }
     assert!(
-        decide(&wish(""), &names(), &half, now)
+        decide(&request(""), &names(), &half, now)
             .unwrap()
             .is_settled()
     );
@@ -200,7 +200,7 @@ fn an_authority_without_key_and_server_files_is_refused() {
         } else {
             material.clone()
         };
-        let refused = decide(&wish(""), &names(), &material, NOW).unwrap_err();
+        let refused = decide(&request(""), &names(), &material, NOW).unwrap_err();
         assert!(
             matches!(refused, TlsRefusal::CaKeyMissing { .. }),
             "{refused:?}"
@@ -236,7 +236,7 @@ fn an_intermediate_is_used_but_only_its_issuer_can_renew_it() {
         // Issuing again would gain no time, so it is not done again and again.
         assert!(self::plan(&after).is_settled());
     }
-    let refused = decide(&wish(""), &names(), &material(-1), NOW).unwrap_err();
+    let refused = decide(&request(""), &names(), &material(-1), NOW).unwrap_err();
     assert!(
         matches!(refused, TlsRefusal::ForeignCertificate { .. }),
         "{refused:?}"
@@ -245,7 +245,13 @@ fn an_intermediate_is_used_but_only_its_issuer_can_renew_it() {
 
 #[test]
 fn a_volume_that_cannot_be_written_is_refused_with_the_missing_files() {
-    let refused = decide(&wish(""), &names(), &Material::default().read_only(), NOW).unwrap_err();
+    let refused = decide(
+        &request(""),
+        &names(),
+        &Material::default().read_only(),
+        NOW,
+    )
+    .unwrap_err();
     assert!(
         refused.to_string().contains("/certs/ca/key.pem"),
         "{refused}"
@@ -257,7 +263,7 @@ fn a_volume_that_cannot_be_written_is_refused_with_the_missing_files() {
     );
     let mut only_client = complete(NOW).without(Item::ClientCertificate);
     only_client.client.folder = crate::tls::Folder::ReadOnly("EROFS".into());
-    let refused = decide(&wish(""), &names(), &only_client, NOW).unwrap_err();
+    let refused = decide(&request(""), &names(), &only_client, NOW).unwrap_err();
     assert!(
         refused.to_string().contains("/certs/client/cert.pem"),
         "{refused}"

@@ -3,7 +3,7 @@ use x509_parser::prelude::FromDer;
 
 use super::*;
 use crate::tls::certificate::Certificate;
-use crate::tls::fixtures::{NOW, complete, names, wish};
+use crate::tls::fixtures::{NOW, complete, names, request};
 use crate::tls::{Owner, decide};
 
 fn certificate(material: &Material, item: Item) -> Certificate {
@@ -37,7 +37,7 @@ fn certificates_say_what_their_place_needs() {
 #[test]
 fn serial_numbers_are_random_positive_and_of_one_length() {
     let material = complete(NOW);
-    let plan = decide(&wish("other"), &names(), &material, NOW).unwrap();
+    let plan = decide(&request("other"), &names(), &material, NOW).unwrap();
     let again = crate::tls::fixtures::carried_out(&plan, &material);
     let serials: Vec<Vec<u8>> = [&material, &again]
         .iter()
@@ -57,7 +57,7 @@ fn serial_numbers_are_random_positive_and_of_one_length() {
 #[test]
 fn new_files_do_not_show_their_bytes() {
     let nothing = Material::default();
-    let plan = decide(&wish(""), &names(), &nothing, NOW).unwrap();
+    let plan = decide(&request(""), &names(), &nothing, NOW).unwrap();
     let Owner::Us(managed) = &plan.owner else {
         panic!("{plan}")
     };

@@ -23,7 +23,7 @@ use crate::sys::helper::{self, Helper, Privileges};
 use crate::sys::process::{Child, NotReaped};
 
 /// How long a driver may take until it is ready.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A driver that does not live so long counts as failed.
 const SOON: Duration = Duration::from_secs(2);
@@ -33,7 +33,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// The driver of one namespace.
 #[derive(Debug)]
-pub(super) struct Keeper {
+pub(super) struct NetDriverProcess {
     options: Options,
     net: NetPlan,
     program: PathBuf,
@@ -70,7 +70,7 @@ impl From<LaunchError> for NotStarted {
     }
 }
 
-impl Keeper {
+impl NetDriverProcess {
     /// Knows how to start the driver for a child's namespace; nothing runs yet.
     #[must_use]
     pub(super) fn new(
@@ -159,7 +159,7 @@ impl Keeper {
                 let said = said(&mut running.output);
                 Err(LaunchError::plain(format!("{name} {why}"))
                     .saying(&said)
-                    .because(
+                    .with_help(
                         "without it there is no network inside",
                         "see what it said above; another driver: \
                          DOCKERD_ROOTLESS_ROOTLESSKIT_NET=pasta or slirp4netns",
@@ -217,7 +217,7 @@ impl Keeper {
         Ok(ready)
     }
 
-    /// When [`Keeper::work`] wants to be called.
+    /// When [`NetDriverProcess::work`] wants to be called.
     #[must_use]
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.again
@@ -298,8 +298,8 @@ fn wait_for_daemon(pid: Pid, file: &std::path::Path, stop: BorrowedFd<'_>) -> Re
     if let Ok(pidfd) = rustix::process::pidfd_open(pid, flags) {
         wait_unless(pidfd.as_fd(), stop)?;
     }
-    match Child(pid).wait(Instant::now() + PATIENCE) {
-        Err(NotReaped::Alive(_)) => Err(Some(format!("was not ready within {PATIENCE:?}"))),
+    match Child(pid).wait(Instant::now() + TIMEOUT) {
+        Err(NotReaped::Alive(_)) => Err(Some(format!("was not ready within {TIMEOUT:?}"))),
         Ok(status) if status.exit_status() == Some(0) => {
             read_pid(file).ok_or_else(|| Some("left no process id".into()))
         }
@@ -309,10 +309,10 @@ fn wait_for_daemon(pid: Pid, file: &std::path::Path, stop: BorrowedFd<'_>) -> Re
 
 /// Waits for a sign of the driver.
 fn wait_unless(sign: BorrowedFd<'_>, stop: BorrowedFd<'_>) -> Result<(), Unready> {
-    match wait_any([sign, stop], Instant::now() + PATIENCE) {
+    match wait_any([sign, stop], Instant::now() + TIMEOUT) {
         [true, _] => Ok(()),
         [false, true] => Err(None),
-        [false, false] => Err(Some(format!("was not ready within {PATIENCE:?}"))),
+        [false, false] => Err(Some(format!("was not ready within {TIMEOUT:?}"))),
     }
 }
 

@@ -15,28 +15,28 @@ use rustix::net::SocketType;
 
 use super::channel::Channel;
 use super::error::LaunchError;
-use super::parent::{Job, Order, Report};
-use super::published::Published;
+use super::parent::{Job, ToChild, ToParent};
+use super::port_driver::PortDriverProcess;
 use super::state::StateDir;
 use crate::files;
-use crate::process::follow::{self, Beside};
+use crate::process::follow::{self, Companion};
 use crate::sys::net;
 use crate::sys::process::Child;
 use crate::sys::spawn::{self, Bound, Spawn};
 
 /// What the child does beside following the command.
-pub(super) struct Standing<'a> {
+pub(super) struct CommandFollower<'a> {
     pub(super) channel: &'a Channel,
     pub(super) command: Option<Pid>,
     pub(super) own_process_table: bool,
     pub(super) relay: Option<NotifyRelay>,
-    pub(super) published: Option<Published>,
+    pub(super) published: Option<PortDriverProcess>,
     /// The sockets with which dockerd is to be started again, and their names.
     pub(super) again: Option<(Vec<OwnedFd>, Vec<String>)>,
     pub(super) parent_is_gone: bool,
 }
 
-impl Standing<'_> {
+impl CommandFollower<'_> {
     /// Follows the command; returns our exit code. dockerd's end is told, and the parent decides
     /// what comes after it; another command's end is ours.
     pub(super) fn live(&mut self, job: &Job<'_>, signals: &SignalFd) -> u8 {
@@ -46,7 +46,7 @@ impl Standing<'_> {
                 let outcome = follow::follow(command, signals, self);
                 self.command = None;
                 code = outcome.exit_code();
-                if !job.dockerd || self.channel.send(&Report::Ended(outcome)).is_err() {
+                if !job.dockerd || self.channel.send(&ToParent::Ended(outcome)).is_err() {
                     return code;
                 }
             }
@@ -71,7 +71,7 @@ impl Standing<'_> {
                 self.command = Some(command);
                 self.announce()
             }
-            Err(error) => self.channel.send(&Report::Failed(error)),
+            Err(error) => self.channel.send(&ToParent::Failed(error)),
         };
         if let Err(error) = told {
             tracing::error!("the parent cannot be told about dockerd: {error}");
@@ -83,21 +83,21 @@ impl Standing<'_> {
         // From outside, a process id of another process table means nothing.
         let seen = self.command.filter(|_| !self.own_process_table);
         let seen = seen.map(Pid::as_raw_nonzero);
-        self.channel.send(&Report::Running(seen))
+        self.channel.send(&ToParent::Running(seen))
     }
 
     /// Does what the parent ordered.
     fn obey(&mut self) {
         loop {
-            match self.channel.look::<Order>() {
-                Ok(Some((Order::Kill, _))) => {
+            match self.channel.look::<ToChild>() {
+                Ok(Some((ToChild::Kill, _))) => {
                     if let Some(command) = self.command
                         && let Err(error) = Child(command).signal(libc::SIGKILL)
                     {
                         tracing::error!("the command cannot be killed: {error}");
                     }
                 }
-                Ok(Some((Order::Again(names), sockets))) if self.command.is_none() => {
+                Ok(Some((ToChild::Again(names), sockets))) if self.command.is_none() => {
                     self.again = Some((sockets, names));
                 }
                 Ok(Some((order, _))) => tracing::error!("the parent is out of step: {order:?}"),
@@ -136,7 +136,7 @@ pub(super) fn spawn(
         let name = job.argv.first().map(OsString::as_os_str);
         let name = name.unwrap_or_default().display();
         LaunchError::new(format!("could not start {name}"), &error)
-            .because(
+            .with_help(
                 "it is missing, not executable, or for another machine",
                 "check PATH and the program in the image",
             )
@@ -187,7 +187,7 @@ impl NotifyRelay {
     }
 }
 
-impl Beside for Standing<'_> {
+impl Companion for CommandFollower<'_> {
     fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
         let relay = self.relay.iter().map(|relay| relay.inner.as_fd());
         // At its end a socket is readable for ever.
@@ -195,7 +195,9 @@ impl Beside for Standing<'_> {
         relay.chain(channel).collect()
     }
     fn deadline(&self) -> Option<Instant> {
-        self.published.as_ref().and_then(Published::deadline)
+        self.published
+            .as_ref()
+            .and_then(PortDriverProcess::deadline)
     }
     fn work(&mut self) {
         if let Some(published) = &mut self.published {

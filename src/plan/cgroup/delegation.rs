@@ -17,11 +17,11 @@ use crate::host::cgroup::delegation::DelegationFacts;
 use crate::host::cgroup::mount::FreshMount;
 use crate::host::cgroup::{CgroupMode, Group, LEAF, ROOT};
 use crate::plan::step::{Action, Step};
-use crate::sys::trial::Tried;
+use crate::sys::probe::ProbeResult;
 
 /// A part that is handed over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct HandOver {
+pub struct Delegation {
     /// What is done outside, before any right is given up.
     pub steps: Vec<Step>,
     /// The part, as it is seen outside: dockerd's half is put there before it begins.
@@ -39,12 +39,12 @@ pub struct HandOver {
 
 /// Why nothing is handed over, and what would help.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
+pub struct NotDelegated {
     /// The reason, with its remedy.
     pub why: String,
 }
 
-pub type Decision = Result<HandOver, Kept>;
+pub type Decision = Result<Delegation, NotDelegated>;
 
 /// Decides. The new owner is the one that is root inside.
 ///
@@ -52,10 +52,10 @@ pub type Decision = Result<HandOver, Kept>;
 /// The reason, for the log: dockerd works without.
 pub fn plan(switch: Switch, facts: &DelegationFacts, (uid, gid): (u32, u32)) -> Decision {
     if switch == Switch::Skip {
-        return Err(Kept::because("DIND_CGROUP=skip leaves the tree alone"));
+        return Err(NotDelegated::new("DIND_CGROUP=skip leaves the tree alone"));
     }
     if matches!(facts.tree.mode, CgroupMode::V1 | CgroupMode::Hybrid) {
-        return Err(Kept::because(
+        return Err(NotDelegated::new(
             "version 1 of cgroups cannot be handed to a user; boot the node with version 2 \
              (systemd.unified_cgroup_hierarchy=1)",
         ));
@@ -64,25 +64,25 @@ pub fn plan(switch: Switch, facts: &DelegationFacts, (uid, gid): (u32, u32)) -> 
     let mut plan = CgroupPlan::default();
     let (home, group) = match tree(&facts.tree) {
         Tree::Machine => {
-            return Err(Kept::because(
+            return Err(NotDelegated::new(
                 "no container is around us, and the machine's cgroups are not ours to divide; \
                  start it in a container, or as a service with a cgroup namespace of its own",
             ));
         }
         Tree::Systemd => {
-            return Err(Kept::because(
+            return Err(NotDelegated::new(
                 "systemd divides the cgroups here; give dockerd a user session and \
                  --exec-opt native.cgroupdriver=systemd",
             ));
         }
         Tree::Theirs(why) if facts.uid == 0 => {
-            return Err(Kept::because(format!(
+            return Err(NotDelegated::new(format!(
                 "{why}; docker run --privileged --cgroupns=private; Kubernetes with hostUsers: \
                  false: cgroup_writable = true of containerd 2.1"
             )));
         }
         Tree::Theirs(_) => {
-            return Err(Kept::because(format!(
+            return Err(NotDelegated::new(format!(
                 "user {uid} may not write to {ROOT}; start as root, who hands a part of it over: \
                  docker run --user 0 --env DIND_ROOTLESS=1 --privileged --cgroupns=private",
             )));
@@ -95,10 +95,10 @@ pub fn plan(switch: Switch, facts: &DelegationFacts, (uid, gid): (u32, u32)) -> 
         Tree::Below(path, group, _) => (root.join(path), group),
     };
     if let Some(why) = obstacle(facts, group) {
-        return Err(Kept { why });
+        return Err(NotDelegated { why });
     }
     if plan.delegate(&home, group) == Delegated::No {
-        return Err(Kept {
+        return Err(NotDelegated {
             why: plan.warnings.concat(),
         });
     }
@@ -111,7 +111,7 @@ pub fn plan(switch: Switch, facts: &DelegationFacts, (uid, gid): (u32, u32)) -> 
     };
     plan.steps
         .push(Step::must(action, "root inside may set limits there"));
-    Ok(HandOver {
+    Ok(Delegation {
         steps: plan.steps,
         part,
         point: root.into(),
@@ -138,8 +138,8 @@ fn obstacle(facts: &DelegationFacts, group: &Group) -> Option<String> {
         );
     }
     let why = match &facts.inside {
-        Some(Tried::Known(Ok(()))) => return None,
-        Some(Tried::Known(Err(why)) | Tried::Unknown(why)) => why.as_str(),
+        Some(ProbeResult::Known(Ok(()))) => return None,
+        Some(ProbeResult::Known(Err(why)) | ProbeResult::Unknown(why)) => why.as_str(),
         None => "it was not tried",
     };
     Some(format!(
@@ -149,8 +149,8 @@ fn obstacle(facts: &DelegationFacts, group: &Group) -> Option<String> {
     ))
 }
 
-impl Kept {
-    fn because(why: impl Into<String>) -> Self {
+impl NotDelegated {
+    fn new(why: impl Into<String>) -> Self {
         Self { why: why.into() }
     }
 }

@@ -55,7 +55,7 @@ impl Rules {
 
 /// Everything that the process is made from; our copies outlive it.
 #[derive(Debug)]
-pub(super) struct Published {
+pub(super) struct PortDriverProcess {
     info: Info,
     api: OwnedFd,
     binds: BindClient,
@@ -69,7 +69,7 @@ pub(super) struct Published {
     again: Option<Instant>,
 }
 
-impl Published {
+impl PortDriverProcess {
     /// Makes the API's socket and starts the process. Where the command line publishes ports, it
     /// returns when that is done; else dockerd's first question waits in the socket.
     ///
@@ -202,7 +202,7 @@ impl Published {
         self.rules = Rules::Applied(addresses);
     }
 
-    /// When [`Published::work`] wants to be called.
+    /// When [`PortDriverProcess::work`] wants to be called.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.again
     }
@@ -272,6 +272,6 @@ fn told(error: &PortsError) -> LaunchError {
     let code = error.exit_code();
     LaunchError::new(error.to_string(), error)
         .saying(&explain::chain(error))
-        .because(error.why(), error.fix())
+        .with_help(error.why(), error.fix())
         .with_code(code)
 }

@@ -12,7 +12,7 @@ use crate::sys::userns::{self, Namespaces, Side};
 
 /// What was refused, as errno; nothing where it worked or was not reached.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NamespaceTrial {
+pub struct NamespaceProbe {
     /// A user and a mount namespace.
     pub user: Option<i32>,
     pub network: Option<i32>,
@@ -40,8 +40,8 @@ pub enum Sysfs {
 ///
 /// # Errors
 /// Why there is no answer.
-pub(super) fn run(device: bool) -> Result<NamespaceTrial, String> {
-    let mut found = NamespaceTrial::default();
+pub(super) fn run(device: bool) -> Result<NamespaceProbe, String> {
+    let mut found = NamespaceProbe::default();
     let uid = rustix::process::geteuid().as_raw();
     let gid = rustix::process::getegid().as_raw();
     if let Err(errno) = unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS) {

@@ -1,4 +1,4 @@
-//! Wishes as they are written: variables and flags, word by word. A flag wins over its variable.
+//! Request as they are written: variables and flags, word by word. A flag wins over its variable.
 
 use std::path::PathBuf;
 
@@ -89,7 +89,7 @@ pub(crate) fn mtu(text: &str) -> Option<Option<u32>> {
 }
 
 /// Both sources, and what is bad in them.
-pub(super) struct Wishes<'a> {
+pub(super) struct Request<'a> {
     /// Variables.
     pub(super) env: &'a Environment,
     pub(super) flags: &'a Flags,
@@ -97,7 +97,7 @@ pub(super) struct Wishes<'a> {
     pub(super) bad: &'a mut BadSettings,
 }
 
-impl Wishes<'_> {
+impl Request<'_> {
     fn word<T: Clone>(&mut self, flag: &str, word: &str, takes: &Takes<T>) -> Option<T> {
         let read = takes.read(word);
         if read.is_none() {
@@ -155,7 +155,7 @@ impl Wishes<'_> {
                 ));
             } else if port_driver == Some(PortDriver::Implicit) && net != Some(NetDriver::Pasta) {
                 let bad = BadSetting::new(origin, &word, &PORT_DRIVER.takes.values());
-                let bad = bad.because("implicit needs the network driver pasta");
+                let bad = bad.with_help("implicit needs the network driver pasta");
                 self.bad.0.push(bad);
             }
         }
@@ -218,7 +218,7 @@ impl Wishes<'_> {
             match PortSpec::parse_list(text) {
                 Ok(list) => specs.extend(list),
                 Err(error) => {
-                    let bad = BadSetting::new("--publish", text, "").because(error);
+                    let bad = BadSetting::new("--publish", text, "").with_help(error);
                     self.bad.0.push(bad);
                 }
             }

@@ -1,20 +1,20 @@
-//! Trials: closures that run in forked, throw-away children, with namespaces of their own and a
+//! Probes: closures that run in forked, throw-away children, with namespaces of their own and a
 //! deadline each, so that a question to the kernel is answered by doing the thing itself.
 //!
-//! A trial changes nothing that outlives it: mounts, links and rules end with its namespaces. A
-//! trial that hangs is killed and its answer is [`Tried::Unknown`]; it never hangs the start.
+//! A probe changes nothing that outlives it: mounts, links and rules end with its namespaces. A
+//! probe that hangs is killed and its answer is [`ProbeResult::Unknown`]; it never hangs the start.
 //! Several run side by side and are collected by one poll loop:
 //!
 //! ```
 //! use std::time::Duration;
-//! use dind_init::sys::trial::{Tried, Trials, UnshareFlags};
+//! use dind_init::sys::probe::{ProbeResult, Probes, UnshareFlags};
 //!
-//! let mut trials = Trials::new();
-//! let sum = trials.start("sum", UnshareFlags::empty(), Duration::from_secs(9), || 1 + 1);
-//! let name = trials.start("name", UnshareFlags::empty(), Duration::from_secs(9), || "x".to_owned());
-//! let mut results = trials.collect();
-//! assert_eq!(results.take(sum), Tried::Known(2));
-//! assert_eq!(results.take(name), Tried::Known("x".to_owned()));
+//! let mut probes = Probes::new();
+//! let sum = probes.start("sum", UnshareFlags::empty(), Duration::from_secs(9), || 1 + 1);
+//! let name = probes.start("name", UnshareFlags::empty(), Duration::from_secs(9), || "x".to_owned());
+//! let mut results = probes.collect();
+//! assert_eq!(results.take(sum), ProbeResult::Known(2));
+//! assert_eq!(results.take(name), ProbeResult::Known("x".to_owned()));
 //! ```
 
 use std::io;
@@ -36,17 +36,17 @@ use super::userns;
 /// Answers are facts, not files.
 const LONGEST_ANSWER: usize = 256 * 1024;
 
-/// The answer of a trial.
+/// The answer of a probe.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Tried<T> {
-    /// What the trial found.
+pub enum ProbeResult<T> {
+    /// What the probe found.
     Known(T),
     /// There is no answer; the text says why.
     Unknown(String),
 }
 
-impl<T> Tried<T> {
+impl<T> ProbeResult<T> {
     /// The answer, if there is one.
     pub fn known(&self) -> Option<&T> {
         match self {
@@ -56,7 +56,7 @@ impl<T> Tried<T> {
     }
 }
 
-/// Stands for the answer of a trial that runs.
+/// Stands for the answer of a probe that runs.
 #[derive(Debug)]
 #[must_use = "the answer is taken with it"]
 pub struct Ticket<T> {
@@ -64,9 +64,9 @@ pub struct Ticket<T> {
     answer: PhantomData<fn() -> T>,
 }
 
-/// Trials that run side by side.
+/// Probes that run side by side.
 #[derive(Debug, Default)]
-pub struct Trials(Vec<Running>);
+pub struct Probes(Vec<Running>);
 
 #[derive(Debug)]
 pub struct Results(Vec<Finished>);
@@ -105,14 +105,14 @@ struct Finished {
     took: Duration,
 }
 
-impl Trials {
+impl Probes {
     /// None yet.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Starts a trial. The closure runs in a child that has the given namespaces for itself
+    /// Starts a probe. The closure runs in a child that has the given namespaces for itself
     /// (mounts do not propagate out of them), no descriptor of ours, `/dev/null` as standard
     /// streams, no blocked signals, and dies when we die. Namespaces that cannot be had, and a
     /// panic, are unknown answers.
@@ -123,10 +123,10 @@ impl Trials {
         name: &'static str,
         namespaces: UnshareFlags,
         deadline: Duration,
-        trial: impl FnOnce() -> T,
+        probe: impl FnOnce() -> T,
     ) -> Ticket<T> {
         let started = Instant::now();
-        let state = match fork_trial(namespaces, trial) {
+        let state = match fork_probe(namespaces, probe) {
             Ok((child, reader)) => State::Answering {
                 child: Some(child),
                 reader,
@@ -187,7 +187,7 @@ impl Trials {
     }
 }
 
-impl Drop for Trials {
+impl Drop for Probes {
     fn drop(&mut self) {
         for running in &self.0 {
             if let State::Answering { child, .. } = &running.state {
@@ -199,24 +199,26 @@ impl Drop for Trials {
 }
 
 impl Results {
-    /// The answer of one trial. A second call finds nothing.
-    pub fn take<T: DeserializeOwned>(&mut self, ticket: Ticket<T>) -> Tried<T> {
+    /// The answer of one probe. A second call finds nothing.
+    pub fn take<T: DeserializeOwned>(&mut self, ticket: Ticket<T>) -> ProbeResult<T> {
         let Some(finished) = self.0.get_mut(ticket.index) else {
-            return Tried::Unknown("no such trial".into());
+            return ProbeResult::Unknown("no such probe".into());
         };
         let taken = Err("the answer was taken already".to_owned());
         match std::mem::replace(&mut finished.answer, taken) {
-            Err(why) => Tried::Unknown(why),
+            Err(why) => ProbeResult::Unknown(why),
             Ok(bytes) => match serde_json::from_slice::<Result<T, String>>(&bytes) {
-                Ok(Ok(answer)) => Tried::Known(answer),
-                Ok(Err(why)) => Tried::Unknown(why),
-                Err(_) if bytes.is_empty() => Tried::Unknown("it died without an answer".into()),
-                Err(error) => Tried::Unknown(format!("its answer cannot be read: {error}")),
+                Ok(Ok(answer)) => ProbeResult::Known(answer),
+                Ok(Err(why)) => ProbeResult::Unknown(why),
+                Err(_) if bytes.is_empty() => {
+                    ProbeResult::Unknown("it died without an answer".into())
+                }
+                Err(error) => ProbeResult::Unknown(format!("its answer cannot be read: {error}")),
             },
         }
     }
 
-    /// How long each trial took, by name.
+    /// How long each probe took, by name.
     pub fn times(&self) -> impl Iterator<Item = (&'static str, Duration)> {
         self.0.iter().map(|finished| (finished.name, finished.took))
     }
@@ -303,7 +305,7 @@ impl Child {
     }
 
     /// Reaps it, if it is dead already. It is not waited for: the end of its namespaces takes the
-    /// kernel longer than the whole trial, and PID 1 reaps all of its children anyway.
+    /// kernel longer than the whole probe, and PID 1 reaps all of its children anyway.
     fn reap(&self) {
         while let Err(rustix::io::Errno::INTR) =
             rustix::process::waitpid(Some(self.pid), WaitOptions::NOHANG)
@@ -311,12 +313,12 @@ impl Child {
     }
 }
 
-/// The one descriptor that a trial has besides its standard streams.
+/// The one descriptor that a probe has besides its standard streams.
 const REPORT: RawFd = 3;
 
-fn fork_trial<T: Serialize>(
+fn fork_probe<T: Serialize>(
     namespaces: UnshareFlags,
-    trial: impl FnOnce() -> T,
+    probe: impl FnOnce() -> T,
 ) -> io::Result<(Child, OwnedFd)> {
     let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     rustix::io::ioctl_fionbio(&reader, true)?;
@@ -326,7 +328,7 @@ fn fork_trial<T: Serialize>(
     // child ends by _exit in `live_and_die`.
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
-        0 => live_and_die(parent, writer, namespaces, trial),
+        0 => live_and_die(parent, writer, namespaces, probe),
         pid => {
             drop(writer);
             let pid = super::process::id(pid)
@@ -340,14 +342,14 @@ fn live_and_die<T: Serialize>(
     parent: Pid,
     writer: OwnedFd,
     namespaces: UnshareFlags,
-    trial: impl FnOnce() -> T,
+    probe: impl FnOnce() -> T,
 ) -> ! {
     // The unwind must not reach the parent's frames, which this process has a copy of.
     let _ = catch_unwind(AssertUnwindSafe(move || {
         let mut report = prepare_streams(&writer);
         std::mem::forget(writer); // closed by prepare_streams, or moved to REPORT
         let answer = prepare(parent, namespaces).and_then(|()| {
-            catch_unwind(AssertUnwindSafe(trial)).map_err(|_| "it panicked".to_owned())
+            catch_unwind(AssertUnwindSafe(probe)).map_err(|_| "it panicked".to_owned())
         });
         let bytes = serde_json::to_vec(&answer).unwrap_or_default();
         let _ = io::Write::write_all(&mut report, &bytes);

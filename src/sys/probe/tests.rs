@@ -5,11 +5,11 @@ const NONE: UnshareFlags = UnshareFlags::empty();
 
 #[test]
 fn answers_come_back_each_to_its_own_ticket() {
-    let mut trials = Trials::new();
+    let mut probes = Probes::new();
     let pids: Vec<_> = (0..4)
-        .map(|_| trials.start("pid", NONE, LONG, std::process::id))
+        .map(|_| probes.start("pid", NONE, LONG, std::process::id))
         .collect();
-    let mut results = trials.collect();
+    let mut results = probes.collect();
     assert_eq!(results.times().count(), 4);
     let mut pids: Vec<_> = pids
         .into_iter()
@@ -21,45 +21,45 @@ fn answers_come_back_each_to_its_own_ticket() {
 
 #[test]
 fn one_that_hangs_is_killed_and_costs_the_others_nothing() {
-    let mut trials = Trials::new();
-    let hung = trials.start("hung", NONE, Duration::from_millis(50), || {
+    let mut probes = Probes::new();
+    let hung = probes.start("hung", NONE, Duration::from_millis(50), || {
         while poll(&mut [], None).is_ok() {}
     });
-    let fine = trials.start("fine", NONE, LONG, || 7);
-    let mut results = trials.collect();
-    let Tried::Unknown(why) = results.take(hung) else {
+    let fine = probes.start("fine", NONE, LONG, || 7);
+    let mut results = probes.collect();
+    let ProbeResult::Unknown(why) = results.take(hung) else {
         panic!("it answered")
     };
     assert!(why.starts_with("no answer within 50ms"), "{why}");
-    assert_eq!(results.take(fine), Tried::Known(7));
+    assert_eq!(results.take(fine), ProbeResult::Known(7));
 }
 
 #[test]
 fn a_panic_a_death_and_a_flood_are_unknown() {
-    let mut trials = Trials::new();
-    let panic = trials.start("panic", NONE, LONG, || -> () {
+    let mut probes = Probes::new();
+    let panic = probes.start("panic", NONE, LONG, || -> () {
         std::panic::set_hook(Box::new(|_| {}));
         panic!("no")
     });
-    let death = trials.start("death", NONE, LONG, || {
+    let death = probes.start("death", NONE, LONG, || {
         std::process::abort();
     });
-    let flood = trials.start("flood", NONE, LONG, || "x".repeat(LONGEST_ANSWER));
-    let mut results = trials.collect();
+    let flood = probes.start("flood", NONE, LONG, || "x".repeat(LONGEST_ANSWER));
+    let mut results = probes.collect();
     let why = |tried| match tried {
-        Tried::Unknown(why) => why,
-        Tried::Known(()) => panic!("it answered"),
+        ProbeResult::Unknown(why) => why,
+        ProbeResult::Known(()) => panic!("it answered"),
     };
     assert_eq!(why(results.take(panic)), "it panicked");
     assert_eq!(why(results.take(death)), "it died without an answer");
-    assert!(matches!(results.take(flood), Tried::Unknown(why) if why.contains("too long")));
+    assert!(matches!(results.take(flood), ProbeResult::Unknown(why) if why.contains("too long")));
 }
 
 #[test]
 fn it_has_no_descriptor_of_ours_and_dies_with_us() {
     let _open = rustix::pipe::pipe().unwrap();
-    let mut trials = Trials::new();
-    let found = trials.start("descriptors", NONE, LONG, || {
+    let mut probes = Probes::new();
+    let found = probes.start("descriptors", NONE, LONG, || {
         let open = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
         let mut names: Vec<_> = open.map(|e| e.file_name().into_string().unwrap()).collect();
         names.sort();
@@ -70,7 +70,7 @@ fn it_has_no_descriptor_of_ours_and_dies_with_us() {
                 .is_some(),
         )
     });
-    let Tried::Known((names, dies)) = trials.collect().take(found) else {
+    let ProbeResult::Known((names, dies)) = probes.collect().take(found) else {
         panic!("no answer")
     };
     assert_eq!(names, ["0", "1", "2", "3", "4"], "4 is the listing itself");
@@ -81,14 +81,14 @@ fn it_has_no_descriptor_of_ours_and_dies_with_us() {
 fn namespaces_are_its_own_or_the_answer_is_unknown() {
     let ours = std::fs::read_link("/proc/self/ns/net").unwrap();
     let flags = UnshareFlags::NEWUSER | UnshareFlags::NEWNS | UnshareFlags::NEWNET;
-    let mut trials = Trials::new();
-    let theirs = trials.start("namespaces", flags, LONG, || {
+    let mut probes = Probes::new();
+    let theirs = probes.start("namespaces", flags, LONG, || {
         let shared = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
         let shared = shared.lines().any(|line| line.contains(" shared:"));
         (std::fs::read_link("/proc/self/ns/net").unwrap(), shared)
     });
-    match trials.collect().take(theirs) {
-        Tried::Known((theirs, shared)) => assert!(theirs != ours && !shared),
-        Tried::Unknown(why) => assert!(why.starts_with("unshare: "), "{why}"),
+    match probes.collect().take(theirs) {
+        ProbeResult::Known((theirs, shared)) => assert!(theirs != ours && !shared),
+        ProbeResult::Unknown(why) => assert!(why.starts_with("unshare: "), "{why}"),
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::go_flags::parse_bool;
 use super::size;
 
-/// How the daemon was asked for (S1–S5).
+/// How the daemon was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CommandForm {
     /// No command or flags only: default sockets and TLS are added.
@@ -63,7 +63,7 @@ pub enum StoragePolicy {
 
 /// Who programs the packet filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FirewallWish {
+pub enum FirewallOption {
     /// Left to dockerd.
     Auto,
     Iptables,
@@ -71,9 +71,9 @@ pub enum FirewallWish {
     Nftables,
 }
 
-/// Which iptables backend the user asked for (S32).
+/// Which iptables backend the user asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IptablesWish {
+pub enum IptablesOption {
     /// Decide by looking.
     Auto,
     /// DOCKER_IPTABLES_LEGACY holds something.
@@ -82,7 +82,7 @@ pub enum IptablesWish {
     Default,
 }
 
-impl IptablesWish {
+impl IptablesOption {
     pub(super) fn of(value: &OsStr) -> Self {
         match value.is_empty() {
             true => Self::Default,
@@ -108,9 +108,9 @@ impl GroupName {
     }
 }
 
-/// TLS as the user wishes it; only the default command form uses it (S5).
+/// TLS as the user asks for it; only the default command form uses it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TlsWish {
+pub enum TlsOption {
     /// DOCKER_TLS_CERTDIR is not set.
     Unset,
     /// DOCKER_TLS_CERTDIR is set and empty: TLS was turned off on purpose.

@@ -40,7 +40,7 @@ impl From<Halt> for io::Error {
 }
 
 /// Deadlines, the stop descriptor and the notice of one client command.
-pub struct Patience<'a> {
+pub struct Deadline<'a> {
     limit: Duration,
     end: Instant,
     attempt: Instant,
@@ -54,8 +54,8 @@ struct Notice<'a> {
     tell: Box<dyn FnMut(&str) + 'a>,
 }
 
-impl<'a> Patience<'a> {
-    /// Patience that ends after a while.
+impl<'a> Deadline<'a> {
+    /// Deadline that ends after a while.
     #[must_use]
     pub fn new(limit: Duration) -> Self {
         let end = Instant::now() + limit.min(LONGEST);
@@ -205,11 +205,11 @@ fn timespec(duration: Duration) -> Timespec {
     }
 }
 
-/// A connected, non-blocking socket, read and written with patience.
+/// A connected, non-blocking socket, read and written with a deadline.
 pub struct Wire<'w, 'a> {
     /// The socket.
     pub fd: BorrowedFd<'w>,
-    pub patience: &'w mut Patience<'a>,
+    pub deadline: &'w mut Deadline<'a>,
 }
 
 impl io::Read for Wire<'_, '_> {
@@ -217,7 +217,7 @@ impl io::Read for Wire<'_, '_> {
         loop {
             match rustix::io::read(self.fd, &mut *buffer) {
                 Err(rustix::io::Errno::AGAIN) => {
-                    self.patience.ready(self.fd, PollFlags::IN, None)?;
+                    self.deadline.ready(self.fd, PollFlags::IN, None)?;
                 }
                 Err(rustix::io::Errno::INTR) => {}
                 other => return Ok(other?),
@@ -232,7 +232,7 @@ impl io::Write for Wire<'_, '_> {
             // NOSIGNAL: the binary leaves SIGPIPE as it was, which is usually deadly.
             match rustix::net::send(self.fd, bytes, rustix::net::SendFlags::NOSIGNAL) {
                 Err(rustix::io::Errno::AGAIN) => {
-                    self.patience.ready(self.fd, PollFlags::OUT, None)?;
+                    self.deadline.ready(self.fd, PollFlags::OUT, None)?;
                 }
                 Err(rustix::io::Errno::INTR) => {}
                 other => return Ok(other?),
@@ -261,18 +261,18 @@ mod tests {
     #[test]
     fn a_silent_peer_ends_at_the_deadline_and_not_at_the_earlier_bound() {
         let (ours, _theirs) = UnixStream::pair().unwrap();
-        let mut patience = Patience::new(Duration::from_millis(20));
+        let mut deadline = Deadline::new(Duration::from_millis(20));
         let soon = Instant::now() + Duration::from_millis(1);
         assert!(
-            !patience
+            !deadline
                 .ready(ours.as_fd(), PollFlags::IN, Some(soon))
                 .unwrap()
         );
-        let late = patience
+        let late = deadline
             .ready(ours.as_fd(), PollFlags::IN, None)
             .unwrap_err();
         assert_eq!(Halt::of(&late), Some(Halt::Deadline));
-        assert!(patience.is_over());
+        assert!(deadline.is_over());
     }
 
     #[test]
@@ -280,34 +280,34 @@ mod tests {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         let (stop, mut stopper) = UnixStream::pair().unwrap();
         theirs.write_all(b"x").unwrap();
-        let mut patience = Patience::new(Duration::from_secs(60)).with_stop(stop.as_fd());
-        assert!(patience.ready(ours.as_fd(), PollFlags::IN, None).unwrap());
+        let mut deadline = Deadline::new(Duration::from_secs(60)).with_stop(stop.as_fd());
+        assert!(deadline.ready(ours.as_fd(), PollFlags::IN, None).unwrap());
         stopper.write_all(b"x").unwrap();
-        let stopped = patience
+        let stopped = deadline
             .ready(ours.as_fd(), PollFlags::IN, None)
             .unwrap_err();
         assert_eq!(Halt::of(&stopped), Some(Halt::Stopped));
-        let stopped = patience.pause(Duration::from_secs(60)).unwrap_err();
+        let stopped = deadline.pause(Duration::from_secs(60)).unwrap_err();
         assert_eq!(Halt::of(&stopped), Some(Halt::Stopped));
     }
 
     #[test]
     fn the_notice_comes_once_with_what_was_going_on() {
         let mut told = Vec::new();
-        let mut patience = Patience::new(Duration::from_millis(10))
+        let mut deadline = Deadline::new(Duration::from_millis(10))
             .with_notice(Duration::ZERO, |activity| told.push(activity.to_owned()));
-        patience.doing("hoping");
-        patience.pause(Duration::from_millis(1)).unwrap();
-        patience.doing("despairing");
-        patience.pause(Duration::from_millis(1)).unwrap();
-        drop(patience);
+        deadline.doing("hoping");
+        deadline.pause(Duration::from_millis(1)).unwrap();
+        deadline.doing("despairing");
+        deadline.pause(Duration::from_millis(1)).unwrap();
+        drop(deadline);
         assert_eq!(told, ["hoping"]);
     }
 
     #[test]
     fn a_wait_without_end_does_not_overflow() {
-        let mut patience = Patience::new(Duration::MAX).with_notice(Duration::MAX, |_| {});
-        patience.begin_attempt(Duration::MAX);
-        assert!(!patience.is_over());
+        let mut deadline = Deadline::new(Duration::MAX).with_notice(Duration::MAX, |_| {});
+        deadline.begin_attempt(Duration::MAX);
+        assert!(!deadline.is_over());
     }
 }

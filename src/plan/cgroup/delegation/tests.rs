@@ -1,7 +1,7 @@
 //! Tables: facts of a kind of machine, and what is handed over there.
 
 use super::*;
-use crate::host::cgroup::{CgroupFacts, Seat};
+use crate::host::cgroup::{CgroupFacts, CgroupPosition};
 use crate::plan::cgroup::tests::{group, host, private, refused, version_1, words};
 
 const OWNER: (u32, u32) = (1000, 1001);
@@ -13,7 +13,7 @@ fn root(tree: CgroupFacts) -> DelegationFacts {
         files: words("cgroup.procs cgroup.subtree_control"),
         uid: 0,
         may_give: true,
-        inside: Some(Tried::Known(Ok(()))),
+        inside: Some(ProbeResult::Known(Ok(()))),
     }
 }
 
@@ -53,7 +53,7 @@ const HAND: &str = "cgroup hand over /sys/fs/cgroup/docker to 1000:1001";
 
 #[test]
 fn what_is_ours_to_divide_is_handed_over() {
-    let fresh = || Tried::Known(Ok(group()));
+    let fresh = || ProbeResult::Known(Ok(group()));
     let second = Group {
         delegated: words("cpu memory pids"),
         processes: Vec::new(),
@@ -85,7 +85,7 @@ fn what_is_ours_to_divide_is_handed_over() {
             "a second start",
             root(with(
                 CgroupFacts {
-                    seat: Seat::Leaf,
+                    position: CgroupPosition::Leaf,
                     ..private()
                 },
                 second,
@@ -128,7 +128,9 @@ fn what_is_not_is_kept_with_a_reason_and_a_remedy() {
         ..group()
     };
     let sealed_tree = || CgroupFacts {
-        fresh: Some(Tried::Known(Err("the fresh mount is not writable".into()))),
+        fresh: Some(ProbeResult::Known(Err(
+            "the fresh mount is not writable".into()
+        ))),
         ..with(private(), sealed())
     };
     for (facts, why, remedy) in [
@@ -145,7 +147,7 @@ fn what_is_not_is_kept_with_a_reason_and_a_remedy() {
         ),
         (
             root(CgroupFacts {
-                seat: Seat::Machine,
+                position: CgroupPosition::Machine,
                 ..private()
             }),
             "no container is around us",
@@ -179,7 +181,9 @@ fn what_is_not_is_kept_with_a_reason_and_a_remedy() {
         ),
         (
             DelegationFacts {
-                inside: Some(Tried::Known(Err("unshare(CLONE_NEWCGROUP): ENOSPC".into()))),
+                inside: Some(ProbeResult::Known(Err(
+                    "unshare(CLONE_NEWCGROUP): ENOSPC".into()
+                ))),
                 ..root(private())
             },
             "within a user namespace is refused: unshare(CLONE_NEWCGROUP): ENOSPC",
@@ -187,7 +191,7 @@ fn what_is_not_is_kept_with_a_reason_and_a_remedy() {
         ),
         (
             DelegationFacts {
-                inside: Some(Tried::Unknown("no answer after 2 s".into())),
+                inside: Some(ProbeResult::Unknown("no answer after 2 s".into())),
                 ..root(private())
             },
             "is refused: no answer after 2 s",
