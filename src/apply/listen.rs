@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rustix::net::SocketType;
 
-use crate::base::explain::{Explain, exit};
+use crate::base::explain::{Advice, Explain};
 use crate::files::socket::OwnName;
 use crate::files::{self, Dir, Foreign};
 use crate::plan::listen::{ListenPlan, PlannedSocket, Replace};
@@ -22,64 +22,57 @@ pub struct ListenFailed {
 }
 
 impl Explain for ListenFailed {
-    fn why(&self) -> String {
+    fn advice(&self) -> Advice {
         if let Some(foreign) = Foreign::in_error(&self.source) {
-            return format!("{foreign}: {}", foreign.why());
+            return Advice::new(format!("{foreign}: {}", foreign.why()), foreign.fix());
         }
         let unix = self.address.starts_with("unix://");
+        let elsewhere = if unix {
+            "serve elsewhere: DOCKER_HOST=unix:///PATH, or --host"
+        } else {
+            "give dockerd other --host addresses"
+        };
         match (self.source.raw_os_error(), unix) {
-            (Some(libc::EADDRINUSE), true) => "something came to be at that path meanwhile".into(),
-            (Some(libc::EADDRINUSE), false) => "another process listens there".into(),
-            (Some(libc::EADDRNOTAVAIL), _) => {
-                "no interface of this container has that address".into()
+            (Some(libc::EADDRINUSE), true) => {
+                Advice::new("something came to be at that path meanwhile", elsewhere)
             }
-            (Some(libc::EACCES | libc::EPERM), true) => format!(
-                "uid {} may not make a socket, or set its owner and mode, in that directory",
-                rustix::process::geteuid().as_raw()
+            (Some(libc::EADDRINUSE), false) => Advice::new(
+                "another process listens there",
+                "stop it (ss -ltnp names it), or give dockerd other --host addresses",
             ),
-            (Some(libc::EACCES | libc::EPERM), false) => {
-                "ports below net.ipv4.ip_unprivileged_port_start need CAP_NET_BIND_SERVICE".into()
+            (Some(libc::EADDRNOTAVAIL), _) => {
+                Advice::new("no interface of this container has that address", elsewhere)
             }
-            (Some(libc::EROFS), _) => {
-                "the directory of the socket is on a read-only file system".into()
-            }
-            (Some(libc::ENOENT | libc::ENOTDIR), true) => {
-                "the directory of the socket cannot be made: something else is in its path".into()
-            }
-            (Some(libc::ENOSPC | libc::EDQUOT), true) => {
-                "the file system of the socket's directory is full".into()
-            }
-            (Some(libc::EMFILE | libc::ENFILE), _) => "too many files are open".into(),
-            _ => "the kernel refused it".into(),
-        }
-    }
-    fn fix(&self) -> String {
-        if let Some(foreign) = Foreign::in_error(&self.source) {
-            return foreign.fix().into();
-        }
-        let unix = self.address.starts_with("unix://");
-        match (self.source.raw_os_error(), unix) {
-            (Some(libc::EADDRINUSE), false) => {
-                "stop it (ss -ltnp names it), or give dockerd other --host addresses".into()
-            }
-            (Some(libc::EROFS), _) => "mount a tmpfs or a volume on /run".into(),
-            (Some(libc::EACCES | libc::EPERM), true) => {
+            (Some(libc::EACCES | libc::EPERM), true) => Advice::new(
+                format!(
+                    "uid {} may not make a socket, or set its owner and mode, in that directory",
+                    rustix::process::geteuid().as_raw()
+                ),
                 "give that directory to this user (chown), or serve elsewhere: \
-                 DOCKER_HOST=unix:///PATH"
-                    .into()
-            }
-            (Some(libc::EACCES | libc::EPERM), false) => {
-                "serve on a higher port, or --sysctl net.ipv4.ip_unprivileged_port_start=0".into()
-            }
-            (Some(libc::EMFILE | libc::ENFILE), _) => {
-                "raise the limit: --ulimit nofile=1048576".into()
-            }
-            (_, true) => "serve elsewhere: DOCKER_HOST=unix:///PATH, or --host".into(),
-            (_, false) => "give dockerd other --host addresses".into(),
+                 DOCKER_HOST=unix:///PATH",
+            ),
+            (Some(libc::EACCES | libc::EPERM), false) => Advice::new(
+                "ports below net.ipv4.ip_unprivileged_port_start need CAP_NET_BIND_SERVICE",
+                "serve on a higher port, or --sysctl net.ipv4.ip_unprivileged_port_start=0",
+            ),
+            (Some(libc::EROFS), _) => Advice::new(
+                "the directory of the socket is on a read-only file system",
+                "mount a tmpfs or a volume on /run",
+            ),
+            (Some(libc::ENOENT | libc::ENOTDIR), true) => Advice::new(
+                "the directory of the socket cannot be made: something else is in its path",
+                elsewhere,
+            ),
+            (Some(libc::ENOSPC | libc::EDQUOT), true) => Advice::new(
+                "the file system of the socket's directory is full",
+                elsewhere,
+            ),
+            (Some(libc::EMFILE | libc::ENFILE), _) => Advice::new(
+                "too many files are open",
+                "raise the limit: --ulimit nofile=1048576",
+            ),
+            _ => Advice::new("the kernel refused it", elsewhere),
         }
-    }
-    fn exit_code(&self) -> u8 {
-        exit::REFUSED
     }
 }
 

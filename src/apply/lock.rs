@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::{ApplyError, file};
-use crate::base::explain::{Explain, Failure, exit};
+use crate::base::explain::{Advice, Explain, Failure};
 use crate::files::{Dir, Foreign, lock};
 use crate::host::storage::content::Marker;
 use crate::host::storage::owner::Owner;
@@ -32,19 +32,15 @@ pub struct InUse {
 }
 
 impl Explain for InUse {
-    fn why(&self) -> String {
-        format!(
-            "two daemons on one data root destroy it; it was not let go within {} s",
-            TIMEOUT.as_secs()
+    fn advice(&self) -> Advice {
+        Advice::new(
+            format!(
+                "two daemons on one data root destroy it; it was not let go within {} s",
+                TIMEOUT.as_secs()
+            ),
+            "stop the other one, or give this one a volume or a --data-root of its own \
+             (Kubernetes: strategy Recreate, or one PersistentVolumeClaim for each replica)",
         )
-    }
-    fn fix(&self) -> String {
-        "stop the other one, or give this one a volume or a --data-root of its own (Kubernetes: \
-         strategy Recreate, or one PersistentVolumeClaim for each replica)"
-            .into()
-    }
-    fn exit_code(&self) -> u8 {
-        exit::REFUSED
     }
 }
 

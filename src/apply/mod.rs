@@ -19,7 +19,7 @@ pub mod termination;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::base::explain::{Explain, Failure, exit};
+use crate::base::explain::{Advice, Explain, Failure, chain, exit};
 use crate::files::Foreign;
 use crate::plan::step::{Action, OnFailure, Step};
 
@@ -96,14 +96,8 @@ fn background(error: &io::Error) -> (&'static str, &'static str) {
 }
 
 impl Explain for ApplyError {
-    fn why(&self) -> String {
-        self.why.clone()
-    }
-    fn fix(&self) -> String {
-        self.fix.clone()
-    }
-    fn exit_code(&self) -> u8 {
-        exit::STEP_FAILED
+    fn advice(&self) -> Advice {
+        Advice::new(&self.why, &self.fix).with_code(exit::STEP_FAILED)
     }
 }
 
@@ -126,21 +120,13 @@ impl Explain for StepFailed {
         }
         Some(text)
     }
-    fn why(&self) -> String {
-        format!(
-            "{}\n{}",
-            crate::base::explain::chain(self.cause.as_ref()),
-            self.cause.why()
-        )
-    }
-    fn fix(&self) -> String {
-        self.cause.fix()
-    }
-    fn exit_code(&self) -> u8 {
-        match self.cause.exit_code() {
+    fn advice(&self) -> Advice {
+        let Advice { why, fix, code } = self.cause.advice();
+        let why = format!("{}\n{why}", chain(self.cause.as_ref()));
+        Advice::new(why, fix).with_code(match code {
             exit::REFUSED => exit::REFUSED,
             _ => exit::STEP_FAILED,
-        }
+        })
     }
 }
 

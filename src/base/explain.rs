@@ -25,18 +25,55 @@ pub mod exit {
     pub const SIGNAL_BASE: u8 = 128;
 }
 
+/// What a person is told beside the error itself, and what a process exits with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Advice {
+    /// The background a reader needs to understand the cause.
+    pub why: String,
+    /// What to do, in the words of the place where this runs (docker flags, pod fields).
+    pub fix: String,
+    /// What the process exits with.
+    pub code: u8,
+}
+
+impl Advice {
+    /// Advice for a refusal, which most errors are: what is none has [another code](Self::with_code).
+    #[must_use]
+    pub fn new(why: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self {
+            why: why.into(),
+            fix: fix.into(),
+            code: exit::REFUSED,
+        }
+    }
+
+    /// The same advice with another exit code.
+    #[must_use]
+    pub fn with_code(self, code: u8) -> Self {
+        Self { code, ..self }
+    }
+}
+
 /// An error that can say why it happened and what to do about it.
 pub trait Explain: Error {
     /// Which step of how many, when the failure happened inside a plan.
     fn step(&self) -> Option<String> {
         None
     }
-    /// The background a reader needs to understand the cause.
-    fn why(&self) -> String;
-    /// What to do, in the words of the place where this runs (docker flags, pod fields).
-    fn fix(&self) -> String;
-    /// What the process exits with.
-    fn exit_code(&self) -> u8;
+    /// Background, remedy and exit code: one method, so that those of one case stand together.
+    fn advice(&self) -> Advice;
+    /// The background alone.
+    fn why(&self) -> String {
+        self.advice().why
+    }
+    /// The remedy alone.
+    fn fix(&self) -> String {
+        self.advice().fix
+    }
+    /// The exit code alone.
+    fn exit_code(&self) -> u8 {
+        self.advice().code
+    }
 }
 
 /// How many characters of one part are shown: names of somebody else's may be in it.
@@ -78,7 +115,8 @@ pub fn chain(error: &dyn Explain) -> String {
 /// A whole failure in one line, for a log.
 #[must_use]
 pub fn one_line(error: &dyn Explain) -> String {
-    let text = format!("{}; {}; {}", chain(error), error.why(), error.fix());
+    let Advice { why, fix, .. } = error.advice();
+    let text = format!("{}; {why}; {fix}", chain(error));
     line(&text.replace('\n', "; ")).at_most(LONGEST).to_string()
 }
 
@@ -109,21 +147,23 @@ pub fn frame(error: &dyn Explain) -> String {
     if !causes.is_empty() {
         row("cause", &causes.join(": "));
     }
-    row("why", &error.why());
-    row("fix", &error.fix());
+    let Advice { why, fix, .. } = error.advice();
+    row("why", &why);
+    row("fix", &fix);
     text
 }
 
 /// The same facts as [`frame`] for `--json` output.
 #[must_use]
 pub fn to_json(error: &dyn Explain) -> serde_json::Value {
+    let Advice { why, fix, code } = error.advice();
     serde_json::json!({
         "error": error.to_string(),
         "step": error.step(),
         "cause": causes(error),
-        "why": error.why(),
-        "fix": error.fix(),
-        "exit_code": error.exit_code(),
+        "why": why,
+        "fix": fix,
+        "exit_code": code,
     })
 }
 
@@ -136,14 +176,8 @@ mod tests {
     struct CgroupDescriptor(#[source] std::io::Error);
 
     impl Explain for CgroupDescriptor {
-        fn why(&self) -> String {
-            "it is locked\nfrom inside".into()
-        }
-        fn fix(&self) -> String {
-            "knock".into()
-        }
-        fn exit_code(&self) -> u8 {
-            exit::REFUSED
+        fn advice(&self) -> Advice {
+            Advice::new("it is locked\nfrom inside", "knock")
         }
     }
 
@@ -165,14 +199,12 @@ mod tests {
     struct Named(&'static str);
 
     impl Explain for Named {
-        fn why(&self) -> String {
-            format!("{} was there before", self.0)
-        }
-        fn fix(&self) -> String {
-            format!("move {}", self.0)
-        }
-        fn exit_code(&self) -> u8 {
-            exit::REFUSED
+        fn advice(&self) -> Advice {
+            let (why, fix) = (
+                format!("{} was there before", self.0),
+                format!("move {}", self.0),
+            );
+            Advice::new(why, fix)
         }
     }
 

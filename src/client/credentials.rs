@@ -16,7 +16,7 @@ use rustls::{ClientConfig, InconsistentKeys};
 
 use super::crypto;
 use super::trust::Anchors;
-use crate::base::explain::{Explain, exit};
+use crate::base::explain::{Advice, Explain, exit};
 use crate::endpoint::{Identity, TlsFiles};
 use crate::files;
 use crate::tls::{Certificate, PrivateKey};
@@ -74,60 +74,47 @@ pub enum CredentialsError {
 }
 
 impl Explain for CredentialsError {
-    fn why(&self) -> String {
+    fn advice(&self) -> Advice {
+        const MOUNT: &str = "mount the daemon's /certs/client volume here (docker run -v \
+             some-certs-client:/certs/client:ro, compose volumes, Kubernetes emptyDir in both \
+             containers) and set DOCKER_TLS_CERTDIR=/certs on both sides, or DOCKER_CERT_PATH \
+             here; a server that asks for no client certificate needs only --tlscacert FILE";
         match self {
-            Self::Encrypted { .. } => "nobody is here to type the passphrase".into(),
-            Self::Incomplete { .. } => {
-                "the file is empty, still being written, or not in PEM form".into()
-            }
-            Self::Mismatch { .. } => {
-                "the daemon is replacing them at this moment, or files of two clients are mixed"
-                    .into()
-            }
-            Self::Unreadable { source, .. } => match source.kind() {
-                io::ErrorKind::NotFound => {
-                    "the daemon has not written it yet, or writes it to a volume that this \
-                     container does not share"
-                        .into()
-                }
-                io::ErrorKind::PermissionDenied => {
-                    "keys are readable by their owner only, and this process runs as another user"
-                        .into()
-                }
-                _ => "the file is there, but reading it fails".into(),
-            },
-            Self::Unusable { reason, .. } => reason.clone(),
-        }
-    }
-
-    fn fix(&self) -> String {
-        match self {
-            Self::Encrypted { path } => format!(
-                "store it without a passphrase: openssl pkey -in {} -out key.pem",
-                path.display()
+            Self::Encrypted { path } => Advice::new(
+                "nobody is here to type the passphrase",
+                format!(
+                    "store it without a passphrase: openssl pkey -in {} -out key.pem",
+                    path.display()
+                ),
             ),
-            Self::Unreadable { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-                "run this container as the user that the daemon's container uses, or copy the \
-                 key for this user"
-                    .into()
-            }
-            Self::Incomplete { .. } | Self::Mismatch { .. } | Self::Unreadable { .. } => {
-                "mount the daemon's /certs/client volume here (docker run -v some-certs-client:\
-                 /certs/client:ro, compose volumes, Kubernetes emptyDir in both containers) and \
-                 set DOCKER_TLS_CERTDIR=/certs on both sides, or DOCKER_CERT_PATH here; a server \
-                 that asks for no client certificate needs only --tlscacert FILE"
-                    .into()
-            }
-            Self::Unusable { .. } => {
-                "use RSA (2048 to 8192 bits), EC P-256, P-384 or P-521, or Ed25519 keys, as PKCS#8, \
-                 PKCS#1 or SEC1 PEM"
-                    .into()
-            }
+            Self::Incomplete { .. } => Advice::new(
+                "the file is empty, still being written, or not in PEM form",
+                MOUNT,
+            ),
+            Self::Mismatch { .. } => Advice::new(
+                "the daemon is replacing them at this moment, or files of two clients are mixed",
+                MOUNT,
+            ),
+            Self::Unreadable { source, .. } => match source.kind() {
+                io::ErrorKind::NotFound => Advice::new(
+                    "the daemon has not written it yet, or writes it to a volume that this \
+                     container does not share",
+                    MOUNT,
+                ),
+                io::ErrorKind::PermissionDenied => Advice::new(
+                    "keys are readable by their owner only, and this process runs as another user",
+                    "run this container as the user that the daemon's container uses, or copy the \
+                     key for this user",
+                ),
+                _ => Advice::new("the file is there, but reading it fails", MOUNT),
+            },
+            Self::Unusable { reason, .. } => Advice::new(
+                reason,
+                "use RSA (2048 to 8192 bits), EC P-256, P-384 or P-521, or Ed25519 keys, as \
+                 PKCS#8, PKCS#1 or SEC1 PEM",
+            ),
         }
-    }
-
-    fn exit_code(&self) -> u8 {
-        exit::STEP_FAILED
+        .with_code(exit::STEP_FAILED)
     }
 }
 

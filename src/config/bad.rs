@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::settings;
 use crate::base::environment::Environment;
-use crate::base::explain::{Explain, exit};
+use crate::base::explain::{Advice, Explain};
 
 /// A variable, or a flag that has one's meaning, holds something that we do not understand.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,13 +108,7 @@ impl fmt::Display for BadSettings {
 impl std::error::Error for BadSettings {}
 
 impl Explain for BadSettings {
-    fn why(&self) -> String {
-        self.lines(|bad| &bad.why)
-    }
-    fn fix(&self) -> String {
-        self.lines(|bad| &bad.fix)
-    }
-    fn exit_code(&self) -> u8 {
-        exit::REFUSED
+    fn advice(&self) -> Advice {
+        Advice::new(self.lines(|bad| &bad.why), self.lines(|bad| &bad.fix))
     }
 }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use crate::base::explain::{Explain, exit};
+use crate::base::explain::{Advice, Explain, exit};
 
 /// Where the official images and dockerd itself put the socket.
 pub const STANDARD_SOCKET: &str = "/var/run/docker.sock";
@@ -42,42 +42,36 @@ pub enum HostError {
 }
 
 impl Explain for HostError {
-    fn why(&self) -> String {
+    fn advice(&self) -> Advice {
+        const EXAMPLE: &str = "use for example DOCKER_HOST=tcp://docker:2376 or \
+             DOCKER_HOST=unix:///var/run/docker.sock";
         match self {
-            Self::Malformed { .. } => {
-                "DOCKER_HOST and --host take tcp://NAME:PORT or unix:///PATH".into()
-            }
+            Self::Malformed { .. } => Advice::new(
+                "DOCKER_HOST and --host take tcp://NAME:PORT or unix:///PATH",
+                EXAMPLE,
+            ),
             Self::Scheme { scheme, .. } => match scheme.as_str() {
-                "ssh" => {
-                    "ssh:// runs a program on another machine; only the docker CLI does".into()
-                }
-                "fd" => "fd:// is for the daemon's side of socket activation".into(),
-                "npipe" => "npipe:// is for Windows".into(),
-                "http" | "https" => {
-                    "the docker CLI refuses it, too: TLS is chosen by DOCKER_TLS_VERIFY".into()
-                }
-                _ => "only tcp:// and unix:// lead to a daemon from here".into(),
+                "ssh" => Advice::new(
+                    "ssh:// runs a program on another machine; only the docker CLI does",
+                    "forward the socket (ssh -L /tmp/docker.sock:/var/run/docker.sock HOST) and \
+                     use --host unix:///tmp/docker.sock",
+                ),
+                "fd" => Advice::new(
+                    "fd:// is for the daemon's side of socket activation",
+                    EXAMPLE,
+                ),
+                "npipe" => Advice::new("npipe:// is for Windows", EXAMPLE),
+                "http" | "https" => Advice::new(
+                    "the docker CLI refuses it, too: TLS is chosen by DOCKER_TLS_VERIFY",
+                    EXAMPLE,
+                ),
+                _ => Advice::new(
+                    "only tcp:// and unix:// lead to a daemon from here",
+                    EXAMPLE,
+                ),
             },
         }
-    }
-
-    fn fix(&self) -> String {
-        match self {
-            Self::Scheme { scheme, .. } if scheme == "ssh" => {
-                "forward the socket (ssh -L /tmp/docker.sock:/var/run/docker.sock HOST) and use \
-                 --host unix:///tmp/docker.sock"
-                    .into()
-            }
-            Self::Malformed { .. } | Self::Scheme { .. } => {
-                "use for example DOCKER_HOST=tcp://docker:2376 or \
-                 DOCKER_HOST=unix:///var/run/docker.sock"
-                    .into()
-            }
-        }
-    }
-
-    fn exit_code(&self) -> u8 {
-        exit::USAGE
+        .with_code(exit::USAGE)
     }
 }
 

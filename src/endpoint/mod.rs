@@ -23,7 +23,7 @@ pub use proxy::{Proxy, Way};
 
 use crate::base::changes;
 use crate::base::environment::Environment;
-use crate::base::explain::{Explain, exit};
+use crate::base::explain::{Advice, Explain, exit};
 
 /// What the command line says about the endpoint.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -152,56 +152,38 @@ pub enum EndpointError {
 }
 
 impl Explain for EndpointError {
-    fn why(&self) -> String {
+    fn advice(&self) -> Advice {
         match self {
-            Self::Host(error) => error.why(),
-            Self::ApiVersion { .. } => "the docker CLI puts it into every request".into(),
-            Self::Context { reason, .. } | Self::Proxy { reason, .. } => (*reason).into(),
-            Self::HalfIdentity { .. } => {
-                "a client certificate is of use only together with its private key".into()
-            }
-            Self::ScatteredFiles => {
-                "the docker CLI finds them by directory (DOCKER_CERT_PATH) and these fixed names"
-                    .into()
-            }
-            Self::TlsOnUnix { .. } => {
-                "a unix socket is protected by its owner and mode and never speaks TLS".into()
-            }
-            Self::Unverified { .. } => {
-                "whoever answers would be taken for the daemon; this is not supported here".into()
-            }
-        }
-    }
-
-    fn fix(&self) -> String {
-        match self {
-            Self::Host(error) => error.fix(),
-            Self::ApiVersion { .. } => {
-                "remove it, or use a form like DOCKER_API_VERSION=1.44".into()
-            }
-            Self::Context { .. } => "docker context ls shows those that are there; \
-                 DOCKER_CONTEXT=default or DOCKER_HOST=tcp://docker:2376 go around it"
-                .into(),
-            Self::Proxy { host, .. } => no_proxy(host),
-            Self::HalfIdentity { missing, .. } => {
-                format!("add {missing}, or name the directory of all three files by --cert-dir")
-            }
-            Self::ScatteredFiles => {
-                "copy or link them into one directory and name it by --cert-dir".into()
-            }
-            Self::TlsOnUnix { .. } => {
-                "drop the TLS flags, or name the TCP address: --host tcp://docker:2376".into()
-            }
-            Self::Unverified { .. } => {
+            Self::Host(error) => error.advice(),
+            Self::ApiVersion { .. } => Advice::new(
+                "the docker CLI puts it into every request",
+                "remove it, or use a form like DOCKER_API_VERSION=1.44",
+            ),
+            Self::Context { reason, .. } => Advice::new(
+                *reason,
+                "docker context ls shows those that are there; DOCKER_CONTEXT=default or \
+                 DOCKER_HOST=tcp://docker:2376 go around it",
+            ),
+            Self::Proxy { reason, host, .. } => Advice::new(*reason, no_proxy(host)),
+            Self::HalfIdentity { missing, .. } => Advice::new(
+                "a client certificate is of use only together with its private key",
+                format!("add {missing}, or name the directory of all three files by --cert-dir"),
+            ),
+            Self::ScatteredFiles => Advice::new(
+                "the docker CLI finds them by directory (DOCKER_CERT_PATH) and these fixed names",
+                "copy or link them into one directory and name it by --cert-dir",
+            ),
+            Self::TlsOnUnix { .. } => Advice::new(
+                "a unix socket is protected by its owner and mode and never speaks TLS",
+                "drop the TLS flags, or name the TCP address: --host tcp://docker:2376",
+            ),
+            Self::Unverified { .. } => Advice::new(
+                "whoever answers would be taken for the daemon; this is not supported here",
                 "set DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH=/certs/client, and share the \
-                 daemon's /certs/client volume with this container"
-                    .into()
-            }
+                 daemon's /certs/client volume with this container",
+            ),
         }
-    }
-
-    fn exit_code(&self) -> u8 {
-        exit::USAGE
+        .with_code(exit::USAGE)
     }
 }
 

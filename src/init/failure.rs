@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::base::explain::{Explain, exit};
+use crate::base::explain::{Advice, Explain, exit};
 use crate::sys::spawn::SpawnError;
 
 /// Why the program was not started.
@@ -125,71 +125,74 @@ impl StartError {
 }
 
 impl Explain for StartError {
-    fn why(&self) -> String {
+    /// The codes are tini's: 127 and 126 as shells have them, 1 for all else.
+    fn advice(&self) -> Advice {
+        const SECCOMP: &str = "allow this call in the container's seccomp profile";
         match self {
-            Self::Exec { finding, .. } => match finding {
-                Finding::Directory(path) => format!("{} is a directory", path.display()),
-                Finding::Missing(path) => format!("{} does not exist here", path.display()),
-                Finding::NoInterpreter(path) => format!(
+            Self::Exec { finding, cause, .. } => {
+                finding.advice().with_code(match cause.raw_os_error() {
+                    Some(libc::ENOENT) => exit::NOT_FOUND,
+                    Some(libc::EACCES) => exit::CANNOT_EXECUTE,
+                    _ => 1,
+                })
+            }
+            Self::ParentDeathSignal(_) => {
+                Advice::new("prctl(PR_SET_PDEATHSIG) was refused", SECCOMP).with_code(1)
+            }
+            Self::Spawn { .. } => Advice::new(
+                "the process could not be made ready for the program",
+                "raise the container's limits: --pids-limit, --memory, --ulimit nofile",
+            )
+            .with_code(1),
+            Self::Subreaper(_) => {
+                Advice::new("prctl(PR_SET_CHILD_SUBREAPER) was refused", SECCOMP).with_code(1)
+            }
+        }
+    }
+}
+
+impl Finding {
+    fn advice(&self) -> Advice {
+        const SPELLING: &str =
+            "check the spelling of the command, or install the program in the image";
+        match self {
+            Self::Directory(path) => Advice::new(
+                format!("{} is a directory", path.display()),
+                "name the program inside it",
+            ),
+            Self::Missing(path) => {
+                Advice::new(format!("{} does not exist here", path.display()), SPELLING)
+            }
+            Self::NoInterpreter(path) => Advice::new(
+                format!(
                     "{} exists, but the program that must load it (its #! line, or its dynamic \
                      loader) does not",
                     path.display()
                 ),
-                Finding::NotInPath(path) => format!("no directory of PATH has it: {path}"),
-                Finding::NotExecutable(path) => format!(
+                "install that loader in the image (a program made for glibc does not run on \
+                 musl), or remove carriage returns from the #! line",
+            ),
+            Self::NotInPath(path) => {
+                Advice::new(format!("no directory of PATH has it: {path}"), SPELLING)
+            }
+            Self::NotExecutable(path) => Advice::new(
+                format!(
                     "{} has no execute permission, or lies on a mount with noexec",
                     path.display()
                 ),
-                Finding::Nothing => "the kernel refused to execute it".into(),
-                Finding::Unreachable(path) => format!(
+                "chmod +x the file in the image, or mount its volume without noexec",
+            ),
+            Self::Nothing => Advice::new(
+                "the kernel refused to execute it",
+                "check the file, its arguments and the limits",
+            ),
+            Self::Unreachable(path) => Advice::new(
+                format!(
                     "it may be {}, but this user may not search that directory",
                     path.display()
                 ),
-            },
-            Self::ParentDeathSignal(_) => "prctl(PR_SET_PDEATHSIG) was refused".into(),
-            Self::Spawn { .. } => "the process could not be made ready for the program".into(),
-            Self::Subreaper(_) => "prctl(PR_SET_CHILD_SUBREAPER) was refused".into(),
-        }
-    }
-
-    fn fix(&self) -> String {
-        match self {
-            Self::Exec { finding, .. } => match finding {
-                Finding::Directory(_) => "name the program inside it".into(),
-                Finding::Missing(_) | Finding::NotInPath(_) => {
-                    "check the spelling of the command, or install the program in the image".into()
-                }
-                Finding::NoInterpreter(_) => {
-                    "install that loader in the image (a program made for glibc does not run on \
-                     musl), or remove carriage returns from the #! line"
-                        .into()
-                }
-                Finding::NotExecutable(_) => {
-                    "chmod +x the file in the image, or mount its volume without noexec".into()
-                }
-                Finding::Nothing => "check the file, its arguments and the limits".into(),
-                Finding::Unreachable(_) => {
-                    "take the directory out of PATH, or run as a user who may search it".into()
-                }
-            },
-            Self::ParentDeathSignal(_) | Self::Subreaper(_) => {
-                "allow this call in the container's seccomp profile".into()
-            }
-            Self::Spawn { .. } => {
-                "raise the container's limits: --pids-limit, --memory, --ulimit nofile".into()
-            }
-        }
-    }
-
-    /// tini's codes: 127 and 126 as shells have them, 1 for all else.
-    fn exit_code(&self) -> u8 {
-        match self {
-            Self::Exec { cause, .. } => match cause.raw_os_error() {
-                Some(libc::ENOENT) => exit::NOT_FOUND,
-                Some(libc::EACCES) => exit::CANNOT_EXECUTE,
-                _ => 1,
-            },
-            _ => 1,
+                "take the directory out of PATH, or run as a user who may search it",
+            ),
         }
     }
 }

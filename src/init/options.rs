@@ -12,7 +12,7 @@ use std::path::Path;
 use clap_lex::RawArgs;
 
 use super::names;
-use crate::base::explain::Explain;
+use crate::base::explain::{Advice, Explain};
 
 /// What is told when nothing says otherwise: failures and warnings.
 const DEFAULT_VERBOSITY: u32 = 1;
@@ -97,29 +97,34 @@ pub enum UsageError {
 }
 
 impl Explain for UsageError {
-    fn why(&self) -> String {
+    fn advice(&self) -> Advice {
         match self {
-            Self::ExitCode(_) => "an exit code is a number from 0 to 255".into(),
-            Self::MissingValue(_) => "the command line ends behind the option".into(),
-            Self::NoProgram => "an init without a program would end at once".into(),
-            Self::Signal(_) => "a signal is a name or a number from 1 to 64".into(),
-            Self::Unknown(_) => "options of the program itself belong behind its name".into(),
+            Self::ExitCode(_) => Advice::new(
+                "an exit code is a number from 0 to 255",
+                "write it like -e 143; repeat -e for each code",
+            ),
+            Self::MissingValue(option) => Advice::new(
+                "the command line ends behind the option",
+                if option == "p" {
+                    "write it like -p SIGTERM"
+                } else {
+                    "write it like -e 143"
+                },
+            ),
+            Self::NoProgram => Advice::new(
+                "an init without a program would end at once",
+                "name the program, like: docker-init -- sleep infinity",
+            ),
+            Self::Signal(_) => Advice::new(
+                "a signal is a name or a number from 1 to 64",
+                "write it like -p SIGTERM, -p TERM, -p 15 or -p RTMIN+3",
+            ),
+            Self::Unknown(_) => Advice::new(
+                "options of the program itself belong behind its name",
+                "put -- before the program; -h lists the options",
+            ),
         }
-    }
-
-    fn fix(&self) -> String {
-        match self {
-            Self::ExitCode(_) => "write it like -e 143; repeat -e for each code".into(),
-            Self::MissingValue(option) if option == "p" => "write it like -p SIGTERM".into(),
-            Self::MissingValue(_) => "write it like -e 143".into(),
-            Self::NoProgram => "name the program, like: docker-init -- sleep infinity".into(),
-            Self::Signal(_) => "write it like -p SIGTERM, -p TERM, -p 15 or -p RTMIN+3".into(),
-            Self::Unknown(_) => "put -- before the program; -h lists the options".into(),
-        }
-    }
-
-    fn exit_code(&self) -> u8 {
-        1 // tini's; scripts tell a usage error from the program's own 2 by it
+        .with_code(1) // tini's; scripts tell a usage error from the program's own 2 by it
     }
 }
 

@@ -8,7 +8,7 @@ use super::keyed::EXEC;
 use super::netfilter;
 use super::netfilter::refusal::NetfilterRefusal;
 use super::storage::refusal::StorageRefusal;
-use crate::base::explain::{Explain, exit};
+use crate::base::explain::{Advice, Explain};
 use crate::config::Config;
 use crate::host::Facts;
 use crate::host::daemon_json::{Content, DaemonFile};
@@ -74,68 +74,47 @@ fn list(paths: &[PathBuf]) -> String {
 }
 
 impl Explain for HostRefusal {
-    fn why(&self) -> String {
+    fn advice(&self) -> Advice {
         match self {
-            Self::Rootless(refusal) => refusal.why(),
-            Self::NotPrivileged { .. } => {
+            Self::Rootless(refusal) => refusal.advice(),
+            Self::NotPrivileged { .. } => Advice::new(
                 "dockerd mounts file systems, makes namespaces and programs networks, which the \
-                 kernel allows only with capabilities such as this"
-                    .into()
-            }
-            Self::NoDockerd => "dind-init starts the dockerd of the image that it is in".into(),
-            Self::DaemonFile { .. } => "dockerd would end with the same complaint".into(),
-            Self::Cgroup(refusal) => refusal.why(),
-            Self::NoPrivateDirectory { .. } => {
-                "what root executes and believes must not be where others can replace it: these \
-                 directories, or those above them, are read-only or can be written by others"
-                    .into()
-            }
-            Self::Storage(refusal) => refusal.why(),
-            Self::Netfilter(refusal) => refusal.why(),
-            Self::Gvisor(refusal) => format!(
-                "gVisor (runsc) answers system calls with a kernel of its own, which lacks what \
-                 dockerd uses: {}",
-                refusal.why()
+                 kernel allows only with capabilities such as this",
+                "docker run --privileged; compose: privileged: true; Kubernetes: \
+                 securityContext.privileged: true; GitLab runner config.toml: privileged = true",
             ),
-            Self::FlagAndFile { .. } => {
-                "dockerd refuses a setting that is given in both places".into()
-            }
-        }
-    }
-
-    fn fix(&self) -> String {
-        match self {
-            Self::Rootless(refusal) => refusal.fix(),
-            Self::NotPrivileged { .. } => "docker run --privileged; compose: privileged: true; \
-                 Kubernetes: securityContext.privileged: true; GitLab runner config.toml: \
-                 privileged = true"
-                .into(),
-            Self::NoDockerd => {
-                "install docker (docker.io, docker-ce) in the image, or set PATH".into()
-            }
-            Self::DaemonFile { path, .. } => {
-                format!("mend {} (dockerd --validate checks it)", path.display())
-            }
-            Self::Cgroup(refusal) => refusal.fix(),
-            Self::NoPrivateDirectory { .. } => {
+            Self::NoDockerd => Advice::new(
+                "dind-init starts the dockerd of the image that it is in",
+                "install docker (docker.io, docker-ce) in the image, or set PATH",
+            ),
+            Self::DaemonFile { path, .. } => Advice::new(
+                "dockerd would end with the same complaint",
+                format!("mend {} (dockerd --validate checks it)", path.display()),
+            ),
+            Self::Cgroup(refusal) => refusal.advice(),
+            Self::NoPrivateDirectory { .. } => Advice::new(
+                "what root executes and believes must not be where others can replace it: these \
+                 directories, or those above them, are read-only or can be written by others",
                 "share a directory below /run instead of /run itself, or mount a tmpfs on one of \
-                 them (docker run --tmpfs /run/dind-init)"
-                    .into()
-            }
-            Self::Storage(refusal) => refusal.fix(),
-            Self::Netfilter(refusal) => refusal.fix(),
-            Self::Gvisor(_) => "start with --iptables=false --ip6tables=false, and nested \
-                 containers with --network=host: others have no way out and no published ports; \
-                 or run this container with runc"
-                .into(),
-            Self::FlagAndFile { path, .. } => {
-                format!("remove the flags, or the keys of {}", path.display())
-            }
+                 them (docker run --tmpfs /run/dind-init)",
+            ),
+            Self::Storage(refusal) => refusal.advice(),
+            Self::Netfilter(refusal) => refusal.advice(),
+            Self::Gvisor(refusal) => Advice::new(
+                format!(
+                    "gVisor (runsc) answers system calls with a kernel of its own, which lacks \
+                     what dockerd uses: {}",
+                    refusal.why()
+                ),
+                "start with --iptables=false --ip6tables=false, and nested containers with \
+                 --network=host: others have no way out and no published ports; or run this \
+                 container with runc",
+            ),
+            Self::FlagAndFile { path, .. } => Advice::new(
+                "dockerd refuses a setting that is given in both places",
+                format!("remove the flags, or the keys of {}", path.display()),
+            ),
         }
-    }
-
-    fn exit_code(&self) -> u8 {
-        exit::REFUSED
     }
 }
 

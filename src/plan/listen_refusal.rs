@@ -1,8 +1,8 @@
 //! Why no socket is bound: every reason with its remedy.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::base::explain::{Explain, exit};
+use crate::base::explain::{Advice, Explain};
 use crate::config::address::{Address, BadAddress};
 
 /// A `ListenPlan` that cannot be made. Nothing was changed.
@@ -64,94 +64,86 @@ pub enum ListenRefusal {
 }
 
 impl Explain for ListenRefusal {
-    fn why(&self) -> String {
+    fn advice(&self) -> Advice {
+        const NO_SOCKET: &str = "remove --host=fd://, or start this process by socket activation";
+        let unmount = |path: &Path| {
+            format!(
+                "remove the mount -v …:{0}, or serve elsewhere: DOCKER_HOST=unix:///PATH",
+                path.display()
+            )
+        };
+        let move_away = |path: &Path| {
+            format!(
+                "move {} away, or serve elsewhere: DOCKER_HOST=unix:///PATH",
+                path.display()
+            )
+        };
         match self {
-            Self::BadHost { .. } => "dockerd would end with the same complaint".into(),
-            Self::HostsTwice { .. } => "dockerd refuses a key that is also given as a flag".into(),
-            Self::NoActivation { wanted: None } => {
-                "fd:// means sockets from LISTEN_FDS, and LISTEN_PID does not name this process"
-                    .into()
-            }
-            Self::NoActivation { wanted: Some(fd) } => {
-                format!("descriptor {fd} is not among those that LISTEN_FDS counts")
-            }
-            Self::NotListening { .. } => "dockerd would panic on it".into(),
-            Self::LiveSocket { mounted: true, .. } => {
-                "it is mounted from outside: replacing it would cut the outer daemon's clients off"
-                    .into()
-            }
-            Self::LiveSocket { mounted: false, .. } => {
-                "something answers there: two daemons cannot share one path".into()
-            }
-            Self::MountPoint { .. } => {
-                "a mount of a socket whose daemon is gone, or of a missing path that the runtime \
-                 made a directory"
-                    .into()
-            }
-            Self::Directory { .. } => {
-                "its content may be somebody's: only an empty directory is replaced by the socket"
-                    .into()
-            }
-            Self::NotASocket { .. } => "only a dead socket is replaced".into(),
-            Self::Closed { path, .. } => format!(
-                "{} is not a directory that this user can write to, here or in dockerd's namespaces",
-                path.parent().unwrap_or(path).display()
+            Self::BadHost { .. } => Advice::new(
+                "dockerd would end with the same complaint",
+                "write it as unix:///PATH, tcp://ADDRESS:PORT or fd://, or remove it",
             ),
-            Self::UnknownGroup { .. } => "the socket could not be given to it".into(),
-            Self::PlainTcp { .. } => {
-                "DIND_TCP forbids it: whoever reaches that address would be root here".into()
-            }
-        }
-    }
-
-    fn fix(&self) -> String {
-        match self {
-            Self::BadHost { .. } => {
-                "write it as unix:///PATH, tcp://ADDRESS:PORT or fd://, or remove it".into()
-            }
-            Self::HostsTwice { .. } => "remove --host, or the key \"hosts\" of the file".into(),
-            Self::NoActivation { .. } | Self::NotListening { .. } => {
-                "remove --host=fd://, or start this process by socket activation".into()
-            }
+            Self::HostsTwice { .. } => Advice::new(
+                "dockerd refuses a key that is also given as a flag",
+                "remove --host, or the key \"hosts\" of the file",
+            ),
+            Self::NoActivation { wanted: None } => Advice::new(
+                "fd:// means sockets from LISTEN_FDS, and LISTEN_PID does not name this process",
+                NO_SOCKET,
+            ),
+            Self::NoActivation { wanted: Some(fd) } => Advice::new(
+                format!("descriptor {fd} is not among those that LISTEN_FDS counts"),
+                NO_SOCKET,
+            ),
+            Self::NotListening { .. } => Advice::new("dockerd would panic on it", NO_SOCKET),
             Self::LiveSocket {
                 path,
                 mounted: true,
-            }
-            | Self::MountPoint { path } => format!(
-                "remove the mount -v …:{0}, or serve elsewhere: DOCKER_HOST=unix:///PATH",
-                path.display()
+            } => Advice::new(
+                "it is mounted from outside: replacing it would cut the outer daemon's clients off",
+                unmount(path),
             ),
-            Self::LiveSocket { .. } => {
-                "stop the other daemon, or serve elsewhere: DOCKER_HOST=unix:///PATH".into()
+            Self::LiveSocket { mounted: false, .. } => Advice::new(
+                "something answers there: two daemons cannot share one path",
+                "stop the other daemon, or serve elsewhere: DOCKER_HOST=unix:///PATH",
+            ),
+            Self::MountPoint { path } => Advice::new(
+                "a mount of a socket whose daemon is gone, or of a missing path that the runtime \
+                 made a directory",
+                unmount(path),
+            ),
+            Self::Directory { path } => Advice::new(
+                "its content may be somebody's: only an empty directory is replaced by the socket",
+                move_away(path),
+            ),
+            Self::NotASocket { path, .. } => {
+                Advice::new("only a dead socket is replaced", move_away(path))
             }
-            Self::Directory { path } | Self::NotASocket { path, .. } => {
+            Self::Closed { path, .. } => Advice::new(
                 format!(
-                    "move {} away, or serve elsewhere: DOCKER_HOST=unix:///PATH",
-                    path.display()
-                )
-            }
-            Self::Closed { .. } => {
+                    "{} is not a directory that this user can write to, here or in dockerd's \
+                     namespaces",
+                    path.parent().unwrap_or(path).display()
+                ),
                 "remove that --host (the API is in $XDG_RUNTIME_DIR anyway), name \
                  a path right in /run for nested containers, or mount a directory there that this \
-                 user can write to"
-                    .into()
-            }
-            Self::UnknownGroup { .. } => {
-                "give the group by number (DIND_SOCKET_GID=2375), or add it to the image".into()
-            }
-            Self::PlainTcp { ours: true, .. } => {
-                "set DOCKER_TLS_CERTDIR=/certs for TLS, serve on 127.0.0.1, or DIND_TCP=any".into()
-            }
-            Self::PlainTcp { ours: false, .. } => {
-                "write 127.0.0.1 where the address comes from (the arguments, \"hosts\" of \
-                 daemon.json, the unit that passes the socket), use TLS with client certificates, \
-                 or set DIND_TCP=any: dind-init does not bind it, and cannot narrow it"
-                    .into()
-            }
+                 user can write to",
+            ),
+            Self::UnknownGroup { .. } => Advice::new(
+                "the socket could not be given to it",
+                "give the group by number (DIND_SOCKET_GID=2375), or add it to the image",
+            ),
+            Self::PlainTcp { ours, .. } => Advice::new(
+                "DIND_TCP forbids it: whoever reaches that address would be root here",
+                if *ours {
+                    "set DOCKER_TLS_CERTDIR=/certs for TLS, serve on 127.0.0.1, or DIND_TCP=any"
+                } else {
+                    "write 127.0.0.1 where the address comes from (the arguments, \"hosts\" of \
+                     daemon.json, the unit that passes the socket), use TLS with client \
+                     certificates, or set DIND_TCP=any: dind-init does not bind it, and cannot \
+                     narrow it"
+                },
+            ),
         }
-    }
-
-    fn exit_code(&self) -> u8 {
-        exit::REFUSED
     }
 }

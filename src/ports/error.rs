@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::base::explain::{Explain, exit};
+use crate::base::explain::{Advice, Explain, exit};
 
 /// A failure before the relay serves.
 #[derive(Debug, thiserror::Error)]
@@ -34,47 +34,34 @@ pub enum PortsError {
 }
 
 impl Explain for PortsError {
-    fn why(&self) -> String {
+    fn advice(&self) -> Advice {
         match self {
-            Self::Api { .. } => {
-                "dockerd asks for published ports through this socket and does not start without it"
-            }
-            Self::Publish { .. } => {
-                "a port that was asked for with -p must be there before dockerd starts"
-            }
-            Self::Start { .. } => {
-                "the process that relays published ports runs with as few rights as it can"
-            }
-        }
-        .to_owned()
-    }
-
-    fn fix(&self) -> String {
-        match self {
-            Self::Api { path, .. } if path.as_os_str().len() >= 100 => {
-                "choose a shorter state directory: the path of a socket has at most 107 bytes"
-            }
-            Self::Api { .. } => "let the state directory be one that this user may write",
-            Self::Publish { message, .. } if message.contains("address already in use") => {
-                "stop what listens there, or publish another port"
-            }
-            Self::Publish { message, .. } if message.contains("permission denied") => {
-                "run the outer container with --sysctl net.ipv4.ip_unprivileged_port_start=0, or \
-                 publish a higher port"
-            }
-            Self::Publish { .. } => "correct the value of -p",
-            Self::Start { .. } => {
-                "look for a seccomp profile or a limit (ulimit -n) that stands in the way"
-            }
-        }
-        .to_owned()
-    }
-
-    fn exit_code(&self) -> u8 {
-        match self {
-            // As with the API's own sockets: nothing is left behind.
-            Self::Publish { .. } => exit::REFUSED,
-            _ => exit::STEP_FAILED,
+            Self::Api { path, .. } => Advice::new(
+                "dockerd asks for published ports through this socket and does not start without it",
+                if path.as_os_str().len() >= 100 {
+                    "choose a shorter state directory: the path of a socket has at most 107 bytes"
+                } else {
+                    "let the state directory be one that this user may write"
+                },
+            )
+            .with_code(exit::STEP_FAILED),
+            // Refused, as with the API's own sockets: nothing is left behind.
+            Self::Publish { message, .. } => Advice::new(
+                "a port that was asked for with -p must be there before dockerd starts",
+                if message.contains("address already in use") {
+                    "stop what listens there, or publish another port"
+                } else if message.contains("permission denied") {
+                    "run the outer container with --sysctl \
+                     net.ipv4.ip_unprivileged_port_start=0, or publish a higher port"
+                } else {
+                    "correct the value of -p"
+                },
+            ),
+            Self::Start { .. } => Advice::new(
+                "the process that relays published ports runs with as few rights as it can",
+                "look for a seccomp profile or a limit (ulimit -n) that stands in the way",
+            )
+            .with_code(exit::STEP_FAILED),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use crate::base::environment::Environment;
-use crate::base::explain::{Explain, exit};
+use crate::base::explain::{Advice, Explain, exit};
 use crate::files;
 use crate::sys::signal::OriginalMask;
 use crate::sys::spawn::{self, SpawnError};
@@ -58,55 +58,46 @@ pub enum ProgramError {
 }
 
 impl Explain for ProgramError {
-    fn why(&self) -> String {
+    fn advice(&self) -> Advice {
         match self {
-            Self::Exec { name, source } if source.exit_code() == exit::NOT_FOUND => format!(
-                "there is no file {}, or the interpreter or loader that it names is missing",
-                name.display()
-            ),
-            Self::Exec { .. } => {
-                "it is a directory, not marked as executable, for another architecture, or on a \
-                 noexec mount"
-                    .into()
+            Self::Exec { name, source } => {
+                let code = source.exit_code();
+                let why = if code == exit::NOT_FOUND {
+                    format!(
+                        "there is no file {}, or the interpreter or loader that it names is missing",
+                        name.display()
+                    )
+                } else {
+                    "it is a directory, not marked as executable, for another architecture, or on \
+                     a noexec mount"
+                        .into()
+                };
+                let fix = "check it in the image: ls -l and file on that path, docker inspect for \
+                           the platform";
+                Advice::new(why, fix).with_code(code)
             }
-            Self::NotFound { path, .. } => format!("PATH is '{}'", path.display()),
-            Self::Empty => "an empty name is that of no program".into(),
-        }
-    }
-
-    fn fix(&self) -> String {
-        match self {
-            Self::Exec { .. } => {
-                "check it in the image: ls -l and file on that path, docker inspect for the \
-                 platform"
-                    .into()
+            Self::NotFound { name, path } => {
+                let why = format!("PATH is '{}'", path.display());
+                let fix = if name.to_str().is_some_and(is_subcommand) {
+                    let name = name.display();
+                    format!(
+                        "a command of dind-init's own is called by its whole name: dind-init {name} \
+                         (docker run IMAGE dind-init {name})"
+                    )
+                } else {
+                    "install it in the image, correct PATH, or write the path of the program in \
+                     the command (compose: command, Kubernetes: args)"
+                        .into()
+                };
+                Advice::new(why, fix).with_code(exit::NOT_FOUND)
             }
-            Self::NotFound { name, .. } if name.to_str().is_some_and(is_subcommand) => {
-                let name = name.display();
-                format!(
-                    "a command of dind-init's own is called by its whole name: dind-init {name} \
-                     (docker run IMAGE dind-init {name})"
-                )
-            }
-            Self::Empty => {
+            // The code is that of a shell's `exec ""`, which the official entrypoint ends in.
+            Self::Empty => Advice::new(
+                "an empty name is that of no program",
                 "leave the argument out: a variable that is empty, or \"\" in the command (compose: \
-                 command, Kubernetes: args)"
-                    .into()
-            }
-            Self::NotFound { .. } => {
-                "install it in the image, correct PATH, or write the path of the program in the \
-                 command (compose: command, Kubernetes: args)"
-                    .into()
-            }
-        }
-    }
-
-    fn exit_code(&self) -> u8 {
-        match self {
-            Self::Exec { source, .. } => source.exit_code(),
-            Self::NotFound { .. } => exit::NOT_FOUND,
-            // A shell's `exec ""`, which the official entrypoint ends in.
-            Self::Empty => exit::CANNOT_EXECUTE,
+                 command, Kubernetes: args)",
+            )
+            .with_code(exit::CANNOT_EXECUTE),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::key::KeyProblem;
 use super::material::Item;
 use super::plan::Because;
-use crate::base::explain::{Explain, exit};
+use crate::base::explain::{Advice, Explain};
 
 /// A decision against starting. Nothing was written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -66,107 +66,104 @@ pub enum TlsRefusal {
 }
 
 impl Explain for TlsRefusal {
-    fn why(&self) -> String {
+    fn advice(&self) -> Advice {
         match self {
-            Self::BadKey { problem, .. } => {
-                format!("{problem}; existing keys are never overwritten")
-            }
-            Self::CaKeyMissing { missing, .. } => format!(
-                "ca/cert.pem is there without ca/key.pem, so that the server files would have to \
-                 be yours; missing or empty: {}",
-                paths(missing)
+            Self::BadKey { problem, .. } => Advice::new(
+                format!("{problem}; existing keys are never overwritten"),
+                match problem {
+                    KeyProblem::Encrypted => {
+                        "store the key without a pass phrase (openssl pkey -in OLD -out NEW): \
+                         dockerd cannot ask for one"
+                    }
+                    _ => {
+                        "put back a PEM key (RSA 2048 to 4096 or EC P-256/P-384), or move this \
+                         file away: then a new key and certificate are made"
+                    }
+                },
+            ),
+            Self::CaKeyMissing { missing, .. } => Advice::new(
+                format!(
+                    "ca/cert.pem is there without ca/key.pem, so that the server files would have \
+                     to be yours; missing or empty: {}",
+                    paths(missing)
+                ),
+                "mount all of server/ca.pem, server/cert.pem and server/key.pem to use your own \
+                 certificates, or remove ca/cert.pem to have new ones made",
             ),
             Self::CannotSign {
-                because, problem, ..
-            } => format!(
-                "it must be made, because {because}, and ca/key.pem cannot do that: {problem}"
+                because,
+                problem,
+                missing,
+                ..
+            } => Advice::new(
+                format!(
+                    "it must be made, because {because}, and ca/key.pem cannot do that: {problem}"
+                ),
+                if missing.is_empty() {
+                    "make it with your CA and put it there, or move ca/key.pem away to have yours \
+                     checked only, or all of ca, server and client to have everything made here"
+                        .into()
+                } else {
+                    format!(
+                        "make with your CA and put there: {}; or move ca/key.pem and ca/cert.pem \
+                         away to have everything made here",
+                        paths(missing)
+                    )
+                },
             ),
             Self::ForeignCertificate {
                 subject, because, ..
-            } => format!(
-                "{because}; its subject ({subject}) shows that it was not made here, so it is \
-                 not overwritten"
+            } => Advice::new(
+                format!(
+                    "{because}; its subject ({subject}) shows that it was not made here, so it is \
+                     not overwritten"
+                ),
+                "to use your own server certificate, put its CA beside it as server/ca.pem and \
+                 leave out ca/key.pem; to have one made, move this file away",
             ),
             Self::NotWritable {
-                because, obstacle, ..
-            } => {
+                because,
+                obstacle,
+                missing,
+                ..
+            } => Advice::new(
                 format!(
                     "it must be written, because {because}; its folder takes no files: {obstacle}"
-                )
-            }
-            Self::Unreadable { reason, .. } => reason.clone(),
-            Self::Untrusted { doubts, .. } => format!(
-                "{}; DIND_TLS_UNTRUSTED=refuse asks for a CA that only root can write",
-                doubts.join("\n")
+                ),
+                if missing.is_empty() {
+                    "mount the volume read-write for this user (no `:ro`, no readOnly: true), or \
+                     point DOCKER_TLS_CERTDIR to a directory that can be written"
+                        .into()
+                } else {
+                    format!(
+                        "mount the volume read-write for this user, or complete it with: {}",
+                        paths(missing)
+                    )
+                },
             ),
-            Self::VerificationFailed { reason, .. } => format!(
-                "{reason}; with server/{{ca,cert,key}}.pem there and no ca/key.pem, the \
-                 certificates are yours, and they are only checked"
+            Self::Unreadable { reason, .. } => Advice::new(
+                reason,
+                "make it a regular file that this user can read: give a rootless container a \
+                 volume of its own, or chown this one to the container's user id",
             ),
-        }
-    }
-
-    fn fix(&self) -> String {
-        match self {
-            Self::BadKey {
-                problem: KeyProblem::Encrypted,
-                ..
-            } => {
-                "store the key without a pass phrase (openssl pkey -in OLD -out NEW): dockerd \
-                 cannot ask for one"
-            }
-            Self::BadKey { .. } => {
-                "put back a PEM key (RSA 2048 to 4096 or EC P-256/P-384), or move this file away: \
-                 then a new key and certificate are made"
-            }
-            Self::Untrusted { .. } => {
+            Self::Untrusted { doubts, .. } => Advice::new(
+                format!(
+                    "{}; DIND_TLS_UNTRUSTED=refuse asks for a CA that only root can write",
+                    doubts.join("\n")
+                ),
                 "share only the client folder with other containers (-v VOLUME:/certs/client), \
                  give the files to root (chown -R 0:0, chmod go-w), and move ca/ away if somebody \
-                 else made it: then a new one is made"
-            }
-            Self::CaKeyMissing { .. } => {
-                "mount all of server/ca.pem, server/cert.pem and server/key.pem to use your own \
-                 certificates, or remove ca/cert.pem to have new ones made"
-            }
-            Self::CannotSign { missing, .. } if !missing.is_empty() => {
-                return format!(
-                    "make with your CA and put there: {}; or move ca/key.pem and ca/cert.pem away \
-                     to have everything made here",
-                    paths(missing)
-                );
-            }
-            Self::CannotSign { .. } => {
-                "make it with your CA and put it there, or move ca/key.pem away to have yours \
-                 checked only, or all of ca, server and client to have everything made here"
-            }
-            Self::ForeignCertificate { .. } => {
-                "to use your own server certificate, put its CA beside it as server/ca.pem and \
-                 leave out ca/key.pem; to have one made, move this file away"
-            }
-            Self::NotWritable { missing, .. } if !missing.is_empty() => {
-                return format!(
-                    "mount the volume read-write for this user, or complete it with: {}",
-                    paths(missing)
-                );
-            }
-            Self::NotWritable { .. } => {
-                "mount the volume read-write for this user (no `:ro`, no readOnly: true), or point \
-                 DOCKER_TLS_CERTDIR to a directory that can be written"
-            }
-            Self::Unreadable { .. } => {
-                "make it a regular file that this user can read: give a rootless container a \
-                 volume of its own, or chown this one to the container's user id"
-            }
-            Self::VerificationFailed { .. } => {
+                 else made it: then a new one is made",
+            ),
+            Self::VerificationFailed { reason, .. } => Advice::new(
+                format!(
+                    "{reason}; with server/{{ca,cert,key}}.pem there and no ca/key.pem, the \
+                     certificates are yours, and they are only checked"
+                ),
                 "mount a server/cert.pem (with its intermediates) that matches server/key.pem and \
-                 chains to server/ca.pem, or empty the volume to have certificates made"
-            }
+                 chains to server/ca.pem, or empty the volume to have certificates made",
+            ),
         }
-        .into()
-    }
-
-    fn exit_code(&self) -> u8 {
-        exit::REFUSED
     }
 }
 

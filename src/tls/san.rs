@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use serde::{Serialize, Serializer};
 
 use super::{Names, Request};
-use crate::base::explain::{Explain, exit};
+use crate::base::explain::{Advice, Explain};
 
 /// One subject alternative name. The order of the variants is the order in a certificate.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -69,8 +69,8 @@ pub struct SanError {
 }
 
 impl Explain for SanError {
-    fn why(&self) -> String {
-        match self.problem {
+    fn advice(&self) -> Advice {
+        let why = match self.problem {
             SanProblem::NotAnAddress => "`IP:` needs an IPv4 or IPv6 address",
             SanProblem::NotAMailbox => "`email:` needs an address of the form user@host",
             SanProblem::NotAName => {
@@ -79,16 +79,13 @@ impl Explain for SanError {
             }
             SanProblem::NotAUri => "`URI:` needs something of the form scheme:rest",
             SanProblem::NotForServers => "no client looks for a server by a name of this kind",
-        }
-        .into()
-    }
-    fn fix(&self) -> String {
-        "separate elements by commas and write each as a name, an address, DNS:name, IP:address, \
-         URI:uri or email:mailbox (DNS.1:name, too), e.g. -e DOCKER_TLS_SAN=DNS:dind,IP:192.0.2.1"
-            .into()
-    }
-    fn exit_code(&self) -> u8 {
-        exit::REFUSED
+        };
+        Advice::new(
+            why,
+            "separate elements by commas and write each as a name, an address, DNS:name, \
+             IP:address, URI:uri or email:mailbox (DNS.1:name, too), e.g. \
+             -e DOCKER_TLS_SAN=DNS:dind,IP:192.0.2.1",
+        )
     }
 }
 

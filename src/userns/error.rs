@@ -4,7 +4,7 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::explain::{Explain, exit};
+use crate::base::explain::{Advice, Explain, exit};
 
 /// What failed, why, and what to do; it can travel from the child to the parent, who tells it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -83,14 +83,8 @@ impl LaunchError {
 }
 
 impl Explain for LaunchError {
-    fn why(&self) -> String {
-        self.why.clone()
-    }
-    fn fix(&self) -> String {
-        self.fix.clone()
-    }
-    fn exit_code(&self) -> u8 {
-        self.code
+    fn advice(&self) -> Advice {
+        Advice::new(&self.why, &self.fix).with_code(self.code)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::base::explain::{Explain, exit};
+use crate::base::explain::{Advice, Explain, exit};
 use crate::tls::{IssueError, Item, TlsRefusal};
 
 /// Why there is no usable TLS material.
@@ -41,50 +41,45 @@ pub enum CertificateError {
 }
 
 impl Explain for CertificateError {
-    fn why(&self) -> String {
+    fn advice(&self) -> Advice {
         match self {
-            Self::Issue { .. } => "the key or certificate could not be computed".into(),
-            Self::Refused(refusal) => refusal.why(),
-            Self::Unsettled { remaining, .. } => {
-                format!("somebody else writes into it without our lock; now it needs:\n{remaining}")
-            }
-            Self::Write { written, .. } if written.is_empty() => "nothing was changed".into(),
-            Self::Write { written, .. } => format!(
-                "already replaced: {}; the next start completes the set",
-                written
-                    .iter()
-                    .map(|item| item.path())
-                    .collect::<Vec<_>>()
-                    .join(", ")
+            Self::Issue { .. } => Advice::new(
+                "the key or certificate could not be computed",
+                "move the file that is named away, to have a new one made",
             ),
-        }
-    }
-
-    fn fix(&self) -> String {
-        match self {
-            Self::Issue { .. } => "move the file that is named away, to have a new one made",
-            Self::Refused(refusal) => return refusal.fix(),
-            Self::Unsettled { .. } => {
-                "give each container its own volume for DOCKER_TLS_CERTDIR, and share only client/"
+            Self::Refused(refusal) => return refusal.advice(),
+            Self::Unsettled { remaining, .. } => Advice::new(
+                format!(
+                    "somebody else writes into it without our lock; now it needs:\n{remaining}"
+                ),
+                "give each container its own volume for DOCKER_TLS_CERTDIR, and share only client/",
+            ),
+            Self::Write {
+                written, source, ..
+            } => {
+                let why = if written.is_empty() {
+                    "nothing was changed".into()
+                } else {
+                    let written: Vec<_> = written.iter().map(|item| item.path()).collect();
+                    format!(
+                        "already replaced: {}; the next start completes the set",
+                        written.join(", ")
+                    )
+                };
+                let fix = match source.raw_os_error() {
+                    Some(libc::ENOSPC | libc::EDQUOT) => {
+                        "free some space on the volume of DOCKER_TLS_CERTDIR (df, docker system df \
+                         -v)"
+                    }
+                    Some(libc::EACCES | libc::EPERM | libc::EROFS) => {
+                        "mount a volume on DOCKER_TLS_CERTDIR that this user can write, with files \
+                         that this user owns"
+                    }
+                    _ => "mount a working read-write volume on DOCKER_TLS_CERTDIR",
+                };
+                Advice::new(why, fix)
             }
-            Self::Write { source, .. } => match source.raw_os_error() {
-                Some(libc::ENOSPC | libc::EDQUOT) => {
-                    "free some space on the volume of DOCKER_TLS_CERTDIR (df, docker system df -v)"
-                }
-                Some(libc::EACCES | libc::EPERM | libc::EROFS) => {
-                    "mount a volume on DOCKER_TLS_CERTDIR that this user can write, with files \
-                     that this user owns"
-                }
-                _ => "mount a working read-write volume on DOCKER_TLS_CERTDIR",
-            },
         }
-        .into()
-    }
-
-    fn exit_code(&self) -> u8 {
-        match self {
-            Self::Refused(refusal) => refusal.exit_code(),
-            _ => exit::STEP_FAILED,
-        }
+        .with_code(exit::STEP_FAILED)
     }
 }

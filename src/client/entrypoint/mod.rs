@@ -12,7 +12,7 @@ use std::ffi::{OsStr, OsString};
 
 use crate::base::changes::Changes;
 use crate::base::environment::Environment;
-use crate::base::explain::{Explain, exit};
+use crate::base::explain::{Advice, Explain, exit};
 use crate::endpoint::Surroundings;
 use crate::endpoint::defaults::official_defaults;
 
@@ -45,18 +45,13 @@ pub enum EntrypointError {
 }
 
 impl Explain for EntrypointError {
-    fn why(&self) -> String {
-        "the container's command is empty, and this entrypoint only runs commands".into()
-    }
-
-    fn fix(&self) -> String {
-        "name one after the image (docker run IMAGE docker ps), in compose as command, in \
-         Kubernetes as args; CMD [\"sh\"] in the Dockerfile gives a shell"
-            .into()
-    }
-
-    fn exit_code(&self) -> u8 {
-        exit::USAGE
+    fn advice(&self) -> Advice {
+        Advice::new(
+            "the container's command is empty, and this entrypoint only runs commands",
+            "name one after the image (docker run IMAGE docker ps), in compose as command, in \
+             Kubernetes as args; CMD [\"sh\"] in the Dockerfile gives a shell",
+        )
+        .with_code(exit::USAGE)
     }
 }
 

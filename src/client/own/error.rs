@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::base::explain::Explain;
+use crate::base::explain::{Advice, Explain};
 use crate::base::printable::{line, path as shown};
 use crate::host::activity::Activity;
 use crate::sys::call::CallName;
@@ -125,68 +125,65 @@ impl NoAnswer {
 }
 
 impl Explain for NoAnswer {
-    fn why(&self) -> String {
+    fn advice(&self) -> Advice {
+        const LOG: &str = "look at the container's log (docker logs; kubectl logs)";
+        const STANDS_STILL: &str = "its loop stands still: no process is reaped, no signal passed \
+             on, no stop obeyed";
+        const RESTART: &str = "look at the last lines of the container's log and at its volumes (a \
+             file system that hangs?); restart the container";
         match self {
-            Self::Denied { .. } => {
-                "the daemon runs as another user, and this one may not enter its directory".into()
-            }
-            Self::Gone { .. } => {
-                "it was left behind: the daemon that made it is dead, or has not come up again yet"
-                    .into()
-            }
-            Self::Impostor { .. } => {
-                "only PID 1, or a process beside us of root or of the daemon's user, is believed"
-                    .into()
-            }
-            Self::Io { .. } => "the kernel gave no more specific reason".into(),
+            Self::Denied { .. } => Advice::new(
+                "the daemon runs as another user, and this one may not enter its directory",
+                "ask as root or as that user (docker exec -u)",
+            ),
+            Self::Gone { .. } => Advice::new(
+                "it was left behind: the daemon that made it is dead, or has not come up again yet",
+                LOG,
+            ),
+            Self::Impostor { .. } => Advice::new(
+                "only PID 1, or a process beside us of root or of the daemon's user, is believed",
+                "look who shares the directory of the socket: it should be no volume",
+            ),
+            Self::Io { .. } => Advice::new(
+                "the kernel gave no more specific reason",
+                "try again; look at the container's log",
+            ),
             Self::NotStarted { looked_in } => {
                 let dirs: Vec<String> =
                     looked_in.iter().map(|dir| shown(dir).to_string()).collect();
-                format!(
-                    "it has not started yet or has ended, or its directory is another one: there \
-                     is no status socket in {}",
-                    dirs.join(", ")
+                Advice::new(
+                    format!(
+                        "it has not started yet or has ended, or its directory is another one: \
+                         there is no status socket in {}",
+                        dirs.join(", ")
+                    ),
+                    LOG,
                 )
             }
             Self::Silent {
-                waiting: Waiting::Connect,
-                ..
-            } => {
-                "so many questions wait for it that no other one fits; its loop stands still".into()
-            }
-            Self::Silent { .. } | Self::Stalled { .. } => {
-                "its loop stands still: no process is reaped, no signal passed on, no stop obeyed"
-                    .into()
-            }
-            Self::Unreadable { .. } => "it is not JSON, or not of this version of dind-init".into(),
+                waiting, activity, ..
+            } => Advice::new(
+                match waiting {
+                    Waiting::Connect => {
+                        "so many questions wait for it that no other one fits; its loop stands still"
+                    }
+                    Waiting::Answer => STANDS_STILL,
+                },
+                match activity.state {
+                    Some('T' | 't') => {
+                        "continue it (kill -CONT from outside the container), or restart the \
+                         container"
+                    }
+                    _ => RESTART,
+                },
+            ),
+            Self::Stalled { .. } => Advice::new(STANDS_STILL, RESTART),
+            Self::Unreadable { .. } => Advice::new(
+                "it is not JSON, or not of this version of dind-init",
+                "use the dind-init of the running container",
+            ),
         }
-    }
-
-    fn fix(&self) -> String {
-        match self {
-            Self::Denied { .. } => "ask as root or as that user (docker exec -u)".into(),
-            Self::Gone { .. } | Self::NotStarted { .. } => {
-                "look at the container's log (docker logs; kubectl logs)".into()
-            }
-            Self::Impostor { .. } => {
-                "look who shares the directory of the socket: it should be no volume".into()
-            }
-            Self::Io { .. } => "try again; look at the container's log".into(),
-            Self::Silent { activity, .. } if matches!(activity.state, Some('T' | 't')) => {
-                "continue it (kill -CONT from outside the container), or restart the container"
-                    .into()
-            }
-            Self::Silent { .. } | Self::Stalled { .. } => {
-                "look at the last lines of the container's log and at its volumes (a file system \
-                 that hangs?); restart the container"
-                    .into()
-            }
-            Self::Unreadable { .. } => "use the dind-init of the running container".into(),
-        }
-    }
-
-    fn exit_code(&self) -> u8 {
-        1
+        .with_code(1)
     }
 }
 

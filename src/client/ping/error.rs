@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::tls::{TlsFailure, TlsReason};
-use crate::base::explain::{Explain, exit};
+use crate::base::explain::{Advice, Explain, exit};
 use crate::client::credentials::CredentialsError;
 use crate::endpoint::{Address, Endpoint, Way, no_proxy};
 use crate::net::deadline::Halt;
@@ -197,166 +197,147 @@ const SHARE_CERTIFICATES: &str = "mount the /certs/client volume of this very da
     per daemon, mounted in both containers), and restart the daemon after deleting old files in it";
 
 impl Explain for PingError {
-    fn why(&self) -> String {
+    fn advice(&self) -> Advice {
         match self {
-            Self::Busy { .. } => "more clients wait than its backlog holds (somaxconn)".into(),
-            Self::ClosedEarly { .. } => {
-                "the daemon ended or restarts, or a proxy has no daemon behind it".into()
-            }
-            Self::Credentials(error) => error.why(),
-            Self::Denied { .. } => {
-                "the socket belongs to root and its group, and this user is in neither".into()
-            }
-            Self::Io { .. } => "the kernel gave no more specific reason".into(),
-            Self::NoSocket { .. } => {
-                "the daemon has not started yet, or its socket is in another container".into()
-            }
+            Self::Busy { .. } => Advice::new(
+                "more clients wait than its backlog holds (somaxconn)",
+                "wait; raise net.core.somaxconn for very many clients",
+            ),
+            Self::ClosedEarly { .. } => Advice::new(
+                "the daemon ended or restarts, or a proxy has no daemon behind it",
+                "look at the daemon's log (docker logs)",
+            ),
+            Self::Credentials(error) => error.advice(),
+            Self::Denied { .. } => Advice::new(
+                "the socket belongs to root and its group, and this user is in neither",
+                "run as root or in the socket's group (docker run --group-add, Kubernetes \
+                 supplementalGroups), or give the daemon DIND_SOCKET_GID",
+            ),
+            Self::Io { .. } => Advice::new("the kernel gave no more specific reason", START_IT),
+            Self::NoSocket { .. } => Advice::new(
+                "the daemon has not started yet, or its socket is in another container",
+                "share the directory of the socket between the containers, or use the daemon's \
+                 TCP address: DOCKER_HOST=tcp://docker:2376",
+            ),
             Self::NotHttp {
                 looks_like_tls: true,
                 ..
-            } => "it speaks TLS, and we were told to speak plain HTTP".into(),
-            Self::NotHttp { .. } => "something else listens on that address".into(),
+            } => Advice::new(SPEAKS_TLS, USE_TLS),
+            Self::NotHttp { .. } => Advice::new("something else listens on that address", START_IT),
             Self::Proxy {
-                source, variable, ..
-            } => format!(
-                "{}; docker itself goes the same way, because {variable} is set and NO_PROXY does \
-                 not name the daemon",
-                source.why()
+                source,
+                variable,
+                host,
+                ..
+            } => Advice::new(
+                format!(
+                    "{}; docker itself goes the same way, because {variable} is set and NO_PROXY \
+                     does not name the daemon",
+                    source.why()
+                ),
+                no_proxy(host),
             ),
-            Self::Refused { .. } => "the address exists, but nothing listens on it (yet)".into(),
+            Self::Refused { .. } => Advice::new(
+                "the address exists, but nothing listens on it (yet)",
+                START_IT,
+            ),
             Self::Silent { phase, .. } => match phase {
-                Phase::Connect => "packets are dropped: a firewall or NetworkPolicy, or a wrong \
-                    address"
-                    .into(),
-                Phase::Handshake | Phase::Answer => {
-                    "its socket is open, but the daemon behind it is still starting, or hangs"
-                        .into()
-                }
+                Phase::Connect => Advice::new(
+                    "packets are dropped: a firewall or NetworkPolicy, or a wrong address",
+                    "allow the daemon's port (2376, or 2375 without TLS) in the NetworkPolicy or \
+                     firewall, and check the address in DOCKER_HOST",
+                ),
+                Phase::Handshake | Phase::Answer => Advice::new(
+                    "its socket is open, but the daemon behind it is still starting, or hangs",
+                    "look at the daemon's log (docker logs; kubectl logs -c), or allow more time: \
+                     --timeout",
+                ),
             },
-            Self::Status { code, message, .. } => match (code, message.as_str()) {
-                (_, text) if text.contains("HTTPS") => {
-                    "it speaks TLS, and we were told to speak plain HTTP".into()
-                }
-                (_, "") => "a daemon that is ready answers 200".into(),
-                (_, text) => format!("it says: {text}"),
-            },
-            Self::Stopped { .. } => "a signal asked for it".into(),
-            Self::Tls { source, .. } => match &source.reason {
-                TlsReason::ClientRefused { alert } => format!(
+            Self::Status { message, .. } if message.contains("HTTPS") => {
+                Advice::new(SPEAKS_TLS, USE_TLS)
+            }
+            Self::Status { message, .. } => Advice::new(
+                match message.as_str() {
+                    "" => "a daemon that is ready answers 200".into(),
+                    text => format!("it says: {text}"),
+                },
+                if http::is_about_version(message) {
+                    "remove DOCKER_API_VERSION, so that client and daemon agree on one"
+                } else {
+                    "look at the log of the daemon, and of a proxy before it"
+                },
+            ),
+            Self::Stopped { .. } => Advice::new("a signal asked for it", "nothing to do"),
+            Self::Tls { source, .. } => source.reason.advice(),
+            Self::Unreachable { .. } => Advice::new(
+                "no route leads there, or nothing answers",
+                "put both containers into one network (docker run --network, compose networks), \
+                 and check the address in DOCKER_HOST",
+            ),
+            Self::Unresolved(error) => error.advice(),
+        }
+        .with_code(exit::STEP_FAILED)
+    }
+}
+
+impl TlsReason {
+    fn advice(&self) -> Advice {
+        match self {
+            Self::ClientRefused { alert } => Advice::new(
+                format!(
                     "the daemon does not take our client certificate ({alert}): it was signed by \
                      another CA, has expired, or none was sent"
                 ),
-                TlsReason::Expired => "the daemon's certificate has expired".into(),
-                TlsReason::NameMismatch { presented } if presented.is_empty() => {
+                SHARE_CERTIFICATES,
+            ),
+            Self::Expired => Advice::new(
+                "the daemon's certificate has expired",
+                "restart the daemon's container: it signs a new certificate at each start",
+            ),
+            Self::NameMismatch { presented } => Advice::new(
+                if presented.is_empty() {
                     "the daemon's certificate names no host at all".into()
-                }
-                TlsReason::NameMismatch { presented } => format!(
-                    "the daemon's certificate is for {} only",
-                    presented.join(", ")
-                ),
-                TlsReason::NotTls => "what answers there speaks no TLS".into(),
-                TlsReason::NotYetValid => {
-                    "the daemon's certificate becomes valid later: one of the two clocks is wrong"
-                        .into()
-                }
-                TlsReason::Distrusted(distrust) => distrust.to_string(),
-                TlsReason::NothingInCommon => "there is no TLS version, cipher or kind of key \
-                    that both sides have; here: TLS 1.2 and 1.3, RSA from 2048 bits, EC P-256, \
-                    P-384 and P-521, Ed25519"
-                    .into(),
-                TlsReason::Other(words) => words.clone(),
-                TlsReason::UnknownAuthority => {
-                    "the daemon's certificate was not signed by the CA that we were given: the \
-                     files are from another daemon, or from an earlier start"
-                        .into()
-                }
-            },
-            Self::Unreachable { .. } => "no route leads there, or nothing answers".into(),
-            Self::Unresolved(error) => error.why(),
+                } else {
+                    format!(
+                        "the daemon's certificate is for {} only",
+                        presented.join(", ")
+                    )
+                },
+                "use one of these names in DOCKER_HOST, or add yours on the daemon's side: \
+                 DOCKER_TLS_SAN=DNS:NAME or IP:ADDRESS",
+            ),
+            Self::NotTls => Advice::new(
+                "what answers there speaks no TLS",
+                "unset DOCKER_TLS_VERIFY for a daemon without TLS (DOCKER_TLS_CERTDIR= on \
+                 both sides), or name its TLS port, usually 2376",
+            ),
+            Self::NotYetValid => Advice::new(
+                "the daemon's certificate becomes valid later: one of the two clocks is wrong",
+                "correct the clocks of both machines",
+            ),
+            Self::Distrusted(distrust) => Advice::new(
+                distrust.to_string(),
+                "issue the daemon's certificate anew, for a server (serverAuth), by a CA that \
+                 is valid and is marked as one (CA:TRUE), with RSA, EC P-256, P-384 or P-521 \
+                 keys and SHA-256; without files of yours in DOCKER_TLS_CERTDIR the daemon's \
+                 container makes such ones itself",
+            ),
+            Self::NothingInCommon => Advice::new(
+                "there is no TLS version, cipher or kind of key that both sides have; here: TLS \
+                 1.2 and 1.3, RSA from 2048 bits, EC P-256, P-384 and P-521, Ed25519",
+                "give the daemon a certificate with an RSA, EC P-256, P-384 or P-521 key",
+            ),
+            Self::Other(words) => Advice::new(words, "look at the daemon's log for its side of it"),
+            Self::UnknownAuthority => Advice::new(
+                "the daemon's certificate was not signed by the CA that we were given: the \
+                 files are from another daemon, or from an earlier start",
+                SHARE_CERTIFICATES,
+            ),
         }
-    }
-
-    fn fix(&self) -> String {
-        match self {
-            Self::Busy { .. } => "wait; raise net.core.somaxconn for very many clients".into(),
-            Self::ClosedEarly { .. } => "look at the daemon's log (docker logs)".into(),
-            Self::Credentials(error) => error.fix(),
-            Self::Denied { .. } => {
-                "run as root or in the socket's group (docker run --group-add, Kubernetes \
-                 supplementalGroups), or give the daemon DIND_SOCKET_GID"
-                    .into()
-            }
-            Self::NoSocket { .. } => {
-                "share the directory of the socket between the containers, or use the daemon's \
-                 TCP address: DOCKER_HOST=tcp://docker:2376"
-                    .into()
-            }
-            Self::NotHttp {
-                looks_like_tls: true,
-                ..
-            } => USE_TLS.into(),
-            Self::Status { message, .. } if message.contains("HTTPS") => USE_TLS.into(),
-            Self::Status { message, .. } if http::is_about_version(message) => {
-                "remove DOCKER_API_VERSION, so that client and daemon agree on one".into()
-            }
-            Self::NotHttp { .. } | Self::Io { .. } | Self::Refused { .. } => START_IT.into(),
-            Self::Proxy { host, .. } => no_proxy(host),
-            Self::Silent { phase, .. } => match phase {
-                Phase::Connect => "allow the daemon's port (2376, or 2375 without TLS) in the \
-                    NetworkPolicy or firewall, and check the address in DOCKER_HOST"
-                    .into(),
-                Phase::Handshake | Phase::Answer => {
-                    "look at the daemon's log (docker logs; kubectl logs -c), or allow more time: \
-                     --timeout"
-                        .into()
-                }
-            },
-            Self::Status { .. } => "look at the log of the daemon, and of a proxy before it".into(),
-            Self::Stopped { .. } => "nothing to do".into(),
-            Self::Tls { source, .. } => match &source.reason {
-                TlsReason::ClientRefused { .. } | TlsReason::UnknownAuthority => {
-                    SHARE_CERTIFICATES.into()
-                }
-                TlsReason::Expired => {
-                    "restart the daemon's container: it signs a new certificate at each start"
-                        .into()
-                }
-                TlsReason::NameMismatch { .. } => {
-                    "use one of these names in DOCKER_HOST, or add yours on the daemon's side: \
-                     DOCKER_TLS_SAN=DNS:NAME or IP:ADDRESS"
-                        .into()
-                }
-                TlsReason::NotTls => {
-                    "unset DOCKER_TLS_VERIFY for a daemon without TLS (DOCKER_TLS_CERTDIR= on \
-                     both sides), or name its TLS port, usually 2376"
-                        .into()
-                }
-                TlsReason::NotYetValid => "correct the clocks of both machines".into(),
-                TlsReason::Distrusted(_) => {
-                    "issue the daemon's certificate anew, for a server (serverAuth), by a CA that \
-                     is valid and is marked as one (CA:TRUE), with RSA, EC P-256, P-384 or P-521 \
-                     keys and SHA-256; without files of yours in DOCKER_TLS_CERTDIR the daemon's \
-                     container makes such ones itself"
-                        .into()
-                }
-                TlsReason::NothingInCommon => {
-                    "give the daemon a certificate with an RSA, EC P-256, P-384 or P-521 key".into()
-                }
-                TlsReason::Other(_) => "look at the daemon's log for its side of it".into(),
-            },
-            Self::Unreachable { .. } => {
-                "put both containers into one network (docker run --network, compose networks), \
-                 and check the address in DOCKER_HOST"
-                    .into()
-            }
-            Self::Unresolved(error) => error.fix(),
-        }
-    }
-
-    fn exit_code(&self) -> u8 {
-        exit::STEP_FAILED
     }
 }
+
+const SPEAKS_TLS: &str = "it speaks TLS, and we were told to speak plain HTTP";
 
 const USE_TLS: &str = "set DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH=/certs/client, with the \
     daemon's /certs/client volume mounted here";

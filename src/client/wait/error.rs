@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::base::explain::{Explain, exit};
+use crate::base::explain::{Advice, Explain, exit};
 use crate::client::duration;
 use crate::client::ping::PingError;
 use crate::endpoint::EndpointError;
@@ -41,37 +41,25 @@ pub enum WaitError {
 }
 
 impl Explain for WaitError {
-    fn why(&self) -> String {
+    fn advice(&self) -> Advice {
         match self {
-            Self::Endpoint(error) => error.why(),
-            Self::Permanent(error) | Self::TimedOut { source: error, .. } => error.why(),
-            Self::MissingFile { .. } => {
-                "whoever writes it has not done so, or does it in another volume".into()
+            Self::Endpoint(error) => error.advice(),
+            Self::Permanent(error) | Self::TimedOut { source: error, .. } => {
+                error.advice().with_code(NOT_READY)
             }
-            Self::Signals(_) => "the process has no descriptor left".into(),
-            Self::Stopped => "SIGINT or SIGTERM asked for it".into(),
-        }
-    }
-
-    fn fix(&self) -> String {
-        match self {
-            Self::Endpoint(error) => error.fix(),
-            Self::Permanent(error) | Self::TimedOut { source: error, .. } => error.fix(),
-            Self::MissingFile { .. } => {
-                "mount the volume in which it appears, or allow more time: --timeout".into()
-            }
-            Self::Signals(_) => "raise the limit: docker run --ulimit nofile=1024".into(),
-            Self::Stopped => "nothing to do".into(),
-        }
-    }
-
-    fn exit_code(&self) -> u8 {
-        match self {
-            Self::Endpoint(error) => error.exit_code(),
-            Self::Permanent(_) | Self::MissingFile { .. } | Self::TimedOut { .. } => NOT_READY,
-            Self::Signals(_) => exit::STEP_FAILED,
+            Self::MissingFile { .. } => Advice::new(
+                "whoever writes it has not done so, or does it in another volume",
+                "mount the volume in which it appears, or allow more time: --timeout",
+            )
+            .with_code(NOT_READY),
+            Self::Signals(_) => Advice::new(
+                "the process has no descriptor left",
+                "raise the limit: docker run --ulimit nofile=1024",
+            )
+            .with_code(exit::STEP_FAILED),
             // run() returns the signal's own code; this is for callers without one.
-            Self::Stopped => exit::SIGNAL_BASE,
+            Self::Stopped => Advice::new("SIGINT or SIGTERM asked for it", "nothing to do")
+                .with_code(exit::SIGNAL_BASE),
         }
     }
 }

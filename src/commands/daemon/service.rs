@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Request, Started};
 use crate::apply::listen::HeldSockets;
 use crate::base::environment::Environment;
-use crate::base::explain::{Explain, exit};
+use crate::base::explain::{Advice, Explain};
 use crate::commands::Caller;
 use crate::endpoint::shell;
 use crate::host::stale::Places;
@@ -204,20 +204,16 @@ pub struct AlreadyRuns {
 }
 
 impl Explain for AlreadyRuns {
-    fn why(&self) -> String {
-        format!(
-            "what it has made is in the way of a second one: {}",
-            self.reason
+    fn advice(&self) -> Advice {
+        Advice::new(
+            format!(
+                "what it has made is in the way of a second one: {}",
+                self.reason
+            ),
+            "dind-init status shows the running daemon, what was chosen for it and why, and \
+             --timeline its start; for a plan use a container whose daemon does not run: \
+             docker run --rm --privileged IMAGE dind-init plan",
         )
-    }
-    fn fix(&self) -> String {
-        "dind-init status shows the running daemon, what was chosen for it and why, and \
-         --timeline its start; for a plan use a container whose daemon does not run: \
-         docker run --rm --privileged IMAGE dind-init plan"
-            .into()
-    }
-    fn exit_code(&self) -> u8 {
-        exit::REFUSED
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::base::environment::Environment;
-use crate::base::explain::{Explain, exit};
+use crate::base::explain::{Advice, Explain};
 
 /// The directories.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,20 +43,16 @@ pub struct NotWritable {
 }
 
 impl Explain for NotWritable {
-    fn why(&self) -> String {
-        format!(
-            "{} cannot be made or written by uid {}",
-            self.missing.display(),
-            self.uid
+    fn advice(&self) -> Advice {
+        Advice::new(
+            format!(
+                "{} cannot be made or written by uid {}",
+                self.missing.display(),
+                self.uid
+            ),
+            "make it in the image and give it to that user (chown), mount a volume or tmpfs there, \
+             or set HOME and XDG_RUNTIME_DIR to directories that the user can write",
         )
-    }
-    fn fix(&self) -> String {
-        "make it in the image and give it to that user (chown), mount a volume or tmpfs there, or \
-         set HOME and XDG_RUNTIME_DIR to directories that the user can write"
-            .into()
-    }
-    fn exit_code(&self) -> u8 {
-        exit::REFUSED
     }
 }
 

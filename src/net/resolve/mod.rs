@@ -15,7 +15,7 @@ use std::path::PathBuf;
 
 use self::resolv_conf::ResolvConf;
 use super::deadline::Deadline;
-use crate::base::explain::{Explain, exit};
+use crate::base::explain::{Advice, Explain, exit};
 use crate::files;
 
 /// Where names are looked up; a test names its own files and port.
@@ -77,40 +77,34 @@ fn list(servers: &[IpAddr]) -> String {
 }
 
 impl Explain for ResolveError {
-    fn why(&self) -> String {
+    fn advice(&self) -> Advice {
+        const NETWORK: &str = "check the network of this container: docker run --dns, Kubernetes \
+             dnsPolicy, a NetworkPolicy that forbids port 53; or use the IP address";
         match self {
-            Self::Io { .. } => "the name is neither an IP address nor in /etc/hosts".into(),
-            Self::NoSuchName { tried, servers, .. } => format!(
-                "neither /etc/hosts nor nameserver {} knows {}",
-                list(servers),
-                tried.join(", ")
+            Self::Io { .. } => Advice::new(
+                "the name is neither an IP address nor in /etc/hosts",
+                NETWORK,
             ),
-            Self::NoServer { servers, last, .. } => format!(
-                "asked {} (from /etc/resolv.conf); {}",
-                list(servers),
-                last.as_deref().unwrap_or("nothing came back")
-            ),
-        }
-    }
-
-    fn fix(&self) -> String {
-        match self {
-            Self::NoSuchName { .. } => {
+            Self::NoSuchName { tried, servers, .. } => Advice::new(
+                format!(
+                    "neither /etc/hosts nor nameserver {} knows {}",
+                    list(servers),
+                    tried.join(", ")
+                ),
                 "the name is that of the daemon's container in the same network: compose: its \
                  service name; docker run: --network and --name or --network-alias; GitLab: the \
-                 service's alias; in one Kubernetes pod there is no name, use tcp://127.0.0.1"
-                    .into()
-            }
-            Self::Io { .. } | Self::NoServer { .. } => {
-                "check the network of this container: docker run --dns, Kubernetes dnsPolicy, a \
-                 NetworkPolicy that forbids port 53; or use the IP address"
-                    .into()
-            }
+                 service's alias; in one Kubernetes pod there is no name, use tcp://127.0.0.1",
+            ),
+            Self::NoServer { servers, last, .. } => Advice::new(
+                format!(
+                    "asked {} (from /etc/resolv.conf); {}",
+                    list(servers),
+                    last.as_deref().unwrap_or("nothing came back")
+                ),
+                NETWORK,
+            ),
         }
-    }
-
-    fn exit_code(&self) -> u8 {
-        exit::STEP_FAILED
+        .with_code(exit::STEP_FAILED)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Where no nested container can start, whatever dockerd does.
 
-use crate::base::explain::{Explain, exit};
+use crate::base::explain::{Advice, Explain};
 
 /// Cgroups are of no use as they are.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -22,35 +22,22 @@ pub enum CgroupRefusal {
 }
 
 impl Explain for CgroupRefusal {
-    fn why(&self) -> String {
+    fn advice(&self) -> Advice {
         match self {
-            Self::ReadOnly { why, .. } => format!(
-                "a nested container needs a group of its own in each, and making them writable \
-                 was refused: {why}"
-            ),
-            Self::NoSystemd { .. } => {
-                "dockerd would start, and runc would fail for every container: the driver is \
-                 right for the node that the setting comes from, and not in a container"
-                    .into()
-            }
-        }
-    }
-
-    fn fix(&self) -> String {
-        match self {
-            Self::ReadOnly { .. } => {
+            Self::ReadOnly { why, .. } => Advice::new(
+                format!(
+                    "a nested container needs a group of its own in each, and making them \
+                     writable was refused: {why}"
+                ),
                 "remove the :ro of -v /sys/fs/cgroup:/sys/fs/cgroup:ro, or the whole volume \
                  (--privileged mounts cgroups writable by itself; Kubernetes: readOnly: true of \
-                 the volumeMount)"
-                    .into()
-            }
-            Self::NoSystemd { origin } => {
-                format!("remove it from {origin}: dockerd's own choice, cgroupfs, works here")
-            }
+                 the volumeMount)",
+            ),
+            Self::NoSystemd { origin } => Advice::new(
+                "dockerd would start, and runc would fail for every container: the driver is \
+                 right for the node that the setting comes from, and not in a container",
+                format!("remove it from {origin}: dockerd's own choice, cgroupfs, works here"),
+            ),
         }
-    }
-
-    fn exit_code(&self) -> u8 {
-        exit::REFUSED
     }
 }

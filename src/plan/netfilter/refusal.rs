@@ -1,6 +1,6 @@
 //! Where dockerd certainly cannot program the packet filter.
 
-use crate::base::explain::{Explain, exit};
+use crate::base::explain::{Advice, Explain};
 use crate::host::netfilter::rules::{FamilyProbe, Piece};
 use crate::host::netfilter::tools::Backend;
 
@@ -111,25 +111,7 @@ pub(super) fn said(probe: &FamilyProbe) -> String {
 }
 
 impl Explain for NetfilterRefusal {
-    fn why(&self) -> String {
-        match self {
-            Self::NoTools { .. } => {
-                "dockerd runs it to connect containers to the network, and ends without it".into()
-            }
-            Self::NothingWorks { failures, .. } => {
-                let line = |(backend, probe): &(Backend, FamilyProbe)| {
-                    format!("{}: {}", backend.name(), said(probe))
-                };
-                failures.iter().map(line).collect::<Vec<_>>().join("\n")
-            }
-            Self::EngineTooOld { version } => match version {
-                Some(version) => format!("this is engine {version}"),
-                None => "this is an older engine".into(),
-            },
-        }
-    }
-
-    fn fix(&self) -> String {
+    fn advice(&self) -> Advice {
         const OFF: &str = "or start with --iptables=false --ip6tables=false: nested containers \
                            then have no way out and no published ports";
         match self {
@@ -139,9 +121,16 @@ impl Explain for NetfilterRefusal {
                 } else {
                     "iptables"
                 };
-                format!("install {package} in the image, {OFF}")
+                Advice::new(
+                    "dockerd runs it to connect containers to the network, and ends without it",
+                    format!("install {package} in the image, {OFF}"),
+                )
             }
             Self::NothingWorks { failures, modules } => {
+                let line = |(backend, probe): &(Backend, FamilyProbe)| {
+                    format!("{}: {}", backend.name(), said(probe))
+                };
+                let why = failures.iter().map(line).collect::<Vec<_>>().join("\n");
                 let mut options: Vec<(&str, &str)> = Vec::new();
                 // One backend is enough: the one that lacks least.
                 let nearest = failures.iter().min_by_key(|(_, probe)| probe.missing.len());
@@ -153,21 +142,22 @@ impl Explain for NetfilterRefusal {
                     options.iter().map(pick).collect::<Vec<_>>().join(" ")
                 };
                 let (configs, names) = (names(|(config, _)| config), names(|(_, name)| name));
-                match (names.is_empty(), modules) {
+                let fix = match (names.is_empty(), modules) {
                     (true, _) => format!("install a program that fits this kernel, {OFF}"),
                     (false, true) => format!(
                         "on the node: modprobe -a {names} (kernel options {configs}), {OFF}"
                     ),
                     (false, false) => format!("use a kernel with {configs}, {OFF}"),
-                }
+                };
+                Advice::new(why, fix)
             }
-            Self::EngineTooOld { .. } => {
-                "remove DIND_FIREWALL=nftables, or use an image with engine 29".into()
-            }
+            Self::EngineTooOld { version } => Advice::new(
+                match version {
+                    Some(version) => format!("this is engine {version}"),
+                    None => "this is an older engine".into(),
+                },
+                "remove DIND_FIREWALL=nftables, or use an image with engine 29",
+            ),
         }
-    }
-
-    fn exit_code(&self) -> u8 {
-        exit::REFUSED
     }
 }

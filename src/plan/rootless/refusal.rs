@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use super::idmap::{NoMap, list};
-use crate::base::explain::{Explain, exit};
+use crate::base::explain::{Advice, Explain};
 use crate::host::rootless::RootlessFacts;
 use crate::host::rootless::subids::OddRow;
 
@@ -104,97 +104,78 @@ impl RootlessRefusal {
 }
 
 impl Explain for RootlessRefusal {
-    fn why(&self) -> String {
+    fn advice(&self) -> Advice {
+        const SETTING: &str = "a rootless daemon lives in a user namespace; this setting is the \
+             node's and cannot be changed in the container";
         match self {
-            Self::UsernsClone | Self::NoUserNamespaces => {
-                "a rootless daemon lives in a user namespace; this setting is the node's and \
-                 cannot be changed in the container"
-                    .into()
-            }
-            Self::Namespace { why, .. } => why.clone(),
-            Self::NoSubIds { odd, .. } if !odd.is_empty() => {
-                odd.iter().map(OddRow::note).collect::<Vec<_>>().join("; ")
-            }
-            Self::NoSubIds { .. } => {
+            Self::UsernsClone => Advice::new(
+                SETTING,
+                "on the node: sysctl -w kernel.unprivileged_userns_clone=1",
+            ),
+            Self::NoUserNamespaces => Advice::new(
+                SETTING,
+                "on the node: sysctl -w user.max_user_namespaces=28633",
+            ),
+            Self::Namespace { why, fix, .. } => Advice::new(why, fix),
+            Self::NoSubIds { name, odd, .. } if !odd.is_empty() => Advice::new(
+                odd.iter().map(OddRow::note).collect::<Vec<_>>().join("; "),
+                format!(
+                    "in the image: let /etc/subuid and /etc/subgid be readable for everybody, with \
+                     a row {name}:100000:65536 without spaces or carriage returns; or start as \
+                     root with DIND_ROOTLESS=1 and --cap-add SETUID --cap-add SETGID"
+                ),
+            ),
+            Self::NoSubIds { name, .. } => Advice::new(
                 "users of nested containers are mapped to subordinate ids, and neither these files \
-                 nor getsubids have any for us"
-                    .into()
-            }
-            Self::IdsOutside { .. } => {
+                 nor getsubids have any for us",
+                format!(
+                    "in the image: echo {name}:100000:65536 | tee -a /etc/subuid /etc/subgid; or \
+                     start as root with DIND_ROOTLESS=1 and --cap-add SETUID --cap-add SETGID"
+                ),
+            ),
+            Self::IdsOutside { name, uid, .. } => Advice::new(
                 "this container runs in a user namespace itself (hostUsers: false, userns-remap), \
-                 and only ids of that one can be mapped"
-                    .into()
-            }
-            Self::NoNewPrivs => {
+                 and only ids of that one can be mapped",
+                format!(
+                    "in the image: {name}:{}:{} in /etc/subuid and /etc/subgid, if the container \
+                     has 65536 ids",
+                    uid + 1,
+                    65535u32.saturating_sub(*uid)
+                ),
+            ),
+            Self::NoNewPrivs => Advice::new(
                 "newuidmap gets its rights from its set-user-ID bit or file capability, which \
-                 no_new_privs takes away"
-                    .into()
-            }
-            Self::MapHelper { .. } => {
-                "it writes the id map of the user namespace, which we may not do ourselves".into()
-            }
-            Self::NoDriver { .. } => {
-                "it moves packets between the namespace of dockerd and the outer network".into()
-            }
-            Self::Tap { .. } => "the network driver speaks to a tap device".into(),
-            Self::NotOwner { .. } => {
+                 no_new_privs takes away",
+                "remove --security-opt no-new-privileges (Kubernetes: allowPrivilegeEscalation: \
+                 true), or start as root with DIND_ROOTLESS=1 and --cap-add SETUID --cap-add SETGID",
+            ),
+            Self::MapHelper { fix, .. } => Advice::new(
+                "it writes the id map of the user namespace, which we may not do ourselves",
+                fix,
+            ),
+            Self::NoDriver { .. } => Advice::new(
+                "it moves packets between the namespace of dockerd and the outer network",
+                "install slirp4netns or passt in the image, or set \
+                 DOCKERD_ROOTLESS_ROOTLESSKIT_NET=none to do without a network",
+            ),
+            Self::Tap { fix, .. } => Advice::new("the network driver speaks to a tap device", fix),
+            Self::NotOwner { path, uid, .. } => Advice::new(
                 "dockerd changes its mode and ends where it may not (\"chmod: operation not \
                  permitted\"); a volume of Kubernetes (emptyDir, fsGroup) is root's, whoever may \
-                 write to it"
-                    .into()
-            }
-            Self::MaskedProc(_) => {
+                 write to it",
+                format!(
+                    "mount the volume at {}, so that dockerd makes the directory itself; or start \
+                     as root with DIND_ROOTLESS=1 and --cap-add CHOWN (Kubernetes: \
+                     capabilities.add) on an empty volume; or chown it to {uid}",
+                    path.parent().unwrap_or(path).display()
+                ),
+            ),
+            Self::MaskedProc(_) => Advice::new(
                 "the outer container masks parts of /proc, so the kernel lets nobody inside mount \
-                 an unmasked one"
-                    .into()
-            }
+                 an unmasked one",
+                "--security-opt systempaths=unconfined, or --privileged; Kubernetes: procMount: \
+                 Unmasked with hostUsers: false",
+            ),
         }
-    }
-
-    fn fix(&self) -> String {
-        match self {
-            Self::UsernsClone => "on the node: sysctl -w kernel.unprivileged_userns_clone=1".into(),
-            Self::NoUserNamespaces => {
-                "on the node: sysctl -w user.max_user_namespaces=28633".into()
-            }
-            Self::NoSubIds { name, odd, .. } if !odd.is_empty() => format!(
-                "in the image: let /etc/subuid and /etc/subgid be readable for everybody, with a \
-                 row {name}:100000:65536 without spaces or carriage returns; or start as root with \
-                 DIND_ROOTLESS=1 and --cap-add SETUID --cap-add SETGID"
-            ),
-            Self::NoSubIds { name, .. } => format!(
-                "in the image: echo {name}:100000:65536 | tee -a /etc/subuid /etc/subgid; or start \
-                 as root with DIND_ROOTLESS=1 and --cap-add SETUID --cap-add SETGID"
-            ),
-            Self::IdsOutside { name, uid, .. } => format!(
-                "in the image: {name}:{}:{} in /etc/subuid and /etc/subgid, if the container has \
-                 65536 ids",
-                uid + 1,
-                65535u32.saturating_sub(*uid)
-            ),
-            Self::NoNewPrivs => "remove --security-opt no-new-privileges (Kubernetes: \
-                 allowPrivilegeEscalation: true), or start as root with DIND_ROOTLESS=1 and \
-                 --cap-add SETUID --cap-add SETGID"
-                .into(),
-            Self::NoDriver { .. } => "install slirp4netns or passt in the image, or set \
-                 DOCKERD_ROOTLESS_ROOTLESSKIT_NET=none to do without a network"
-                .into(),
-            Self::NotOwner { path, uid, .. } => format!(
-                "mount the volume at {}, so that dockerd makes the directory itself; or start as \
-                 root with DIND_ROOTLESS=1 and --cap-add CHOWN (Kubernetes: capabilities.add) on an \
-                 empty volume; or chown it to {uid}",
-                path.parent().unwrap_or(path).display()
-            ),
-            Self::MaskedProc(_) => "--security-opt systempaths=unconfined, or --privileged; \
-                 Kubernetes: procMount: Unmasked with hostUsers: false"
-                .into(),
-            Self::Namespace { fix, .. } | Self::MapHelper { fix, .. } | Self::Tap { fix, .. } => {
-                fix.clone()
-            }
-        }
-    }
-
-    fn exit_code(&self) -> u8 {
-        exit::REFUSED
     }
 }

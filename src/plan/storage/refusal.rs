@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::words;
-use crate::base::explain::{Explain, exit};
+use crate::base::explain::{Advice, Explain};
 
 /// A refusal because of storage.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -84,78 +84,81 @@ pub enum StorageRefusal {
 }
 
 impl Explain for StorageRefusal {
-    fn why(&self) -> String {
+    fn advice(&self) -> Advice {
+        const KEPT: &str = "dockerd keeps images and its state there";
         match self {
-            Self::Impossible { driver, why, .. } => {
-                format!("{driver} was tried there: {why}")
-            }
-            Self::PriorImpossible {
-                driver, place, why, ..
-            } => format!(
-                "{driver} was tried on {place}: {why}; dockerd does not start with another \
-                 driver by itself, since that would hide the images"
+            Self::Impossible {
+                choice,
+                driver,
+                path,
+                why,
+                ..
+            } => Advice::new(
+                format!("{driver} was tried there: {why}"),
+                format!("remove {choice}, or {}", words::volume(path)),
             ),
-            Self::SeveralPrior { .. } => {
-                "dockerd does not start unless it is told which one to use".into()
-            }
-            Self::TooSlow { why, .. } => format!("DIND_STORAGE=strict, and {why}"),
-            Self::NoQuota { .. } => {
-                "dockerd can only limit containers on xfs that is mounted with pquota".into()
-            }
-            Self::ReadOnly { .. } => "dockerd keeps images and its state there".into(),
-            Self::Full { .. } => {
-                "a directory could not be made there, and dockerd ends when it cannot make one; \
-                 it cannot prune anything either before it runs"
-                    .into()
-            }
-            Self::NotWritable { .. } => "dockerd keeps images and its state there".into(),
-        }
-    }
-
-    fn fix(&self) -> String {
-        match self {
-            Self::Impossible { choice, path, .. } => {
-                format!("remove {choice}, or {}", words::volume(path))
-            }
-            Self::PriorImpossible { driver, path, .. } => format!(
-                "mount the file system that these images were made on, or an empty volume, at \
-                 {}; --storage-driver=vfs starts without the images of {driver}",
-                path.display()
+            Self::PriorImpossible {
+                driver,
+                place,
+                path,
+                why,
+            } => Advice::new(
+                format!(
+                    "{driver} was tried on {place}: {why}; dockerd does not start with another \
+                     driver by itself, since that would hide the images"
+                ),
+                format!(
+                    "mount the file system that these images were made on, or an empty volume, at \
+                     {}; --storage-driver=vfs starts without the images of {driver}",
+                    path.display()
+                ),
             ),
             Self::SeveralPrior { drivers, path } => {
                 let ways = drivers
                     .iter()
                     .map(|driver| format!("--storage-driver={driver}"));
-                format!(
-                    "start with {}; or remove the directories of the others from {}",
-                    ways.collect::<Vec<_>>().join(" or "),
-                    path.display()
+                Advice::new(
+                    "dockerd does not start unless it is told which one to use",
+                    format!(
+                        "start with {}; or remove the directories of the others from {}",
+                        ways.collect::<Vec<_>>().join(" or "),
+                        path.display()
+                    ),
                 )
             }
-            Self::TooSlow { path, .. } => {
-                format!("{}; or remove DIND_STORAGE=strict", words::volume(path))
-            }
-            Self::NoQuota { .. } => "remove --storage-opt overlay2.size (storage-opts in \
-                 daemon.json), or use a volume on xfs that the node mounts with -o pquota"
-                .into(),
-            Self::ReadOnly { path, .. } => format!(
-                "{}; with --read-only a volume or --tmpfs {} is needed",
-                words::volume(path),
-                path.display()
+            Self::TooSlow { path, why, .. } => Advice::new(
+                format!("DIND_STORAGE=strict, and {why}"),
+                format!("{}; or remove DIND_STORAGE=strict", words::volume(path)),
             ),
-            Self::Full { path, .. } => format!(
-                "free space on it, use a larger volume, or (Kubernetes) raise the sizeLimit of \
-                 the emptyDir at {}",
-                path.display()
+            Self::NoQuota { .. } => Advice::new(
+                "dockerd can only limit containers on xfs that is mounted with pquota",
+                "remove --storage-opt overlay2.size (storage-opts in daemon.json), or use a \
+                 volume on xfs that the node mounts with -o pquota",
             ),
-            Self::NotWritable { path, .. } => format!(
-                "let root write there (root_squash of NFS, SELinux labels, quotas), or {}",
-                words::volume(path)
+            Self::ReadOnly { path, .. } => Advice::new(
+                KEPT,
+                format!(
+                    "{}; with --read-only a volume or --tmpfs {} is needed",
+                    words::volume(path),
+                    path.display()
+                ),
+            ),
+            Self::Full { path, .. } => Advice::new(
+                "a directory could not be made there, and dockerd ends when it cannot make one; \
+                 it cannot prune anything either before it runs",
+                format!(
+                    "free space on it, use a larger volume, or (Kubernetes) raise the sizeLimit \
+                     of the emptyDir at {}",
+                    path.display()
+                ),
+            ),
+            Self::NotWritable { path, .. } => Advice::new(
+                KEPT,
+                format!(
+                    "let root write there (root_squash of NFS, SELinux labels, quotas), or {}",
+                    words::volume(path)
+                ),
             ),
         }
-    }
-
-    fn exit_code(&self) -> u8 {
-        exit::REFUSED
     }
 }
