@@ -32,9 +32,7 @@ pub struct ApplyError {
     pub path: PathBuf,
     #[source]
     pub source: io::Error,
-    /// The background.
-    pub why: String,
-    pub fix: String,
+    advice: Advice,
 }
 
 impl ApplyError {
@@ -46,19 +44,15 @@ impl ApplyError {
             operation: operation.into(),
             path: path.to_owned(),
             source,
-            why: why.into(),
-            fix: fix.into(),
+            advice: Advice::new(why, fix).with_code(exit::STEP_FAILED),
         }
     }
 
     /// The same error with a background of its own.
     #[must_use]
     pub fn with_help(self, why: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self {
-            why: why.into(),
-            fix: fix.into(),
-            ..self
-        }
+        let advice = Advice::new(why, fix).with_code(self.advice.code);
+        Self { advice, ..self }
     }
 }
 
@@ -97,7 +91,7 @@ fn background(error: &io::Error) -> (&'static str, &'static str) {
 
 impl Explain for ApplyError {
     fn advice(&self) -> Advice {
-        Advice::new(&self.why, &self.fix).with_code(exit::STEP_FAILED)
+        self.advice.clone()
     }
 }
 

@@ -6,6 +6,8 @@
 
 use std::error::Error;
 
+use serde::{Deserialize, Serialize};
+
 use crate::base::printable::line;
 
 /// Exit codes of our own (ARCHITECTURE.md, decision 10). dockerd's and a command's own codes pass
@@ -26,7 +28,7 @@ pub mod exit {
 }
 
 /// What a person is told beside the error itself, and what a process exits with.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Advice {
     /// The background a reader needs to understand the cause.
     pub why: String,

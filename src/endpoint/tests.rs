@@ -1,4 +1,5 @@
 use super::*;
+use crate::base::explain::{Explain, exit};
 
 fn resolve(flags: &[&str], env: &str, around: Surroundings) -> Result<String, EndpointError> {
     let mut wanted = Wanted::default();

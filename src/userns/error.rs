@@ -13,9 +13,7 @@ pub struct LaunchError {
     what: String,
     #[source]
     cause: Option<Cause>,
-    why: String,
-    fix: String,
-    code: u8,
+    advice: Advice,
 }
 
 /// What the kernel or a program said, as text.
@@ -37,9 +35,7 @@ impl LaunchError {
         Self {
             what: what.into(),
             cause: Some(Cause(text)),
-            why: why.into(),
-            fix: fix.into(),
-            code: exit::STEP_FAILED,
+            advice: Advice::new(why, fix).with_code(exit::STEP_FAILED),
         }
     }
 
@@ -49,9 +45,7 @@ impl LaunchError {
         Self {
             what: what.into(),
             cause: None,
-            why: String::new(),
-            fix: String::new(),
-            code: exit::STEP_FAILED,
+            advice: Advice::new("", "").with_code(exit::STEP_FAILED),
         }
     }
 
@@ -68,23 +62,21 @@ impl LaunchError {
     /// The same with a background and a remedy of its own.
     #[must_use]
     pub fn with_help(self, why: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self {
-            why: why.into(),
-            fix: fix.into(),
-            ..self
-        }
+        let advice = Advice::new(why, fix).with_code(self.advice.code);
+        Self { advice, ..self }
     }
 
     /// The same as a refusal: nothing was changed.
     #[must_use]
     pub fn with_code(self, code: u8) -> Self {
-        Self { code, ..self }
+        let advice = self.advice.with_code(code);
+        Self { advice, ..self }
     }
 }
 
 impl Explain for LaunchError {
     fn advice(&self) -> Advice {
-        Advice::new(&self.why, &self.fix).with_code(self.code)
+        self.advice.clone()
     }
 }
 
