@@ -1,4 +1,4 @@
-//! PortDriverProcess ports and the API from another container.
+//! Published ports and the API from another container.
 
 use crate::container::{Container, Create};
 use crate::lab::{Lab, NESTED, Network, until};

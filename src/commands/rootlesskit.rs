@@ -3,11 +3,7 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
-use std::time::Instant;
-
-use rustix::process::{Pid, WaitStatus};
 
 use crate::apply::listen::HeldSockets;
 use crate::base::environment::Environment;
@@ -26,13 +22,14 @@ use crate::log;
 use crate::plan::listen::{ListenPlan, PlannedSocket};
 use crate::plan::network::addresses::Inner;
 use crate::plan::rootless;
-use crate::process::follow::{self, Companion};
+use crate::process::companion::Companion as _;
+use crate::process::follow;
 use crate::process::program;
 use crate::sys::signal;
 use crate::sys::spawn::ProcessGroup;
 use crate::userns::enter;
 use crate::userns::error::LaunchError;
-use crate::userns::parent::{self, Job, Parent};
+use crate::userns::parent::{self, Job};
 use crate::userns::state::{self, StateDir};
 
 /// The version whose command line this is; what came later is not here (detached network
@@ -190,19 +187,4 @@ fn activation(env: &Environment) -> Result<ListenPlan, Failure> {
             .collect(),
         ..ListenPlan::default()
     })
-}
-
-impl Companion for Parent {
-    fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
-        Self::descriptors(self)
-    }
-    fn deadline(&self) -> Option<Instant> {
-        Self::deadline(self)
-    }
-    fn work(&mut self) {
-        Self::work(self);
-    }
-    fn reaped(&mut self, pid: Pid, status: WaitStatus) {
-        Self::reaped(self, pid, status);
-    }
 }

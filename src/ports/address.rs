@@ -27,7 +27,8 @@ pub fn target(spec: &PortSpec) -> SocketAddr {
 /// every rootful daemon's is, finds it on `localhost`, from which people push and pull, and where
 /// containers of the host network find a resolver; and containers find it on an address of their
 /// host. docker-proxy serves one of the two: where it is on loopback, the other is `tap`, the
-/// address of the tap device.
+/// address of the tap device. A port without a child address is no daemon's: what serves it inside
+/// may want every address for itself.
 #[must_use]
 pub fn inside(spec: &PortSpec, tap: Option<IpAddr>) -> Option<SocketAddr> {
     let parent = spec.parent_ip.as_ref().map(port::Address::ip);
@@ -39,7 +40,7 @@ pub fn inside(spec: &PortSpec, tap: Option<IpAddr>) -> Option<SocketAddr> {
         (Some(_), _) => return None,
     };
     let ip = match (target(spec).ip().is_loopback(), everywhere) {
-        (true, true) => tap?,
+        (true, true) => spec.child_ip.as_ref().and(tap)?,
         (true, false) => return None,
         (false, true) => Ipv4Addr::LOCALHOST.into(),
         (false, false) => parent?,
@@ -89,7 +90,7 @@ mod tests {
             ("127.0.0.2:5000:10.0.2.100:80/tcp4", Some("127.0.0.2:5000")),
             ("192.0.2.1:5000:10.0.2.100:80/tcp4", None),
             ("0.0.0.0:5000:127.0.0.1:80/tcp4", Some("10.0.2.100:5000")),
-            ("0.0.0.0:5000:5000/tcp4", Some("10.0.2.100:5000")),
+            ("0.0.0.0:5000:5000/tcp4", None),
             ("127.0.0.1:5000:127.0.0.1:5000/tcp4", None),
             ("[::]:5000:[::1]:5000/tcp6", None),
             ("0.0.0.0:53:10.0.2.100:53/udp4", Some("127.0.0.1:53")),

@@ -1,33 +1,17 @@
 //! One poll loop for the processes that only stand between others: forward signals to one
 //! process, reap everything, and end with it. Without one, they wait until they are asked to end.
 
-use std::os::fd::BorrowedFd;
 use std::time::Instant;
 
 use nix::sys::signalfd::SignalFd;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, WaitOptions, WaitStatus};
+use rustix::process::{Pid, WaitOptions};
 
 use super::Outcome;
+use super::companion::Companion;
 use crate::sys::process::Child;
 use crate::sys::signal;
 use crate::sys::watchdog::{self, Doing};
-
-/// What is looked after meanwhile.
-pub trait Companion {
-    /// Descriptors that [`Companion::work`] is to be called for.
-    fn descriptors(&self) -> Vec<BorrowedFd<'_>>;
-    /// When it is to be called at the latest.
-    fn deadline(&self) -> Option<Instant>;
-    /// Does what is due.
-    fn work(&mut self);
-    /// Hears of every process that was reaped.
-    fn reaped(&mut self, pid: Pid, status: WaitStatus);
-    /// Whether to return while there is no process to follow.
-    fn is_over(&self) -> bool {
-        false
-    }
-}
 
 /// Follows a process to its end.
 pub fn follow(process: Pid, signals: &SignalFd, companion: &mut impl Companion) -> Outcome {

@@ -9,6 +9,7 @@
 //! pidfd, compares its start time, and says in the end who is gone and who is not.
 
 pub mod ask;
+pub mod companion;
 pub mod follow;
 mod outcome;
 pub mod program;

@@ -124,8 +124,8 @@ impl Supervisor {
 
     /// Sends a signal to everything that descends from us.
     pub(super) fn end_leftovers(&mut self, signal: i32, passing: &mut Passing) {
-        if let Some(names) = &mut self.names {
-            names.stop();
+        for companion in &mut self.companions {
+            companion.stop();
         }
         if let Some(rootless) = &mut self.rootless {
             rootless.let_go();

@@ -43,7 +43,6 @@ use self::launch::{Launch, MainCommand};
 use self::leaving::Leaving;
 use self::machine::{Event, Machine, Millis, Rules, State};
 use self::mounts::Roots;
-use self::names::NameForwarder;
 use self::notify::{NotifySocket, Outer};
 use self::output::Output;
 use self::ping::Ping;
@@ -58,12 +57,12 @@ use crate::config::lifetime::Drain;
 use crate::host::stale::Places;
 use crate::log::sink::Sink;
 use crate::process::Outcome;
+use crate::process::companion::Companion;
 use crate::sys::signal;
 use crate::sys::watchdog::{self, Doing};
 use crate::userns::parent::{Parent, ParentEvent};
 
 /// Everything that lives while dockerd runs.
-#[derive(Debug)]
 pub struct Supervisor {
     /// How dockerd is started.
     pub launch: Launch,
@@ -74,7 +73,8 @@ pub struct Supervisor {
     pub ping_path: Option<PathBuf>,
     /// Where dockerd speaks to us.
     pub notify: NotifySocket,
-    pub names: Option<NameForwarder>,
+    /// What lives beside dockerd and is started again: the forwarder for names.
+    pub companions: Vec<Box<dyn Companion>>,
     /// What stands for a rootless dockerd: `dockerd` is its child then, which hands signals on.
     pub rootless: Option<Parent>,
     /// Whoever started us.
@@ -169,6 +169,20 @@ impl Supervisor {
         }
     }
 
+    fn companions(&self) -> impl Iterator<Item = &dyn Companion> {
+        let rootless = self.rootless.iter().map(|parent| parent as &dyn Companion);
+        self.companions.iter().map(AsRef::as_ref).chain(rootless)
+    }
+
+    fn companions_mut(&mut self) -> impl Iterator<Item = &mut dyn Companion> {
+        let rootless = self.rootless.iter_mut();
+        let rootless = rootless.map(|parent| parent as &mut dyn Companion);
+        let companions = self.companions.iter_mut();
+        companions
+            .map(|one| &mut **one as &mut dyn Companion)
+            .chain(rootless)
+    }
+
     fn now(&self) -> Millis {
         u64::try_from(self.timeline.start().elapsed().as_millis()).unwrap_or(u64::MAX)
     }
@@ -248,10 +262,8 @@ impl Supervisor {
         ];
         let at = at.into_iter().flatten().min();
         let left = at.map(|until| Duration::from_millis(until.saturating_sub(self.now())));
-        let besides = self.rootless.as_ref().and_then(Parent::deadline);
-        let besides = besides
-            .into_iter()
-            .chain(self.reserve.as_ref().map(MemoryReserve::deadline));
+        let besides = self.companions().filter_map(Companion::deadline);
+        let besides = besides.chain(self.reserve.as_ref().map(MemoryReserve::deadline));
         let besides = besides.map(|until| until.saturating_duration_since(Instant::now()));
         let timeout = left.into_iter().chain(besides).min().map(|left| Timespec {
             tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
@@ -288,17 +300,19 @@ impl Supervisor {
                 .fds()
                 .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)),
         );
-        let besides = self.rootless.iter().flat_map(Parent::descriptors);
+        let besides = self.companions().flat_map(Companion::descriptors);
         fds.extend(besides.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         let _ = poll(&mut fds, timeout.as_ref());
     }
 
-    /// What stands for a rootless dockerd does its work, and says what became of dockerd.
+    /// Companions do their work, and who stands for a rootless dockerd says what became of it.
     fn hear(&mut self, passing: &mut Passing, events: &mut Vec<Event>) {
+        for companion in self.companions_mut() {
+            companion.work();
+        }
         let Some(rootless) = &mut self.rootless else {
             return;
         };
-        rootless.work();
         for news in rootless.news() {
             match news {
                 ParentEvent::Running(pid) => {
@@ -328,11 +342,8 @@ impl Supervisor {
     /// Reaps everything that is dead; says so when dockerd or our command is among it.
     fn reap(&mut self, passing: &mut Passing, events: &mut Vec<Event>) {
         while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
-            if let Some(names) = &mut self.names {
-                names.reaped(pid);
-            }
-            if let Some(rootless) = &mut self.rootless {
-                rootless.reaped(pid, status);
+            for companion in self.companions_mut() {
+                companion.reaped(pid, status);
             }
             if Some(pid) == passing.command {
                 passing.command = None;
@@ -354,11 +365,8 @@ impl Supervisor {
         }
         self.sockets.unlink();
         self.remove_ready_file();
-        if let Some(names) = &mut self.names {
-            names.stop();
-        }
-        if let Some(rootless) = &mut self.rootless {
-            rootless.stop();
+        for companion in self.companions_mut() {
+            companion.stop();
         }
         if Table::read().is_empty_inside() {
             mounts::remove(&self.roots);

@@ -2,18 +2,16 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use rustix::process::Pid;
+use rustix::process::{Pid, WaitStatus};
 
 use crate::forwarder::Sockets;
 use crate::plan::network::Forwarder;
+use crate::process::companion::{Companion, Respawn, Verdict};
 use crate::sys::process::Child;
 use crate::sys::signal::OriginalMask;
 use crate::sys::spawn::{self, ProcessGroup, Spawn, SpawnError};
-
-/// A process that does not live so long counts as failed.
-const SOON: Duration = Duration::from_secs(1);
 
 /// Failures in a row after which it is left alone; its sockets stay, so that clients time out
 /// instead of asking somebody else.
@@ -24,27 +22,22 @@ const MOST_FAILURES: u32 = 10;
 pub struct NameForwarder {
     sockets: Sockets,
     plan: Forwarder,
-    process: Option<(Pid, Instant)>,
-    failures: u32,
+    respawn: Respawn,
 }
 
 impl NameForwarder {
-    /// Takes the sockets; nothing runs yet.
+    /// Takes the sockets; the process is started with the first turn of the loop.
     #[must_use]
     pub fn new(sockets: Sockets, plan: Forwarder) -> Self {
         Self {
             sockets,
             plan,
-            process: None,
-            failures: 0,
+            respawn: Respawn::due(Some(MOST_FAILURES)),
         }
     }
 
     /// Starts the process.
-    ///
-    /// # Errors
-    /// As [`spawn::spawn`].
-    pub fn start(&mut self) -> Result<(), SpawnError> {
+    fn start(&mut self) -> Result<(), SpawnError> {
         let mut argv: Vec<OsString> = vec!["dind-init".into(), "forward-names".into()];
         let outside = self.plan.outside.iter();
         argv.extend(outside.map(|name| format!("--outside={name}").into()));
@@ -62,38 +55,43 @@ impl NameForwarder {
             bound: spawn::Bound::No,
             stderr: None,
         })?;
-        self.process = Some((pid, Instant::now()));
+        self.respawn.started(pid);
         Ok(())
     }
 
-    /// To be told of every child that was reaped; starts anew when it was ours.
-    pub fn reaped(&mut self, pid: Pid) {
-        let Some((own, since)) = self.process.filter(|(own, _)| *own == pid) else {
-            return;
-        };
-        self.process = None;
-        self.failures = if since.elapsed() < SOON {
-            self.failures + 1
-        } else {
-            0
-        };
-        let pid = own.as_raw_nonzero();
-        if self.failures >= MOST_FAILURES {
-            tracing::error!(
-                "the forwarder for names keeps dying and is given up: nested containers on the \
-                 default bridge resolve no names; set --dns, or DIND_DNS=skip"
-            );
-            return;
+    fn give_up_or(&self, verdict: Verdict, what: &str) {
+        match verdict {
+            Verdict::Again => tracing::warn!("the forwarder for names {what} and is started again"),
+            Verdict::GivenUp => tracing::error!(
+                "the forwarder for names {what} again and again, and is given up: nested containers \
+                 on the default bridge resolve no names; set --dns, or DIND_DNS=skip"
+            ),
         }
-        tracing::warn!("the forwarder for names (process {pid}) died and is started again");
-        if let Err(error) = self.start() {
-            tracing::error!("the forwarder for names cannot be started: {error}");
+    }
+}
+
+impl Companion for NameForwarder {
+    fn deadline(&self) -> Option<Instant> {
+        self.respawn.deadline()
+    }
+
+    fn work(&mut self) {
+        if self.respawn.is_due()
+            && let Err(error) = self.start()
+        {
+            let verdict = self.respawn.failed();
+            self.give_up_or(verdict, &format!("cannot be started ({error})"));
         }
     }
 
-    /// Ends the process for good.
-    pub fn stop(&mut self) {
-        if let Some((pid, _)) = self.process.take() {
+    fn reaped(&mut self, pid: Pid, _status: WaitStatus) {
+        if let Some(verdict) = self.respawn.reaped(pid) {
+            self.give_up_or(verdict, &format!("died (process {})", pid.as_raw_nonzero()));
+        }
+    }
+
+    fn stop(&mut self) {
+        if let Some(pid) = self.respawn.stop() {
             // One that is gone is reaped.
             let _ = Child(pid).signal(libc::SIGKILL);
         }

@@ -19,7 +19,8 @@ use super::parent::{Job, ToChild, ToParent};
 use super::port_driver::PortDriverProcess;
 use super::state::StateDir;
 use crate::files;
-use crate::process::follow::{self, Companion};
+use crate::process::companion::Companion;
+use crate::process::follow;
 use crate::sys::net;
 use crate::sys::process::Child;
 use crate::sys::spawn::{self, Bound, Spawn};
@@ -195,9 +196,7 @@ impl Companion for CommandFollower<'_> {
         relay.chain(channel).collect()
     }
     fn deadline(&self) -> Option<Instant> {
-        self.published
-            .as_ref()
-            .and_then(PortDriverProcess::deadline)
+        self.published.as_ref()?.deadline()
     }
     fn work(&mut self) {
         if let Some(published) = &mut self.published {
@@ -210,9 +209,9 @@ impl Companion for CommandFollower<'_> {
             self.obey();
         }
     }
-    fn reaped(&mut self, pid: Pid, _status: WaitStatus) {
+    fn reaped(&mut self, pid: Pid, status: WaitStatus) {
         if let Some(published) = &mut self.published {
-            published.reaped(pid);
+            published.reaped(pid, status);
         }
     }
     fn is_over(&self) -> bool {

@@ -19,17 +19,12 @@ use crate::plan::rootless::net::NetPlan;
 use crate::process;
 use crate::process::ask;
 use crate::process::ask::wait_any;
+use crate::process::companion::{Companion, Respawn};
 use crate::sys::helper::{self, Helper, Privileges};
 use crate::sys::process::{Child, NotReaped};
 
 /// How long a driver may take until it is ready.
 const TIMEOUT: Duration = Duration::from_secs(10);
-
-/// A driver that does not live so long counts as failed.
-const SOON: Duration = Duration::from_secs(2);
-
-/// The pause after such a failure.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// The driver of one namespace.
 #[derive(Debug)]
@@ -42,13 +37,11 @@ pub(super) struct NetDriverProcess {
     pid_file: PathBuf,
     hardening: Hardening,
     running: Option<Running>,
-    again: Option<Instant>,
+    respawn: Respawn,
 }
 
 #[derive(Debug)]
 struct Running {
-    pid: Pid,
-    since: Instant,
     /// pasta's first process, which ends when its daemon is ready.
     announces: Option<PathBuf>,
     output: fs::File,
@@ -90,7 +83,7 @@ impl NetDriverProcess {
             pid_file,
             hardening: Hardening::Wished,
             running: None,
-            again: None,
+            respawn: Respawn::new(None),
         }
     }
 
@@ -134,14 +127,14 @@ impl NetDriverProcess {
 
     fn attempt(&mut self, command: &DriverCommand, stop: BorrowedFd<'_>) -> Result<(), NotStarted> {
         let ready = self.spawn(command)?;
-        let Some(mut running) = self.running.take() else {
+        let (Some(mut running), Some(pid)) = (self.running.take(), self.respawn.process()) else {
             return Ok(());
         };
         let name = self.net.driver.name();
         let verdict = match (&ready, &running.announces) {
             (Some(ready), _) => wait_for_byte(ready, stop),
             (None, Some(file)) => {
-                wait_for_daemon(running.pid, file, stop).map(|pid| running.pid = pid)
+                wait_for_daemon(pid, file, stop).map(|daemon| self.respawn.continues_as(daemon))
             }
             (None, None) => Ok(()),
         };
@@ -152,7 +145,8 @@ impl NetDriverProcess {
                 Ok(())
             }
             Err(why) => {
-                crate::process::ask::end(Child(running.pid), name);
+                self.respawn.stop();
+                ask::end(Child(pid), name);
                 let Some(why) = why else {
                     return Err(NotStarted::Stopped);
                 };
@@ -204,9 +198,8 @@ impl NetDriverProcess {
             Some(((ready, _), (_, exit))) => (Some(ready), Some(exit)),
             None => (None, None),
         };
+        self.respawn.started(pid);
         self.running = Some(Running {
-            pid,
-            since: Instant::now(),
             announces: match &command.ready {
                 Ready::Daemon(file) => Some(file.clone()),
                 Ready::Byte => None,
@@ -216,57 +209,58 @@ impl NetDriverProcess {
         });
         Ok(ready)
     }
+}
 
-    /// When [`NetDriverProcess::work`] wants to be called.
-    #[must_use]
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        self.again
+impl Companion for NetDriverProcess {
+    fn deadline(&self) -> Option<Instant> {
+        self.respawn.deadline()
     }
 
-    /// Starts the driver again when its pause is over. Does not wait for it.
-    pub(super) fn work(&mut self) {
-        if self.again.is_none_or(|again| again > Instant::now()) {
+    fn work(&mut self) {
+        if !self.respawn.is_due() {
             return;
         }
-        self.again = None;
         let Some(command) = self.command() else {
             return;
         };
         if let Err(error) = self.spawn(&command) {
             tracing::error!("{}", crate::base::explain::one_line(&error));
-            self.again = Some(Instant::now() + PAUSE);
+            self.respawn.failed();
         }
     }
 
-    /// To be told of every child that was reaped.
-    pub(super) fn reaped(&mut self, pid: Pid, status: WaitStatus) {
-        let Some(mut running) = self.running.take_if(|running| running.pid == pid) else {
+    fn reaped(&mut self, pid: Pid, status: WaitStatus) {
+        if self.respawn.process() != Some(pid) {
             return;
-        };
+        }
+        let announced = self
+            .running
+            .as_mut()
+            .and_then(|running| running.announces.take());
         if status.exit_status() == Some(0)
-            && let Some(daemon) = running.announces.take().as_deref().and_then(read_pid)
+            && let Some(daemon) = announced.as_deref().and_then(read_pid)
         {
-            running.pid = daemon;
-            self.running = Some(running);
+            self.respawn.continues_as(daemon);
             return;
         }
+        self.respawn.reaped(pid);
         let name = self.net.driver.name();
-        let soon = running.since.elapsed() < SOON;
-        let said = said(&mut running.output);
-        let pid = pid.as_raw_nonzero();
+        let said = self
+            .running
+            .take()
+            .map(|mut running| said(&mut running.output));
         tracing::warn!(
-            "{name} (process {pid}) died and is started again: {}",
-            said.trim()
+            "{name} (process {}) died and is started again: {}",
+            pid.as_raw_nonzero(),
+            said.unwrap_or_default().trim()
         );
-        self.again = Some(Instant::now() + if soon { PAUSE } else { Duration::ZERO });
     }
 
-    /// Ends the driver for good.
-    pub(super) fn stop(&mut self) {
-        self.again = None;
-        if let Some(running) = self.running.take() {
+    fn stop(&mut self) {
+        self.running = None;
+        if let Some(pid) = self.respawn.stop() {
             // It is reaped with everybody else.
-            let _ = Child(running.pid).signal(libc::SIGKILL);
+            let _ = Child(pid).signal(libc::SIGKILL);
         }
     }
 }

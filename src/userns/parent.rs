@@ -23,6 +23,7 @@ use crate::base::environment::Environment;
 use crate::plan::rootless::{RootlessPlan, has_network};
 use crate::ports::bind::{self, Asker, BindService};
 use crate::process::Outcome;
+use crate::process::companion::Companion;
 use crate::sys::process::Child;
 use crate::sys::signal::{self, OriginalMask};
 use crate::sys::spawn::ProcessGroup;
@@ -236,15 +237,6 @@ fn helper_environment(env: &Environment) -> Vec<OsString> {
 }
 
 impl Parent {
-    /// Descriptors that [`Parent::work`] wants to be polled for.
-    #[must_use]
-    pub fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
-        let channel = self.channel.iter().map(AsFd::as_fd);
-        channel
-            .chain(self.service.iter().map(AsFd::as_fd))
-            .collect()
-    }
-
     /// What the child said since the last call.
     pub fn news(&mut self) -> Vec<ParentEvent> {
         let mut news = Vec::new();
@@ -305,17 +297,21 @@ impl Parent {
             net_driver.stop();
         }
     }
+}
 
-    /// When [`Parent::work`] wants to be called at the latest.
-    #[must_use]
-    pub fn deadline(&self) -> Option<Instant> {
-        self.net_driver
-            .as_ref()
-            .and_then(NetDriverProcess::deadline)
+impl Companion for Parent {
+    fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        let channel = self.channel.iter().map(AsFd::as_fd);
+        channel
+            .chain(self.service.iter().map(AsFd::as_fd))
+            .collect()
     }
 
-    /// Does what is due.
-    pub fn work(&mut self) {
+    fn deadline(&self) -> Option<Instant> {
+        self.net_driver.as_ref()?.deadline()
+    }
+
+    fn work(&mut self) {
         // The child keeps its end as long as it lives: nobody else can be gone.
         let gone = |service: &BindService| !matches!(service.answer(), Ok(Asker::There));
         if self.service.as_ref().is_some_and(gone) {
@@ -326,8 +322,7 @@ impl Parent {
         }
     }
 
-    /// To be told of every child that was reaped.
-    pub fn reaped(&mut self, pid: Pid, status: WaitStatus) {
+    fn reaped(&mut self, pid: Pid, status: WaitStatus) {
         if pid == self.child {
             // Its namespace is gone: the driver ends, and is not to come back.
             self.stop();
@@ -337,7 +332,7 @@ impl Parent {
     }
 
     /// Ends what stands beside the child, and clears the state directory.
-    pub fn stop(&mut self) {
+    fn stop(&mut self) {
         self.let_go();
         self.state.clear();
     }

@@ -4,10 +4,10 @@
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::pipe::PipeFlags;
-use rustix::process::Pid;
+use rustix::process::{Pid, WaitStatus};
 
 use super::error::LaunchError;
 use super::rules;
@@ -20,14 +20,9 @@ use crate::plan::rootless::RootlessPlan;
 use crate::ports::api::info::{Info, NetworkDriver};
 use crate::ports::bind::BindClient;
 use crate::ports::{self, PortsError, Setup, SourceAddresses};
+use crate::process::companion::{Companion, Respawn};
 use crate::process::service;
 use crate::sys::process::Child;
-
-/// A process that does not live so long counts as failed.
-const SOON: Duration = Duration::from_secs(1);
-
-/// The pause after such a failure.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// What keeps client addresses. The first process applies it, before it gives its rights up: that
 /// takes as long as a few programs do, and dockerd need not wait for it.
@@ -65,8 +60,7 @@ pub(super) struct PortDriverProcess {
     outcome: Option<OwnedFd>,
     /// How many processes there were.
     started: u32,
-    process: Option<(Pid, Instant)>,
-    again: Option<Instant>,
+    respawn: Respawn,
 }
 
 impl PortDriverProcess {
@@ -103,8 +97,7 @@ impl PortDriverProcess {
             },
             outcome: None,
             started: 0,
-            process: None,
-            again: None,
+            respawn: Respawn::new(None),
         };
         let failed = |error: io::Error| LaunchError::new("could not start the port driver", &error);
         let ready = published.spawn().map_err(failed)?;
@@ -160,7 +153,7 @@ impl PortDriverProcess {
                 }
             }
         })?;
-        self.process = Some((pid, Instant::now()));
+        self.respawn.started(pid);
         Ok(reader)
     }
 
@@ -202,50 +195,42 @@ impl PortDriverProcess {
         self.rules = Rules::Applied(addresses);
     }
 
-    /// When [`PortDriverProcess::work`] wants to be called.
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        self.again
-    }
-
-    /// Starts the process again when its pause is over. Does not wait for it.
-    pub(super) fn work(&mut self) {
-        if self.again.is_none_or(|again| again > Instant::now()) {
-            return;
-        }
-        self.again = None;
-        if let Err(error) = self.spawn() {
-            tracing::error!("the port driver cannot be started: {error}");
-            self.again = Some(Instant::now() + PAUSE);
-        }
-    }
-
-    /// To be told of every child that was reaped.
-    pub(super) fn reaped(&mut self, pid: Pid) {
-        let Some((_, since)) = self.process.take_if(|(own, _)| *own == pid) else {
-            return;
-        };
-        tracing::error!(
-            "the port driver (process {}) died and is started again: ports that are published now \
-             come back when their containers are started again",
-            pid.as_raw_nonzero()
-        );
-        let soon = since.elapsed() < SOON;
-        self.again = Some(Instant::now() + if soon { PAUSE } else { Duration::ZERO });
-    }
-
     /// Starts the process anew, with nothing published but what the command line says.
     pub(super) fn start_over(&mut self) {
         self.stop();
         if let Err(error) = self.spawn() {
             tracing::error!("the port driver cannot be started: {error}");
-            self.again = Some(Instant::now() + PAUSE);
+            self.respawn.failed();
+        }
+    }
+}
+
+impl Companion for PortDriverProcess {
+    fn deadline(&self) -> Option<Instant> {
+        self.respawn.deadline()
+    }
+
+    fn work(&mut self) {
+        if self.respawn.is_due()
+            && let Err(error) = self.spawn()
+        {
+            tracing::error!("the port driver cannot be started: {error}");
+            self.respawn.failed();
         }
     }
 
-    /// Ends the process for good.
+    fn reaped(&mut self, pid: Pid, _status: WaitStatus) {
+        if self.respawn.reaped(pid).is_some() {
+            tracing::error!(
+                "the port driver (process {}) died and is started again: ports that are published \
+                 now come back when their containers are started again",
+                pid.as_raw_nonzero()
+            );
+        }
+    }
+
     fn stop(&mut self) {
-        self.again = None;
-        if let Some((pid, _)) = self.process.take() {
+        if let Some(pid) = self.respawn.stop() {
             crate::process::ask::end(Child(pid), "the port driver");
         }
     }

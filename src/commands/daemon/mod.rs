@@ -346,12 +346,6 @@ fn start(
     };
     let (dockerd, rootless) = begun.inspect_err(|_| notify.remove())?;
     timeline.mark("exec");
-    let names = names.map(|mut forwarder| {
-        if let Err(error) = forwarder.start() {
-            tracing::error!("the forwarder for names cannot be started: {error}");
-        }
-        forwarder
-    });
     let choice = |flag: &AddedFlag| format!("{}={} ({})", flag.name, flag.value, flag.why);
     Ok(Started {
         dockerd,

@@ -13,6 +13,7 @@ use crate::endpoint::shell;
 use crate::host::stale::Places;
 use crate::plan::client;
 use crate::plan::listen::{ListenPlan, PlannedSocket};
+use crate::process::companion::Companion;
 use crate::supervise::Supervisor;
 use crate::supervise::budget::{self, Said};
 use crate::supervise::exit_when::ExitWatch;
@@ -88,7 +89,11 @@ impl Service {
             launch: started.launch,
             dockerd: Some(started.dockerd),
             sockets,
-            names: started.names,
+            companions: started
+                .names
+                .into_iter()
+                .map(|names| Box::new(names) as Box<dyn Companion>)
+                .collect(),
             rootless: started.rootless,
             notify: started.notify,
             outer: Outer::new(caller.env.get("NOTIFY_SOCKET")),

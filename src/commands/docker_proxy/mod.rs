@@ -14,9 +14,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU16;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
-
-use rustix::process::{Pid, WaitStatus};
 
 use self::words::{Request, passes_socket};
 use crate::base::explain::{self, Failure, exit};
@@ -25,7 +22,8 @@ use crate::config::rootless::port::{Address, PortSpec};
 use crate::host::rootless::docker_proxy::{self, REAL};
 use crate::ports::api::client::{Api, Offer};
 use crate::process::Outcome;
-use crate::process::follow::{self, Companion};
+use crate::process::companion::Companion;
+use crate::process::follow;
 use crate::process::program;
 use crate::sys::helper::{self, Helper, Privileges};
 use crate::sys::{self, signal};
@@ -245,16 +243,7 @@ fn tell(status: &OwnedFd, text: &str) {
 /// Nothing is looked after but the one process.
 struct NoCompanion;
 
-impl Companion for NoCompanion {
-    fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
-        Vec::new()
-    }
-    fn deadline(&self) -> Option<Instant> {
-        None
-    }
-    fn work(&mut self) {}
-    fn reaped(&mut self, _: Pid, _: WaitStatus) {}
-}
+impl Companion for NoCompanion {}
 
 #[cfg(test)]
 mod tests;

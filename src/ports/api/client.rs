@@ -75,7 +75,7 @@ pub enum ApiError {
 
 /// The number of a port that was published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub struct PortDriverProcess {
+pub struct Published {
     id: i64,
 }
 
@@ -92,7 +92,7 @@ impl Api {
     ///
     /// # Errors
     /// [`ApiError`]; the texts of refusals are those that dockerd shows.
-    pub fn add(&self, spec: &PortSpec) -> Result<PortDriverProcess, ApiError> {
+    pub fn add(&self, spec: &PortSpec) -> Result<Published, ApiError> {
         let body = serde_json::to_string(spec).map_err(|error| self.foreign(error))?;
         self.json(&self.call("POST", "/v1/ports", &body)?)
     }
@@ -101,7 +101,7 @@ impl Api {
     ///
     /// # Errors
     /// [`ApiError`].
-    pub fn remove(&self, published: PortDriverProcess) -> Result<(), ApiError> {
+    pub fn remove(&self, published: Published) -> Result<(), ApiError> {
         self.call("DELETE", &format!("/v1/ports/{}", published.id), "")?;
         Ok(())
     }
