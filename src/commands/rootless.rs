@@ -24,8 +24,8 @@ use crate::sys::spawn::ProcessGroup;
 use crate::userns::cgroup::CgroupDescriptor;
 use crate::userns::enter;
 use crate::userns::error::LaunchError;
-use crate::userns::gifts::Gifts;
 use crate::userns::parent::{self, Job, Parent};
+use crate::userns::preparation::Preparation;
 use crate::userns::state::StateDir;
 
 /// What is wanted of the namespaces.
@@ -38,7 +38,7 @@ pub struct RootlessRequest {
     /// What was decided about cgroups, while we were who we were.
     pub cgroup: Option<Decision>,
     /// What root gives to us, who were that root.
-    pub gifts: Gifts,
+    pub preparation: Preparation,
 }
 
 /// The request, when we are not root.
@@ -49,16 +49,16 @@ pub fn request(
     options: Option<Options>,
     env: &Environment,
     cgroup: Option<Decision>,
-    gifts: Gifts,
+    preparation: Preparation,
 ) -> Result<Option<RootlessRequest>, Failure> {
     let Some(options) = options.filter(|_| !rustix::process::geteuid().is_root()) else {
         return Ok(None);
     };
     Ok(Some(RootlessRequest {
         options,
-        places: enter::places_with(env.clone(), &gifts)?,
+        places: enter::places_with(env.clone(), &preparation)?,
         cgroup,
-        gifts,
+        preparation,
     }))
 }
 
@@ -78,11 +78,11 @@ pub fn decide(
         options,
         places,
         cgroup,
-        gifts,
+        preparation,
     } = request;
     let mut facts = RootlessFacts::probe(&places.env, options);
     if run == Run::Dry {
-        gifts.foresee_rootless(&mut facts);
+        preparation.foresee_rootless(&mut facts);
     }
     let mut plan = rootless::plan(options.clone(), places, &facts, uplink, inner, proxy)?;
     plan.warnings.extend(preflight::warnings(&facts, &plan.net));
@@ -90,7 +90,7 @@ pub fn decide(
     plan.socket_groups = socket_groups(listen);
     plan.api = listen.first_unix();
     plan.cgroup.clone_from(cgroup);
-    plan.gifts.clone_from(&gifts.steps);
+    plan.preparation.clone_from(&preparation.steps);
     Ok(plan)
 }
 

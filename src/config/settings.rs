@@ -117,7 +117,7 @@ pub(crate) static SOCKETS: Setting<SocketHolder> = Setting {
         ("dockerd", SocketHolder::Dockerd),
     ]),
     default: ("held", SocketHolder::Us),
-    help: "held: we bind the API sockets at once and hand them to dockerd as fd://; dockerd: \
+    help: "held: dind-init binds the API sockets at once and hands them to dockerd as fd://; dockerd: \
               dockerd binds them itself, with exactly the official arguments.",
 };
 
@@ -161,7 +161,7 @@ pub(crate) static PREFLIGHT: Setting<Preflight> = Setting {
     name: "DIND_PREFLIGHT",
     takes: Takes::Words(&[("refuse", Preflight::Refuse), ("warn", Preflight::Warn)]),
     default: ("refuse", Preflight::Refuse),
-    help: "warn: go on where we would refuse because dockerd cannot work here.",
+    help: "warn: go on where dind-init would refuse because dockerd cannot work here.",
 };
 
 pub(crate) static CGROUP: Setting<Switch> = Setting {
@@ -185,7 +185,7 @@ pub(crate) static SYSCTL: Setting<Switch> = Setting {
     takes: SWITCH,
     default: ("auto", Switch::Auto),
     help: "auto: raise fs.inotify.max_user_instances and max_user_watches of the node where \
-              they are too low for nested clusters and we may; skip: never.",
+              they are too low for nested clusters and that is allowed; skip: never.",
 };
 
 pub(crate) static TMP: Setting<Switch> = Setting {
@@ -359,5 +359,5 @@ pub(crate) static LOG_FORMAT: Setting<Form> = Setting {
     name: "DIND_LOG_FORMAT",
     takes: Takes::Words(&[("text", Form::Text), ("json", Form::Json)]),
     default: ("text", Form::Text),
-    help: "Form of our log lines, and of the error that a start ends with.",
+    help: "Form of dind-init's log lines, and of the error that a start ends with.",
 };

@@ -147,7 +147,7 @@ mod tests {
             .join(" ")
     }
 
-    /// Every row was run against the official script (29/cli/docker-entrypoint.sh).
+    /// Every row was run against the official script of engine 29.
     #[test]
     fn s47_and_s48_row_by_row() {
         let both = Surroundings {

@@ -53,6 +53,7 @@ pub fn ask(program: &Path, argv: &[OsString], env: &[OsString]) -> Option<String
         argv,
         env,
         descriptors: &[],
+        input: None,
         output: Some(output.as_fd()),
         privileges: Privileges::NoNew,
     })

@@ -23,7 +23,9 @@ pub struct Helper<'a> {
     pub env: &'a [OsString],
     /// Its descriptors 3, 4, …
     pub descriptors: &'a [BorrowedFd<'a>],
-    /// Its standard output and error.
+    /// Its standard input; /dev/null otherwise.
+    pub input: Option<BorrowedFd<'a>>,
+    /// Its standard output and error; /dev/null otherwise.
     pub output: Option<BorrowedFd<'a>>,
     /// Whether it may gain rights by executing others.
     pub privileges: Privileges,
@@ -95,8 +97,9 @@ fn prepare(
     if helper.privileges == Privileges::NoNew {
         rustix::thread::set_no_new_privs(true)?;
     }
-    let output = helper.output.map_or(null, |fd| fd.as_raw_fd());
-    let standard = [(null, 0), (output, 1), (output, 2)];
+    let or_null = |stream: Option<BorrowedFd<'_>>| stream.map_or(null, |fd| fd.as_raw_fd());
+    let (input, output) = (or_null(helper.input), or_null(helper.output));
+    let standard = [(input, 0), (output, 1), (output, 2)];
     let passed = sources.iter().map(AsRawFd::as_raw_fd).zip(3..);
     for (source, target) in standard.into_iter().chain(passed) {
         // SAFETY: `source` is open; `target` is a standard stream, which has no owner in this
@@ -124,6 +127,7 @@ mod tests {
             argv: &["sh", "-c", script].map(OsString::from),
             env: &["PATH=/bin:/usr/bin".into()],
             descriptors: &[writer.as_fd()],
+            input: None,
             output: Some(output.as_fd()),
             privileges: Privileges::NoNew,
         })

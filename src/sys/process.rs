@@ -221,7 +221,7 @@ mod tests {
     fn child() -> Child {
         let words = ["sleep", "1000"].map(std::ffi::OsString::from);
         let program = std::path::Path::new("/bin/sleep");
-        Child(crate::sys::program::start(program, &words, &[], None).unwrap())
+        Child(crate::sys::program::start(program, &words, &[], [None, None]).unwrap())
     }
 
     fn errno(result: io::Result<()>) -> Option<i32> {

@@ -3,15 +3,14 @@
 //! For use inside [`super::probe`]: these calls wait for as long as the program runs, and it is
 //! the probe's deadline that ends both.
 
-use std::ffi::{CString, OsString};
+use std::ffi::OsString;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::process::{Pid, Signal, WaitOptions};
+use rustix::process::{Pid, WaitOptions};
 
-use super::spawn::Words;
+use super::helper::{self, Helper, Privileges};
 
 /// What a program said and how it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +50,9 @@ pub fn run(
     }
     rustix::io::write(&feed, input)?;
     drop(feed);
-    let pid = start(program, argv, env, Some(&Streams { stdin, stdout }))?;
+    let streams = [&stdin, &stdout].map(|stream| Some(stream.as_fd()));
+    let pid = start(program, argv, env, streams)?;
+    drop((stdin, stdout));
     let mut text = Vec::new();
     let mut buffer = [0; 4096];
     loop {
@@ -72,14 +73,7 @@ fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?)
 }
 
-/// What a program reads and writes; closed here when it has been started.
-#[derive(Debug)]
-pub struct Streams {
-    stdin: OwnedFd,
-    stdout: OwnedFd,
-}
-
-/// Starts a program that dies with this process. Without streams it has ours.
+/// Starts a program that dies with this process.
 ///
 /// # Errors
 /// A NUL byte in a word, or what `fork(2)` says.
@@ -87,41 +81,17 @@ pub fn start(
     program: &Path,
     argv: &[OsString],
     env: &[OsString],
-    streams: Option<&Streams>,
+    [input, output]: [Option<BorrowedFd<'_>>; 2],
 ) -> io::Result<Pid> {
-    let words = |list: &[OsString]| {
-        let words = Words::new(list.iter().map(|word| word.as_bytes().to_vec()));
-        words.ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))
-    };
-    let path = CString::new(program.as_os_str().as_bytes())?;
-    let (argv, env) = (words(argv)?, words(env)?);
-    let parent = rustix::process::getpid();
-    // SAFETY: this process has one thread, so the child has a whole copy of it; it makes only
-    // system calls until execve or _exit.
-    match unsafe { libc::fork() } {
-        -1 => Err(io::Error::last_os_error()),
-        0 => {
-            let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
-            if rustix::process::getppid() == Some(parent) {
-                if let Some(streams) = streams {
-                    for (stream, fd) in [&streams.stdin, &streams.stdout, &streams.stdout]
-                        .into_iter()
-                        .enumerate()
-                    {
-                        let stream = i32::try_from(stream).unwrap_or(0);
-                        // SAFETY: the source is open; the standard streams are nobody's OwnedFd.
-                        unsafe { libc::dup2(fd.as_raw_fd(), stream) };
-                    }
-                }
-                // SAFETY: both arrays end in a null pointer and point to NUL-terminated strings
-                // that live in `argv` and `env`.
-                unsafe { libc::execve(path.as_ptr(), argv.pointers(), env.pointers()) };
-            }
-            // SAFETY: _exit runs no destructor and no handler.
-            unsafe { libc::_exit(i32::from(crate::base::explain::exit::NOT_FOUND)) }
-        }
-        pid => super::process::id(pid).ok_or_else(|| io::Error::other("an impossible pid")),
-    }
+    helper::start(&Helper {
+        program,
+        argv,
+        env,
+        descriptors: &[],
+        input,
+        output,
+        privileges: Privileges::MayGain,
+    })
 }
 
 /// Waits for the end of a program; nothing when a signal ended it.

@@ -18,7 +18,7 @@ use crate::host::storage::Roots;
 use crate::sys::userns;
 use crate::userns::cgroup::{self, DelegatedCgroup};
 use crate::userns::error::LaunchError;
-use crate::userns::gifts::{self, GiftFacts, Gifts};
+use crate::userns::preparation::{self, Preparation, PreparationFacts};
 
 /// Whether root asked for a rootless daemon.
 #[must_use]
@@ -34,7 +34,7 @@ pub fn become_user(env: Environment) -> Result<Environment, Failure> {
     let Some(user) = future_user(&env)? else {
         return Ok(env);
     };
-    user.gifts(&env, None).give()?;
+    user.preparation(&env, None).give()?;
     Ok(user.become_it(env)?)
 }
 
@@ -46,7 +46,7 @@ pub struct Entry {
     /// The part of our cgroup, for a rootless daemon.
     pub part: Option<DelegatedCgroup>,
     /// What root gives to the user, where we are that root.
-    pub gifts: Gifts,
+    pub preparation: Preparation,
 }
 
 /// The same for a daemon. What needs the rights that are given up comes first: a part of our
@@ -84,20 +84,24 @@ pub fn daemon(
         return Ok(Entry {
             env,
             part,
-            gifts: Gifts::default(),
+            preparation: Preparation::default(),
         });
     };
-    let gifts = if prints {
-        Gifts::default()
+    let preparation = if prints {
+        Preparation::default()
     } else {
         let root = user.data_root(form, arguments, &env)?;
-        user.gifts(&env, Some(&root))
+        user.preparation(&env, Some(&root))
     };
     if run == Run::Live {
-        gifts.give()?;
+        preparation.give()?;
     }
     let env = user.become_it(env)?;
-    Ok(Entry { env, part, gifts })
+    Ok(Entry {
+        env,
+        part,
+        preparation,
+    })
 }
 
 /// Whom we are to become, if we are root and that was asked for.
@@ -167,9 +171,9 @@ impl User {
     }
 
     /// What it gets of us, while we are root. Only a daemon has a data root.
-    fn gifts(&self, env: &Environment, data_root: Option<&Path>) -> Gifts {
+    fn preparation(&self, env: &Environment, data_root: Option<&Path>) -> Preparation {
         let runtime = self.runtime_dir(env);
-        gifts::plan(&GiftFacts::read(&runtime, data_root), self, &runtime)
+        preparation::plan(&PreparationFacts::read(&runtime, data_root), self, &runtime)
     }
 
     /// What it gets: root's own places are of no use to it.
@@ -260,18 +264,18 @@ fn groups(text: &str, user: &str) -> Vec<u32> {
 /// # Errors
 /// [`NotWritable`].
 pub fn places(env: Environment) -> Result<Places, NotWritable> {
-    places_with(env, &Gifts::default())
+    places_with(env, &Preparation::default())
 }
 
 /// The same when that is, or will be, given to us.
 ///
 /// # Errors
 /// [`NotWritable`].
-pub fn places_with(env: Environment, gifts: &Gifts) -> Result<Places, NotWritable> {
+pub fn places_with(env: Environment, preparation: &Preparation) -> Result<Places, NotWritable> {
     let uid = rustix::process::geteuid().as_raw();
-    let writable = |path: &Path| gifts.open(path) || files::can_be_written(path);
+    let writable = |path: &Path| preparation.open(path) || files::can_be_written(path);
     let places = places::decide(env, uid, home(uid), writable)?;
-    Ok(places.kept_where(|path| gifts.open(path) || files::can_be_private(path)))
+    Ok(places.kept_where(|path| preparation.open(path) || files::can_be_private(path)))
 }
 
 fn home(uid: u32) -> Option<PathBuf> {

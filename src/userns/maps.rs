@@ -102,6 +102,7 @@ impl Writing {
             argv: &argv,
             env,
             descriptors: &[],
+            input: None,
             output: Some(output.as_fd()),
             privileges: Privileges::MayGain,
         })

@@ -189,6 +189,7 @@ impl NetDriverProcess {
             argv: &argv,
             env: &self.env,
             descriptors: &descriptors,
+            input: None,
             output: Some(output.as_fd()),
             privileges: Privileges::NoNew,
         })

@@ -41,8 +41,8 @@ use crate::sys::{process, signal, spawn};
 use crate::tls::{self, Names};
 use crate::userns::cgroup::CgroupDescriptor;
 use crate::userns::enter;
-use crate::userns::gifts::Gifts;
 use crate::userns::parent::Parent;
+use crate::userns::preparation::Preparation;
 
 /// What to do with the words that follow `dockerd-entrypoint.sh`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,11 +89,11 @@ pub fn request(
     arguments: &[OsString],
     env: Environment,
     cgroup: Option<delegation::Decision>,
-    gifts: Gifts,
+    preparation: Preparation,
 ) -> Result<Request, Failure> {
     // Before the first question about a rootless daemon: all that is bad is told at once.
     let options = Config::new(form, arguments, env.clone(), Identity::own())?.rootless;
-    let rootless = rootless::request(options, &env, cgroup, gifts)?;
+    let rootless = rootless::request(options, &env, cgroup, preparation)?;
     let env = rootless
         .as_ref()
         .map_or(env, |request| request.places.env.clone());
@@ -138,7 +138,7 @@ pub fn decide(request: &Request, now: OffsetDateTime, run: Run) -> Result<Decisi
         Facts::probe(&request.config, &request.file, questions)
     });
     if let (Run::Dry, Some(wanted)) = (run, &request.rootless) {
-        wanted.gifts.foresee(&mut facts, Identity::own().uid);
+        wanted.preparation.foresee(&mut facts, Identity::own().uid);
     }
     let names = facts.network.certificate_names();
     let certificates = match &request.tls {
@@ -240,10 +240,13 @@ fn serve(
 ) -> Result<u8, Failure> {
     let mut timeline = Timeline::new(caller.start);
     watchdog::watch(crate::log::wants_json());
-    let enter::Entry { env, part, gifts } =
-        enter::daemon(form, arguments, caller.env.clone(), Run::Live)?;
+    let enter::Entry {
+        env,
+        part,
+        preparation,
+    } = enter::daemon(form, arguments, caller.env.clone(), Run::Live)?;
     let (cgroup, door) = part.map(|part| (part.decision, part.door)).unzip();
-    let request = request(form, arguments, env, cgroup, gifts)?;
+    let request = request(form, arguments, env, cgroup, preparation)?;
     if request.config.daemon.only_prints() {
         let words: Vec<_> = [OsString::from("dockerd")]
             .into_iter()

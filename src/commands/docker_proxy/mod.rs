@@ -219,6 +219,7 @@ fn proxy(argv: &[OsString], caller: &Caller, status: BorrowedFd<'_>) -> Result<O
         argv,
         env: &caller.env.words(),
         descriptors: &[status],
+        input: None,
         output: Some(rustix::stdio::stderr()),
         privileges: Privileges::NoNew,
     })

@@ -262,10 +262,13 @@ fn plan(words: &[OsString], json: bool, caller: &Caller) -> Result<u8, Failure> 
         log::stdout("exec docker-entrypoint.sh: nothing is prepared for this command\n");
         return Ok(0);
     };
-    let enter::Entry { env, part, gifts } =
-        enter::daemon(form, &arguments, caller.env.clone(), Run::Dry)?;
+    let enter::Entry {
+        env,
+        part,
+        preparation,
+    } = enter::daemon(form, &arguments, caller.env.clone(), Run::Dry)?;
     let cgroup = part.map(|part| part.decision);
-    let decided = daemon::request(form, &arguments, env, cgroup, gifts).and_then(|request| {
+    let decided = daemon::request(form, &arguments, env, cgroup, preparation).and_then(|request| {
         Ok((
             daemon::decide(&request, caller.now, Run::Dry)?.plan,
             request,

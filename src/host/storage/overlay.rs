@@ -345,7 +345,7 @@ fn fuse_overlay(fuse: &FuseProgram) -> OverlayProbe {
         Ok(mounts) => mounts,
         Err(error) => return OverlayProbe::not_mounted(error.to_string()),
     };
-    let started = program::start(&fuse.program, &argv, &fuse.env, None)
+    let started = program::start(&fuse.program, &argv, &fuse.env, [None, None])
         .and_then(|pid| Ok((pid, rustix::process::pidfd_open(pid, PidfdFlags::empty())?)));
     let (pid, pidfd) = match started {
         Ok(started) => started,

@@ -50,7 +50,7 @@ pub struct RootlessPlan {
     /// The cgroup of dockerd's half; nothing where nobody asked.
     pub cgroup: Option<Decision>,
     /// What root did, or would do, for us before it became this user.
-    pub gifts: Vec<Step>,
+    pub preparation: Vec<Step>,
     /// Ports that are published from the start.
     pub publish: Vec<PortSpec>,
     /// Unix sockets, and the groups that they get inside.
@@ -121,7 +121,7 @@ pub fn plan(
         ids: (facts.ids.uid, facts.ids.gid),
         host: facts.host.clone(),
         cgroup: None,
-        gifts: Vec::new(),
+        preparation: Vec::new(),
         publish: options.publish.clone(),
         socket_groups: Vec::new(),
         api: None,
@@ -241,7 +241,7 @@ impl fmt::Display for RootlessPlan {
         };
         writeln!(f, "   ports  {ports}{source}")?;
         let parts = self.hand_over().into_iter().flat_map(|part| &part.steps);
-        for step in parts.chain(&self.gifts) {
+        for step in parts.chain(&self.preparation) {
             let (action, why) = (step.action.to_string(), line(&step.why));
             writeln!(f, "   first  {}: {why}", line(&action))?;
         }
@@ -258,7 +258,7 @@ impl Serialize for RootlessPlan {
             #[serde(skip_serializing_if = "Option::is_none")]
             hand_over: Option<&'a Delegation>,
             #[serde(skip_serializing_if = "<[Step]>::is_empty")]
-            gifts: &'a [Step],
+            preparation: &'a [Step],
             #[serde(skip_serializing_if = "Option::is_none")]
             limits: Option<String>,
             state: &'a PathBuf,
@@ -268,7 +268,7 @@ impl Serialize for RootlessPlan {
             maps: &self.maps,
             net: &self.net,
             hand_over: self.hand_over(),
-            gifts: &self.gifts,
+            preparation: &self.preparation,
             limits: self.limits(),
             state: &self.state,
             warnings: &self.warnings,

@@ -21,7 +21,7 @@ const TUN: &str = "/dev/net/tun";
 
 /// What is there already, and what we may.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct GiftFacts {
+pub struct PreparationFacts {
     /// The data root, where it exists.
     pub data_root: Option<RootDirectory>,
     /// The runtime directory, where it is missing and can be made.
@@ -63,7 +63,7 @@ pub enum Tun {
 
 /// What is given.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Gifts {
+pub struct Preparation {
     /// The steps, all of them before any right is given up.
     pub steps: Vec<Step>,
     /// The data root, where it is given.
@@ -76,10 +76,10 @@ pub struct Gifts {
 
 /// Decides.
 #[must_use]
-pub fn plan(facts: &GiftFacts, user: &User, runtime: &Path) -> Gifts {
-    let mut gifts = Gifts::default();
+pub fn plan(facts: &PreparationFacts, user: &User, runtime: &Path) -> Preparation {
+    let mut preparation = Preparation::default();
     let (uid, gid) = (user.uid, user.gid);
-    let mut give = |action, why: &str| gifts.steps.push(Step::may(action, why));
+    let mut give = |action, why: &str| preparation.steps.push(Step::may(action, why));
     if facts.link {
         let action = Action::Link {
             path: DEFAULT_UNIX.into(),
@@ -125,15 +125,15 @@ pub fn plan(facts: &GiftFacts, user: &User, runtime: &Path) -> Gifts {
         let why = "the user's group uses it as its owner does";
         give(Action::OpenToGroup { path, gid }, why);
     }
-    Gifts {
+    Preparation {
         data_root: data_root.map(|dir| dir.path.clone()),
         runtime: made_runtime,
         tun: opened,
-        ..gifts
+        ..preparation
     }
 }
 
-impl Gifts {
+impl Preparation {
     /// Gives it all.
     ///
     /// # Errors
@@ -183,7 +183,7 @@ impl Gifts {
     }
 }
 
-impl GiftFacts {
+impl PreparationFacts {
     /// Looks, as root. Only a daemon has a data root and an API.
     #[must_use]
     pub fn read(runtime: &Path, daemon: Option<&Path>) -> Self {
@@ -262,8 +262,8 @@ mod tests {
         }
     }
 
-    fn facts() -> GiftFacts {
-        GiftFacts {
+    fn facts() -> PreparationFacts {
+        PreparationFacts {
             data_root: Some(RootDirectory {
                 path: DATA.into(),
                 owner: 0,
@@ -271,13 +271,13 @@ mod tests {
             }),
             may_chown: true,
             tun: Tun::Open,
-            ..GiftFacts::default()
+            ..PreparationFacts::default()
         }
     }
 
-    fn words(facts: &GiftFacts) -> Vec<String> {
-        let gifts = plan(facts, &user(), Path::new("/run/user/1000"));
-        let words = gifts.steps.iter().map(|step| step.action.to_string());
+    fn words(facts: &PreparationFacts) -> Vec<String> {
+        let preparation = plan(facts, &user(), Path::new("/run/user/1000"));
+        let words = preparation.steps.iter().map(|step| step.action.to_string());
         words.collect()
     }
 
@@ -289,7 +289,7 @@ mod tests {
             Some(RootDirectory { path, owner, empty })
         };
         for data_root in [dir(7, true), dir(0, false), None] {
-            let facts = GiftFacts {
+            let facts = PreparationFacts {
                 data_root,
                 ..facts()
             };
@@ -299,7 +299,7 @@ mod tests {
 
     #[test]
     fn nothing_is_promised_that_we_may_not_give() {
-        let all = GiftFacts {
+        let all = PreparationFacts {
             runtime: Some("/run/user/1000".into()),
             tun: Tun::Missing,
             link: true,
@@ -316,20 +316,20 @@ mod tests {
                 "chmod  /dev/net/tun for group 1001".to_owned(),
             ]
         );
-        let none = GiftFacts {
+        let none = PreparationFacts {
             may_chown: false,
             ..all.clone()
         };
         assert_eq!(words(&none).len(), 1);
-        let gifts = plan(&none, &user(), Path::new("/run/user/1000"));
-        assert!(!gifts.open(Path::new(DATA)) && !gifts.tun);
+        let preparation = plan(&none, &user(), Path::new("/run/user/1000"));
+        assert!(!preparation.open(Path::new(DATA)) && !preparation.tun);
         // In a user namespace the device can be neither made nor given.
-        let inside = GiftFacts {
+        let inside = PreparationFacts {
             may_mknod: false,
             ..all
         };
         assert_eq!(words(&inside).len(), 3);
-        let foreign = GiftFacts {
+        let foreign = PreparationFacts {
             tun: Tun::Foreign,
             ..facts()
         };
@@ -338,14 +338,14 @@ mod tests {
 
     #[test]
     fn what_is_given_can_be_written() {
-        let gifts = plan(&facts(), &user(), Path::new("/run/user/1000"));
-        assert!(gifts.open(Path::new(DATA)) && !gifts.open(Path::new("/home/u")));
-        let made = GiftFacts {
+        let preparation = plan(&facts(), &user(), Path::new("/run/user/1000"));
+        assert!(preparation.open(Path::new(DATA)) && !preparation.open(Path::new("/home/u")));
+        let made = PreparationFacts {
             runtime: Some("/run/user/1000".into()),
             ..facts()
         };
-        let gifts = plan(&made, &user(), Path::new("/run/user/1000"));
-        assert!(gifts.open(Path::new("/run/user/1000/dind-init")));
+        let preparation = plan(&made, &user(), Path::new("/run/user/1000"));
+        assert!(preparation.open(Path::new("/run/user/1000/dind-init")));
     }
 
     /// A machine that was met, on which the data root is root's.
@@ -362,7 +362,7 @@ mod tests {
                 owner: 0,
                 empty: true,
             });
-            let facts = GiftFacts {
+            let facts = PreparationFacts {
                 data_root,
                 ..facts()
             };
