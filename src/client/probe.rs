@@ -17,8 +17,8 @@ use super::ping::{self, PingError};
 use crate::base::environment::Environment;
 use crate::base::explain::{self, Failure};
 use crate::base::printable;
+use crate::config::lifetime::runtime_dir;
 use crate::config::settings;
-use crate::endpoint::defaults::runtime_directory;
 use crate::endpoint::host::STANDARD_SOCKET;
 use crate::endpoint::{Address, Endpoint, Security};
 use crate::net::deadline::Deadline;
@@ -55,7 +55,7 @@ pub fn own_socket(env: &Environment, uid: u32) -> PathBuf {
     if uid == 0 {
         STANDARD_SOCKET.into()
     } else {
-        Path::new(&runtime_directory(env, uid)).join("docker.sock")
+        runtime_dir(env, uid).join("docker.sock")
     }
 }
 

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use super::own;
 use crate::base::environment::Environment;
+use crate::config::lifetime::runtime_dir;
 use crate::endpoint::context;
-use crate::endpoint::defaults::{Surroundings, client_directory, is_socket, runtime_directory};
+use crate::endpoint::defaults::{Surroundings, client_directory, is_socket};
 use crate::endpoint::host::STANDARD_SOCKET;
 use crate::files;
 
@@ -14,7 +15,7 @@ impl Surroundings {
     #[must_use]
     pub fn look(env: &Environment) -> Self {
         let uid = rustix::process::geteuid().as_raw();
-        let runtime_socket = Path::new(&runtime_directory(env, uid)).join("docker.sock");
+        let runtime_socket = runtime_dir(env, uid).join("docker.sock");
         Self {
             standard_socket: is_socket(Path::new(STANDARD_SOCKET)),
             runtime_socket: is_socket(&runtime_socket),

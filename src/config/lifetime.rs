@@ -110,7 +110,7 @@ fn default_ready_file(env: &Environment, identity: Identity) -> PathBuf {
     }
 }
 
-/// `$XDG_RUNTIME_DIR`, where it is set.
+/// `${XDG_RUNTIME_DIR:-/run/user/UID}`.
 #[must_use]
 pub fn runtime_dir(env: &Environment, uid: u32) -> PathBuf {
     let set = env.non_empty("XDG_RUNTIME_DIR").map(PathBuf::from);

@@ -11,6 +11,7 @@ use super::context::Chosen;
 use super::host::STANDARD_SOCKET;
 use crate::base::changes::Changes;
 use crate::base::environment::Environment;
+use crate::config::lifetime::runtime_dir;
 use crate::files::{self, Kind};
 
 /// The daemon of a compose or CI service called `docker`, with TLS.
@@ -41,13 +42,6 @@ pub fn is_socket(path: &Path) -> bool {
     files::target(path).is_ok_and(|kind| kind == Kind::Socket)
 }
 
-/// `${XDG_RUNTIME_DIR:-/run/user/UID}`.
-#[must_use]
-pub fn runtime_directory(env: &Environment, uid: u32) -> OsString {
-    env.non_empty("XDG_RUNTIME_DIR")
-        .map_or_else(|| format!("/run/user/{uid}").into(), OsStr::to_owned)
-}
-
 /// `$DOCKER_TLS_CERTDIR/client`, written as the shell script writes it.
 pub(crate) fn client_directory(env: &Environment) -> Option<PathBuf> {
     let mut dir = env.non_empty("DOCKER_TLS_CERTDIR")?.to_owned();
@@ -72,7 +66,10 @@ pub fn official_defaults(env: &Environment, around: &Surroundings) -> Changes {
         None => {
             let host = default_host(env, around);
             if !around.standard_socket && env.get("XDG_RUNTIME_DIR") == Some(OsStr::new("")) {
-                changes.push(("XDG_RUNTIME_DIR", runtime_directory(env, around.uid)));
+                changes.push((
+                    "XDG_RUNTIME_DIR",
+                    runtime_dir(env, around.uid).into_os_string(),
+                ));
             }
             changes.push(("DOCKER_HOST", host.clone()));
             host
@@ -97,7 +94,7 @@ fn default_host(env: &Environment, around: &Surroundings) -> OsString {
     }
     if around.runtime_socket {
         let mut host = OsString::from("unix://");
-        host.push(runtime_directory(env, around.uid));
+        host.push(runtime_dir(env, around.uid).into_os_string());
         host.push("/docker.sock");
         return host;
     }

@@ -33,10 +33,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, UdpSocke
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 
 use self::gate::Gate;
 use crate::sys::filter;
+use crate::sys::time::timespec;
 
 /// Port of name servers.
 pub const PORT: u16 = 53;
@@ -181,13 +182,11 @@ impl Forwarder {
             add(Ready::Relay(place), socket, flags);
         }
         let (whats, mut fds): (Vec<Ready>, Vec<PollFd<'_>>) = waiting.into_iter().unzip();
-        let timeout = deadlines.into_iter().flatten().min().map(|deadline| {
-            let left = deadline.saturating_duration_since(now);
-            Timespec {
-                tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
-                tv_nsec: left.subsec_nanos().into(),
-            }
-        });
+        let timeout = deadlines
+            .into_iter()
+            .flatten()
+            .min()
+            .map(|deadline| timespec(deadline.saturating_duration_since(now)));
         match poll(&mut fds, timeout.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),

@@ -17,13 +17,14 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::event::{PollFd, PollFlags};
 
 use super::uplink;
 use crate::base::environment::Environment;
 use crate::endpoint::Address;
 use crate::files;
 use crate::net::resolve::dns::{self, Family, Reply};
+use crate::sys::time;
 
 /// Docker's resolver for user-defined networks; the address is the same in every container.
 const DOCKERS: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11));
@@ -115,14 +116,9 @@ impl Asking {
 
     fn is_readable(&self, until: Instant) -> bool {
         loop {
-            let left = until.saturating_duration_since(Instant::now());
-            let timeout = Timespec {
-                tv_sec: 0,
-                tv_nsec: left.subsec_nanos().into(),
-            };
             let socket = self.socket.as_fd();
             let mut fds = [PollFd::new(&socket, PollFlags::IN)];
-            match rustix::event::poll(&mut fds, Some(&timeout)) {
+            match rustix::event::poll(&mut fds, Some(&time::until(until))) {
                 Err(rustix::io::Errno::INTR) => {}
                 Ok(count) => return count > 0,
                 Err(_) => return false,

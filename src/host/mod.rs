@@ -99,20 +99,21 @@ pub struct Programs {
 }
 
 /// What the decisions want to know, and what is not worth a probe otherwise: the plan says it.
-pub struct Questions<'a> {
+#[derive(Debug, Clone, Copy)]
+pub struct Questions {
     /// The names that the network around us has for this container.
     pub aliases: bool,
     /// The packet filter.
     pub netfilter: netfilter::Question,
     /// Whether the choice of the storage depends on the engine's version, so that dockerd itself
     /// is asked where its file does not tell.
-    pub needs_engine: &'a dyn Fn(&StorageFacts) -> bool,
+    pub needs_engine: fn(&Config, &DaemonFile, &StorageFacts) -> bool,
 }
 
 impl Facts {
     /// Reads the machine, and tries what dockerd will do.
     #[must_use]
-    pub fn probe(config: &Config, file: &DaemonFile, questions: &Questions<'_>) -> Self {
+    pub fn probe(config: &Config, file: &DaemonFile, questions: Questions) -> Self {
         let mounts = mountinfo::read();
         let root = config.identity.uid == 0;
         // Certificates are the only ones who ask.
@@ -140,7 +141,7 @@ impl Facts {
         container.finish(&mut facts, &mut results);
         let storage = storage.finish(&mut results);
         let unclear = facts.engine.generation == Generation::Unknown;
-        if unclear && (questions.needs_engine)(&storage) {
+        if unclear && (questions.needs_engine)(config, file, &storage) {
             let asked = dockerd.map(|dockerd| EngineFacts::ask(&dockerd, &config.env.words()));
             facts.engine = asked.unwrap_or_default();
         }

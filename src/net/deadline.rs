@@ -4,12 +4,13 @@
 //! ends when a stop descriptor becomes readable (a signal), and it can say once, after a while,
 //! what it is waiting for.
 
+use crate::sys::time::timespec;
 use std::borrow::Cow;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::event::{PollFd, PollFlags};
 
 /// No wait is longer; keeps arithmetic on instants away from overflow.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
@@ -194,14 +195,6 @@ impl<'a> Deadline<'a> {
                 return Ok(false);
             }
         }
-    }
-}
-
-/// ppoll(2) takes nanoseconds: nothing is rounded down, so no wait ends early and spins.
-fn timespec(duration: Duration) -> Timespec {
-    Timespec {
-        tv_sec: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
-        tv_nsec: duration.subsec_nanos().into(),
     }
 }
 

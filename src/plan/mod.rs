@@ -23,17 +23,13 @@ pub mod tls_mode;
 use crate::config::Config;
 use crate::host::Questions;
 use crate::host::daemon_json::DaemonFile;
-use crate::host::storage::StorageFacts;
 
-/// Does something with what the decisions of this configuration want to know of the machine.
-pub fn with_questions<T>(
-    config: &Config,
-    file: &DaemonFile,
-    ask: impl FnOnce(&Questions<'_>) -> T,
-) -> T {
-    ask(&Questions {
+/// What the decisions of this configuration want to know of the machine.
+#[must_use]
+pub fn questions(config: &Config, file: &DaemonFile) -> Questions {
+    Questions {
         aliases: tls_mode::adds_tls(config),
         netfilter: netfilter::question(config, file),
-        needs_engine: &|facts: &StorageFacts| storage::depends_on_engine(config, file, facts),
-    })
+        needs_engine: storage::depends_on_engine,
+    }
 }

@@ -7,11 +7,12 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{MemfdFlags, SealFlags, memfd_create};
 
 use crate::sys::helper::{self, Helper, Privileges};
 use crate::sys::process::{Child, NotReaped};
+use crate::sys::time;
 
 /// What is kept of what a program says.
 const MOST_OUTPUT: u64 = 64 * 1024;
@@ -87,12 +88,7 @@ pub fn end(child: Child, name: &str) {
 pub fn wait_any<const N: usize>(fds: [BorrowedFd<'_>; N], until: Instant) -> [bool; N] {
     let mut fds = fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
     loop {
-        let left = until.saturating_duration_since(Instant::now());
-        let limit = Timespec {
-            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: left.subsec_nanos().into(),
-        };
-        match poll(&mut fds, Some(&limit)) {
+        match poll(&mut fds, Some(&time::until(until))) {
             Err(rustix::io::Errno::INTR) => {}
             Ok(0) | Err(_) => return [false; N],
             Ok(_) => return fds.map(|fd| !fd.revents().is_empty()),

@@ -1,16 +1,15 @@
 //! One poll loop for the processes that only stand between others: forward signals to one
 //! process, reap everything, and end with it. Without one, they wait until they are asked to end.
 
-use std::time::Instant;
-
 use nix::sys::signalfd::SignalFd;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, WaitOptions};
 
 use super::Outcome;
 use super::companion::Companion;
 use crate::sys::process::Child;
 use crate::sys::signal;
+use crate::sys::time;
 use crate::sys::watchdog::{self, Doing};
 
 /// Follows a process to its end.
@@ -44,13 +43,7 @@ fn once(process: Option<Pid>, signals: &SignalFd, companion: &mut impl Companion
         ended: None,
         asked: false,
     };
-    let left = companion
-        .deadline()
-        .map(|until| until.saturating_duration_since(Instant::now()));
-    let left = left.map(|left| Timespec {
-        tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
-        tv_nsec: left.subsec_nanos().into(),
-    });
+    let left = companion.deadline().map(time::until);
     let mut fds = vec![PollFd::new(signals, PollFlags::IN)];
     let more = companion.descriptors().into_iter();
     fds.extend(more.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));

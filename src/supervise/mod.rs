@@ -33,7 +33,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use nix::sys::signalfd::SignalFd;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, WaitOptions};
 
 use self::death::OomCounter;
@@ -59,6 +59,7 @@ use crate::log::sink::Sink;
 use crate::process::Outcome;
 use crate::process::companion::Companion;
 use crate::sys::signal;
+use crate::sys::time::timespec;
 use crate::sys::watchdog::{self, Doing};
 use crate::userns::parent::{Parent, ParentEvent};
 
@@ -265,10 +266,7 @@ impl Supervisor {
         let besides = self.companions().filter_map(Companion::deadline);
         let besides = besides.chain(self.reserve.as_ref().map(MemoryReserve::deadline));
         let besides = besides.map(|until| until.saturating_duration_since(Instant::now()));
-        let timeout = left.into_iter().chain(besides).min().map(|left| Timespec {
-            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: left.subsec_nanos().into(),
-        });
+        let timeout = left.into_iter().chain(besides).min().map(timespec);
         let mut fds = vec![
             PollFd::new(signals, PollFlags::IN),
             PollFd::new(&self.notify, PollFlags::IN),

@@ -59,7 +59,7 @@ impl NameForwarder {
         Ok(())
     }
 
-    fn give_up_or(&self, verdict: Verdict, what: &str) {
+    fn tell(&self, verdict: Verdict, what: &str) {
         match verdict {
             Verdict::Again => tracing::warn!("the forwarder for names {what} and is started again"),
             Verdict::GivenUp => tracing::error!(
@@ -80,13 +80,13 @@ impl Companion for NameForwarder {
             && let Err(error) = self.start()
         {
             let verdict = self.respawn.failed();
-            self.give_up_or(verdict, &format!("cannot be started ({error})"));
+            self.tell(verdict, &format!("cannot be started ({error})"));
         }
     }
 
     fn reaped(&mut self, pid: Pid, _status: WaitStatus) {
         if let Some(verdict) = self.respawn.reaped(pid) {
-            self.give_up_or(verdict, &format!("died (process {})", pid.as_raw_nonzero()));
+            self.tell(verdict, &format!("died (process {})", pid.as_raw_nonzero()));
         }
     }
 

@@ -22,5 +22,6 @@ pub mod signal;
 pub mod spawn;
 pub mod stdio;
 pub mod tap;
+pub mod time;
 pub mod userns;
 pub mod watchdog;

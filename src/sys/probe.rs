@@ -23,7 +23,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::mount::MountPropagationFlags;
 use rustix::process::{Pid, Signal, WaitOptions};
 pub use rustix::thread::UnshareFlags;
@@ -31,6 +31,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::signal::OriginalMask;
+use super::time;
 use super::userns;
 
 /// Answers are facts, not files.
@@ -287,15 +288,7 @@ fn wait_for_answers(running: &[Running], until: Instant) {
         .filter_map(Running::reader)
         .map(|reader| PollFd::new(reader, PollFlags::IN))
         .collect();
-    let _ = poll(&mut fds, Some(&left(until)));
-}
-
-fn left(until: Instant) -> Timespec {
-    let left = until.saturating_duration_since(Instant::now());
-    Timespec {
-        tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
-        tv_nsec: left.subsec_nanos().into(),
-    }
+    let _ = poll(&mut fds, Some(&time::until(until)));
 }
 
 impl Child {

@@ -6,12 +6,13 @@
 //! `crate::process` opens and compares. Signals are numbers: the real-time ones have no name in any
 //! type of ours.
 
+use super::time::timespec;
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, WaitOptions, WaitStatus};
 
@@ -129,11 +130,7 @@ impl Child {
 }
 
 fn sleep(fds: &mut [PollFd<'_>], time: Duration) {
-    let time = Timespec {
-        tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
-        tv_nsec: time.subsec_nanos().into(),
-    };
-    let _ = poll(fds, Some(&time));
+    let _ = poll(fds, Some(&timespec(time)));
 }
 
 /// A process, whatever becomes of its id.

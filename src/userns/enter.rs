@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::base::environment::Environment;
 use crate::base::explain::{Failure, exit};
 use crate::config::Run;
+use crate::config::lifetime;
 use crate::config::rootless::places::{self, NotWritable, Places};
 use crate::config::settings;
 use crate::config::{CommandForm, Config, Identity};
@@ -130,8 +131,7 @@ pub fn future_user(env: &Environment) -> Result<Option<User>, LaunchError> {
 impl User {
     /// Where the runtime directory will be, if it can be made.
     pub(crate) fn runtime_dir(&self, env: &Environment) -> PathBuf {
-        let set = env.non_empty("XDG_RUNTIME_DIR").map(PathBuf::from);
-        set.unwrap_or_else(|| format!("/run/user/{}", self.uid).into())
+        lifetime::runtime_dir(env, self.uid)
     }
 
     fn become_it(self, env: Environment) -> Result<Environment, LaunchError> {

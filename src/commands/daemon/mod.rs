@@ -134,9 +134,8 @@ pub struct Decision {
 /// # Errors
 /// A refusal.
 pub fn decide(request: &Request, now: OffsetDateTime, run: Run) -> Result<Decision, Failure> {
-    let mut facts = crate::plan::with_questions(&request.config, &request.file, |questions| {
-        Facts::probe(&request.config, &request.file, questions)
-    });
+    let questions = crate::plan::questions(&request.config, &request.file);
+    let mut facts = Facts::probe(&request.config, &request.file, questions);
     if let (Run::Dry, Some(wanted)) = (run, &request.rootless) {
         wanted.preparation.foresee(&mut facts, Identity::own().uid);
     }

@@ -3,14 +3,27 @@
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 
+use crate::config::go_flags::{Grammar, Kind, Package};
 use crate::config::rootless::port::Proto;
 use crate::ports::backend::Backend;
 
 /// A dockerd from 28 on says so where it has bound the socket itself.
 const PASSED: &str = "use-listen-fd";
 
+const FLAGS: Grammar = Grammar {
+    package: Package::Flag,
+    flags: &[
+        ("container-ip", None, Kind::Value),
+        ("container-port", None, Kind::Value),
+        ("host-ip", None, Kind::Value),
+        ("host-port", None, Kind::Value),
+        ("proto", None, Kind::Value),
+        (PASSED, None, Kind::Switch),
+    ],
+};
+
 /// What dockerd wants.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Request {
     pub(super) proto: String,
     pub(super) host_ip: String,
@@ -20,33 +33,26 @@ pub(super) struct Request {
 }
 
 impl Request {
-    /// Reads docker-proxy's flags: `-name value` or `-name=value`, with one dash or two.
+    /// Reads docker-proxy's flags.
     pub(super) fn parse(words: &[OsString]) -> Result<Self, String> {
-        let mut request = Self {
-            proto: "tcp".into(),
-            ..Self::default()
+        // docker-proxy's own texts have one dash.
+        let one_dash = |bad: String| match bad.strip_prefix("--") {
+            Some(rest) => format!("-{rest}"),
+            None => bad,
         };
-        let mut words = words.iter().map(|word| word.to_string_lossy());
-        while let Some(word) = words.next() {
-            let flag = name(&word).ok_or_else(|| format!("{word} is no flag"))?;
-            if flag == PASSED {
-                continue;
-            }
-            let (name, value) = match flag.split_once('=') {
-                Some((name, value)) => (name, Some(value.to_owned())),
-                None => (flag, words.next().map(String::from)),
-            };
-            let place = match name {
-                "proto" => &mut request.proto,
-                "host-ip" => &mut request.host_ip,
-                "host-port" => &mut request.host_port,
-                "container-ip" => &mut request.container_ip,
-                "container-port" => &mut request.container_port,
-                _ => return Err(format!("unknown flag -{name}")),
-            };
-            *place = value.ok_or_else(|| format!("-{name} needs a value"))?;
+        let read = FLAGS.read(words);
+        let (flags, rest) = read.map_err(|bad| one_dash(bad.to_string()))?;
+        if let Some(word) = rest.first() {
+            return Err(format!("{} is no flag", word.to_string_lossy()));
         }
-        Ok(request)
+        let value = |name| flags.value(name).unwrap_or_default().to_owned();
+        Ok(Self {
+            proto: flags.value("proto").unwrap_or("tcp").to_owned(),
+            host_ip: value("host-ip"),
+            host_port: value("host-port"),
+            container_ip: value("container-ip"),
+            container_port: value("container-port"),
+        })
     }
 
     /// The container behind a docker-proxy that listens at `front`.

@@ -133,10 +133,8 @@ fn command(command: Command, executed: &Path, caller: &Caller) -> Result<u8, Fai
                 Identity::own(),
             )?;
             let file = DaemonFile::read(Path::new(daemon_json::DEFAULT_PATH));
-            let facts = crate::plan::with_questions(&config, &file, |questions| {
-                Facts::probe(&config, &file, questions)
-            });
-            print_json(&facts);
+            let questions = crate::plan::questions(&config, &file);
+            print_json(&Facts::probe(&config, &file, questions));
         }
         Command::Certs(args) => {
             let set = settings::TLS_CERTDIR.of(&caller.env);

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::base::environment::Environment;
 use crate::base::explain::{Advice, Explain};
+use crate::config::lifetime;
 
 /// The directories.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +71,7 @@ pub fn decide(
     let path = |name: &str| env.non_empty(name).map(PathBuf::from);
     let mut notes = Vec::new();
     let home = path("HOME").or(passwd_home).unwrap_or_else(|| "/".into());
-    let wanted = path("XDG_RUNTIME_DIR").unwrap_or_else(|| format!("/run/user/{uid}").into());
+    let wanted = lifetime::runtime_dir(&env, uid);
     let fallback = home.join(".docker/run");
     let refused = |missing: &Path| NotWritable {
         home: home.clone(),

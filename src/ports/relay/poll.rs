@@ -5,12 +5,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::buffer::spare_capacity;
-use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
 
 use super::link::Side;
 use super::slab::Key;
+use crate::sys::time::timespec;
 
 /// Events that one call fetches at most.
 const EVENTS: usize = 256;
@@ -108,10 +108,7 @@ impl Poll {
                 true => left,
                 false => left + Duration::from_millis(1),
             };
-            Timespec {
-                tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
-                tv_nsec: left.subsec_nanos().into(),
-            }
+            timespec(left)
         });
         self.events.clear();
         match epoll::wait(
