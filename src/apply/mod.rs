@@ -32,7 +32,7 @@ pub struct ApplyError {
     pub path: PathBuf,
     #[source]
     pub source: io::Error,
-    advice: Advice,
+    advice: Box<Advice>,
 }
 
 impl ApplyError {
@@ -44,14 +44,14 @@ impl ApplyError {
             operation: operation.into(),
             path: path.to_owned(),
             source,
-            advice: Advice::new(why, fix).with_code(exit::STEP_FAILED),
+            advice: Advice::new(why, fix).with_code(exit::STEP_FAILED).into(),
         }
     }
 
     /// The same error with a background of its own.
     #[must_use]
     pub fn with_help(self, why: impl Into<String>, fix: impl Into<String>) -> Self {
-        let advice = Advice::new(why, fix).with_code(self.advice.code);
+        let advice = Advice::new(why, fix).with_code(self.advice.code).into();
         Self { advice, ..self }
     }
 }
@@ -91,7 +91,7 @@ fn background(error: &io::Error) -> (&'static str, &'static str) {
 
 impl Explain for ApplyError {
     fn advice(&self) -> Advice {
-        self.advice.clone()
+        (*self.advice).clone()
     }
 }
 
@@ -115,12 +115,17 @@ impl Explain for StepFailed {
         Some(text)
     }
     fn advice(&self) -> Advice {
-        let Advice { why, fix, code } = self.cause.advice();
-        let why = format!("{}\n{why}", chain(self.cause.as_ref()));
-        Advice::new(why, fix).with_code(match code {
+        let advice = self.cause.explained();
+        let why = format!("{}\n{}", chain(self.cause.as_ref()), advice.why);
+        let code = match advice.code {
             exit::REFUSED => exit::REFUSED,
             _ => exit::STEP_FAILED,
-        })
+        };
+        Advice {
+            why,
+            code,
+            ..advice
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! without its source. [`frame`] is the one place that lays the parts out for a person, and
 //! [`to_json`] for a machine.
 
+use std::any::type_name;
 use std::error::Error;
 
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,8 @@ pub mod exit {
 /// What a person is told beside the error itself, and what a process exits with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Advice {
+    /// Which failure this is, once [`Explain::explained`] has said so.
+    pub id: Option<Box<str>>,
     /// The background a reader needs to understand the cause.
     pub why: String,
     /// What to do, in the words of the place where this runs (docker flags, pod fields).
@@ -43,6 +46,7 @@ impl Advice {
     #[must_use]
     pub fn new(why: impl Into<String>, fix: impl Into<String>) -> Self {
         Self {
+            id: None,
             why: why.into(),
             fix: fix.into(),
             code: exit::REFUSED,
@@ -64,6 +68,16 @@ pub trait Explain: Error {
     }
     /// Background, remedy and exit code: one method, so that those of one case stand together.
     fn advice(&self) -> Advice;
+    /// The advice with the id of the failure. A case that only hands another failure on answers
+    /// [`Self::advice`] with this of the other one, and so has its id.
+    fn explained(&self) -> Advice {
+        let advice = self.advice();
+        let own = || id(type_name::<Self>(), &format!("{self:?}")).into();
+        Advice {
+            id: Some(advice.id.unwrap_or_else(own)),
+            ..advice
+        }
+    }
     /// The background alone.
     fn why(&self) -> String {
         self.advice().why
@@ -76,6 +90,30 @@ pub trait Explain: Error {
     fn exit_code(&self) -> u8 {
         self.advice().code
     }
+}
+
+/// The id of a failure, from its names in the source alone: `ReadOnly` of `CgroupRefusal` is
+/// `cgroup/read-only`; a type that is one failure, `InUse` of the room `apply`, is `apply/in-use`.
+/// `debug` begins with the name of the case, as every derived `Debug` does.
+fn id(type_name: &str, debug: &str) -> String {
+    let mut path = type_name.split("::").skip(1);
+    let room = path.next().unwrap_or_default();
+    let name = path.last().unwrap_or_default();
+    let case = debug.split(|c: char| !c.is_alphanumeric()).next();
+    let case = case.unwrap_or_default();
+    let subject = match case == name {
+        true => Some(room),
+        false => name.strip_suffix("Refusal"),
+    };
+    let subject = subject.or_else(|| name.strip_suffix("Error"));
+    let mut id = String::new();
+    for c in format!("{}/{case}", subject.unwrap_or(name)).chars() {
+        if c.is_uppercase() && !id.is_empty() && !id.ends_with('/') {
+            id.push('-');
+        }
+        id.push(c.to_ascii_lowercase());
+    }
+    id
 }
 
 /// How many characters of one part are shown: names of somebody else's may be in it.
@@ -158,8 +196,9 @@ pub fn frame(error: &dyn Explain) -> String {
 /// The same facts as [`frame`] for `--json` output.
 #[must_use]
 pub fn to_json(error: &dyn Explain) -> serde_json::Value {
-    let Advice { why, fix, code } = error.advice();
+    let Advice { id, why, fix, code } = error.explained();
     serde_json::json!({
+        "id": id,
         "error": error.to_string(),
         "step": error.step(),
         "cause": causes(error),
@@ -227,8 +266,35 @@ mod tests {
     }
 
     #[test]
-    fn json_carries_the_exit_code() {
-        let door = CgroupDescriptor(std::io::Error::from_raw_os_error(libc::EACCES));
-        assert_eq!(to_json(&door)["exit_code"], 78);
+    fn json_carries_the_id_and_the_exit_code() {
+        let json = to_json(&CgroupDescriptor(std::io::ErrorKind::NotFound.into()));
+        assert_eq!(json["id"], "base/cgroup-descriptor");
+        assert_eq!(json["exit_code"], 78);
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    enum HouseRefusal {
+        #[error(transparent)]
+        Door(CgroupDescriptor),
+        #[error("no key")]
+        NoKey { door: u8 },
+    }
+
+    impl Explain for HouseRefusal {
+        fn advice(&self) -> Advice {
+            match self {
+                Self::Door(door) => door.explained().with_code(71),
+                Self::NoKey { .. } => Advice::new("it is lost", "look for it"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_handed_on_keeps_its_id() {
+        let own = HouseRefusal::NoKey { door: 1 };
+        assert_eq!(&*own.explained().id.unwrap(), "house/no-key");
+        let door = CgroupDescriptor(std::io::ErrorKind::NotFound.into());
+        let handed_on = HouseRefusal::Door(door).explained();
+        assert_eq!(&*handed_on.id.unwrap(), "base/cgroup-descriptor");
     }
 }

@@ -64,7 +64,7 @@ pub enum EndpointError {
 impl Explain for EndpointError {
     fn advice(&self) -> Advice {
         match self {
-            Self::Host(error) => error.advice(),
+            Self::Host(error) => error.explained(),
             Self::ApiVersion { .. } => Advice::new(
                 "the docker CLI puts it into every request",
                 "remove it, or use a form like DOCKER_API_VERSION=1.44",

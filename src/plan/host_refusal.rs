@@ -76,7 +76,7 @@ fn list(paths: &[PathBuf]) -> String {
 impl Explain for HostRefusal {
     fn advice(&self) -> Advice {
         match self {
-            Self::Rootless(refusal) => refusal.advice(),
+            Self::Rootless(refusal) => refusal.explained(),
             Self::NotPrivileged { .. } => Advice::new(
                 "dockerd mounts file systems, makes namespaces and programs networks, which the \
                  kernel allows only with capabilities such as this",
@@ -91,15 +91,15 @@ impl Explain for HostRefusal {
                 "dockerd would end with the same complaint",
                 format!("mend {} (dockerd --validate checks it)", path.display()),
             ),
-            Self::Cgroup(refusal) => refusal.advice(),
+            Self::Cgroup(refusal) => refusal.explained(),
             Self::NoPrivateDirectory { .. } => Advice::new(
                 "what root executes and believes must not be where others can replace it: these \
                  directories, or those above them, are read-only or can be written by others",
                 "share a directory below /run instead of /run itself, or mount a tmpfs on one of \
                  them (docker run --tmpfs /run/dind-init)",
             ),
-            Self::Storage(refusal) => refusal.advice(),
-            Self::Netfilter(refusal) => refusal.advice(),
+            Self::Storage(refusal) => refusal.explained(),
+            Self::Netfilter(refusal) => refusal.explained(),
             Self::Gvisor(refusal) => Advice::new(
                 format!(
                     "gVisor (runsc) answers system calls with a kernel of its own, which lacks \

@@ -4,7 +4,7 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::explain::{Advice, Explain, exit};
+use crate::base::explain::{Advice, Explain, chain, exit};
 
 /// What failed, why, and what to do; it can travel from the child to the parent, who tells it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -36,6 +36,16 @@ impl LaunchError {
             what: what.into(),
             cause: Some(Cause(text)),
             advice: Advice::new(why, fix).with_code(exit::STEP_FAILED),
+        }
+    }
+
+    /// A failure that has been explained already, whole.
+    #[must_use]
+    pub fn of(what: impl Into<String>, error: &dyn Explain) -> Self {
+        Self {
+            what: what.into(),
+            cause: Some(Cause(chain(error))),
+            advice: error.explained(),
         }
     }
 

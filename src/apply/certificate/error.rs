@@ -47,7 +47,7 @@ impl Explain for CertificateError {
                 "the key or certificate could not be computed",
                 "move the file that is named away, to have a new one made",
             ),
-            Self::Refused(refusal) => return refusal.advice(),
+            Self::Refused(refusal) => return refusal.explained(),
             Self::Unsettled { remaining, .. } => Advice::new(
                 format!(
                     "somebody else writes into it without our lock; now it needs:\n{remaining}"

@@ -207,7 +207,7 @@ impl Explain for PingError {
                 "the daemon ended or restarts, or a proxy has no daemon behind it",
                 "look at the daemon's log (docker logs)",
             ),
-            Self::Credentials(error) => error.advice(),
+            Self::Credentials(error) => error.explained(),
             Self::Denied { .. } => Advice::new(
                 "the socket belongs to root and its group, and this user is in neither",
                 "run as root or in the socket's group (docker run --group-add, Kubernetes \
@@ -274,7 +274,7 @@ impl Explain for PingError {
                 "put both containers into one network (docker run --network, compose networks), \
                  and check the address in DOCKER_HOST",
             ),
-            Self::Unresolved(error) => error.advice(),
+            Self::Unresolved(error) => error.explained(),
         }
         .with_code(exit::STEP_FAILED)
     }

@@ -43,7 +43,7 @@ pub enum WaitError {
 impl Explain for WaitError {
     fn advice(&self) -> Advice {
         match self {
-            Self::Endpoint(error) => error.advice(),
+            Self::Endpoint(error) => error.explained(),
             Self::Permanent(error) | Self::TimedOut { source: error, .. } => {
                 error.advice().with_code(NOT_READY)
             }
