@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rustix::net::SocketType;
 
-use crate::base::explain::{Advice, Explain};
+use crate::base::explain::{Advice, Explain, samples};
 use crate::files::socket::OwnName;
 use crate::files::{self, Dir, Foreign};
 use crate::plan::listen::{ListenPlan, PlannedSocket, Replace};
@@ -17,8 +17,19 @@ use crate::sys;
 #[error("could not listen on {address}")]
 pub struct ListenFailed {
     address: String,
+    uid: u32,
     #[source]
     source: io::Error,
+}
+
+impl ListenFailed {
+    fn new(address: impl Into<String>, source: io::Error) -> Self {
+        Self {
+            address: address.into(),
+            uid: rustix::process::geteuid().as_raw(),
+            source,
+        }
+    }
 }
 
 impl Explain for ListenFailed {
@@ -46,7 +57,7 @@ impl Explain for ListenFailed {
             (Some(libc::EACCES | libc::EPERM), true) => Advice::new(
                 format!(
                     "uid {} may not make a socket, or set its owner and mode, in that directory",
-                    rustix::process::geteuid().as_raw()
+                    self.uid
                 ),
                 "give that directory to this user (chown), or serve elsewhere: \
                  DOCKER_HOST=unix:///PATH",
@@ -74,6 +85,20 @@ impl Explain for ListenFailed {
             _ => Advice::new("the kernel refused it", elsewhere),
         }
     }
+}
+
+samples! { ListenFailed:
+    Self::new("unix:///path", Foreign::Open { path: "/path".into() }.into()),
+    Self::new("unix:///path", errno(libc::EADDRINUSE)),
+    Self::new("tcp://0.0.0.0:2376", errno(libc::EADDRINUSE)),
+    Self::new("tcp://10.0.0.1:2376", errno(libc::EADDRNOTAVAIL)),
+    Self { uid: 1000, ..Self::new("unix:///path", errno(libc::EACCES)) },
+    Self::new("tcp://0.0.0.0:80", errno(libc::EACCES)),
+    Self::new("unix:///path", errno(libc::EROFS)),
+    Self::new("unix:///path", errno(libc::ENOTDIR)),
+    Self::new("unix:///path", errno(libc::ENOSPC)),
+    Self::new("unix:///path", errno(libc::EMFILE)),
+    Self::new("tcp://0.0.0.0:2376", errno(libc::EAFNOSUPPORT)),
 }
 
 /// The sockets that we hold.
@@ -110,10 +135,8 @@ impl HeldSockets {
                 gid,
                 replace,
             } => {
-                let failed = |source: io::Error| ListenFailed {
-                    address: format!("unix://{}", path.display()),
-                    source,
-                };
+                let failed =
+                    |source| ListenFailed::new(format!("unix://{}", path.display()), source);
                 clear(path, *replace).map_err(failed)?;
                 let bound = files::socket::bind(path, SocketType::STREAM, *mode, Some(*gid));
                 let (socket, own) = bound.map_err(failed)?;
@@ -132,17 +155,12 @@ impl HeldSockets {
                     tracing::debug!("{address} is not served: {error}");
                 }
                 Err(source) => {
-                    return Err(ListenFailed {
-                        address: format!("tcp://{address}"),
-                        source,
-                    });
+                    return Err(ListenFailed::new(format!("tcp://{address}"), source));
                 }
             },
             PlannedSocket::Inherited { fd, name } => {
-                let socket = sys::net::adopt(*fd).map_err(|source| ListenFailed {
-                    address: format!("fd://{fd}"),
-                    source,
-                })?;
+                let failed = |source| ListenFailed::new(format!("fd://{fd}"), source);
+                let socket = sys::net::adopt(*fd).map_err(failed)?;
                 self.push(socket, name);
             }
         }

@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::{ApplyError, file};
-use crate::base::explain::{Advice, Explain, Failure};
+use crate::base::explain::{Advice, Explain, Failure, samples};
 use crate::files::{Dir, Foreign, lock};
 use crate::host::storage::content::Marker;
 use crate::host::storage::owner::Owner;
@@ -43,6 +43,11 @@ impl Explain for InUse {
         )
     }
 }
+
+samples! { InUse: InUse {
+    path: "/var/lib/docker".into(),
+    owner: Owner { host: "dind-0".into(), ..Owner::default() },
+} }
 
 /// Takes the lock, and waits a little for a predecessor that is stopping.
 ///

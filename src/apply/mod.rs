@@ -19,7 +19,7 @@ pub mod termination;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::base::explain::{Advice, Explain, Failure, chain, exit};
+use crate::base::explain::{Advice, Explain, Failure, chain, exit, samples};
 use crate::files::Foreign;
 use crate::plan::step::{Action, OnFailure, Step};
 
@@ -93,6 +93,16 @@ impl Explain for ApplyError {
     fn advice(&self) -> Advice {
         (*self.advice).clone()
     }
+}
+
+samples! { ApplyError:
+    Self::new("mount", Path::new("/path"), errno(libc::EPERM)),
+    Self::new("write", Path::new("/path"), errno(libc::EROFS)),
+    Self::new("write", Path::new("/path"), errno(libc::ENOSPC)),
+    Self::new("unmount", Path::new("/path"), errno(libc::EBUSY)),
+    Self::new("mount", Path::new("/path"), errno(libc::ENODEV)),
+    Self::new("write", Path::new("/path"), errno(libc::EIO)),
+    Self::new("write", Path::new("/path"), Foreign::Open { path: "/path".into() }.into()),
 }
 
 /// A step that failed and without which nothing works.

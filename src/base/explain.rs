@@ -2,7 +2,7 @@
 //!
 //! Every error type of the crate implements [`Explain`]; its `Display` says *what* in lower case,
 //! without its source. [`frame`] is the one place that lays the parts out for a person, and
-//! [`to_json`] for a machine.
+//! [`to_json`] for a machine. docs/errors.md has them all.
 
 use std::any::type_name;
 use std::error::Error;
@@ -134,7 +134,7 @@ fn quoted(error: &(impl Error + ?Sized)) -> String {
 }
 
 /// The chain of sources below an error, outermost first.
-fn causes(error: &dyn Explain) -> Vec<String> {
+pub(crate) fn causes(error: &dyn Explain) -> Vec<String> {
     let mut chain = Vec::new();
     let mut source = error.source();
     while let Some(error) = source {
@@ -207,6 +207,57 @@ pub fn to_json(error: &dyn Explain) -> serde_json::Value {
         "exit_code": code,
     })
 }
+
+/// Failures as they are told, with what stands for names and paths, for docs/errors.md.
+#[cfg(test)]
+pub(crate) trait Samples: Sized {
+    fn samples() -> Vec<Self>;
+}
+
+/// What the kernel says, as the source of a sample.
+#[cfg(test)]
+pub(crate) fn errno(code: i32) -> std::io::Error {
+    std::io::Error::from_raw_os_error(code)
+}
+
+/// [`Samples`] of a type, which exist in tests alone. All cases of an enum are there, or the tests
+/// do not compile; those that only hand another failure on are named behind `hands on`. A struct
+/// has its values.
+macro_rules! samples {
+    ($type:ident {
+        $($case:ident $(($($field:tt)*))? $({$($named:tt)*})?),* $(,)?
+        $(; hands on $($other:ident),+)?
+        $(; each $many:ident in $more:expr)?
+    }) => {
+        #[cfg(test)]
+        impl $crate::base::explain::Samples for $type {
+            fn samples() -> Vec<Self> {
+                #[allow(unused_imports, reason = "not every failure has a source")]
+                use $crate::base::explain::errno;
+                #[allow(unreachable_patterns, reason = "a case may have several samples")]
+                let _complete = |all: &Self| match all {
+                    $(Self::$case { .. } => (),)*
+                    $($(Self::$other { .. } => (),)+)?
+                    $(Self::$many { .. } => (),)?
+                };
+                let samples = vec![$(Self::$case $(($($field)*))? $({$($named)*})?),*];
+                $(let samples = samples.into_iter().chain($more).collect();)?
+                samples
+            }
+        }
+    };
+    ($type:ident: $($value:expr),+ $(,)?) => {
+        #[cfg(test)]
+        impl $crate::base::explain::Samples for $type {
+            fn samples() -> Vec<Self> {
+                #[allow(unused_imports, reason = "not every failure has a source")]
+                use $crate::base::explain::errno;
+                vec![$($value),+]
+            }
+        }
+    };
+}
+pub(crate) use samples;
 
 #[cfg(test)]
 mod tests {

@@ -16,7 +16,7 @@ use rustls::{ClientConfig, InconsistentKeys};
 
 use super::crypto;
 use super::trust::Anchors;
-use crate::base::explain::{Advice, Explain, exit};
+use crate::base::explain::{Advice, Explain, exit, samples};
 use crate::endpoint::{Identity, TlsFiles};
 use crate::files;
 use crate::tls::{Certificate, PrivateKey};
@@ -117,6 +117,16 @@ impl Explain for CredentialsError {
         .with_code(exit::STEP_FAILED)
     }
 }
+
+samples! { CredentialsError {
+    Encrypted { path: "/path/key.pem".into() },
+    Incomplete { path: "/path/cert.pem".into(), what: "certificate" },
+    Mismatch { cert: "/path/cert.pem".into(), key: "/path/key.pem".into() },
+    Unreadable { path: "/path/ca.pem".into(), source: errno(libc::ENOENT) },
+    Unreadable { path: "/path/key.pem".into(), source: errno(libc::EACCES) },
+    Unreadable { path: "/path/key.pem".into(), source: errno(libc::EIO) },
+    Unusable { path: "/path/key.pem".into(), reason: "what is wrong with it".into() },
+} }
 
 impl Credentials {
     /// Reads and parses the files; complete means that each parses and the key is that of the

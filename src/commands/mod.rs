@@ -4,6 +4,8 @@
 pub mod certs;
 pub mod daemon;
 pub mod docker_proxy;
+#[cfg(test)]
+mod errors;
 pub mod line;
 pub mod persona;
 pub mod rootless;

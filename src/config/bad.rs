@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::settings;
 use crate::base::environment::Environment;
-use crate::base::explain::{Advice, Explain};
+use crate::base::explain::{Advice, Explain, samples};
 
 /// A variable, or a flag that has one's meaning, holds something that we do not understand.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,4 +111,9 @@ impl Explain for BadSettings {
     fn advice(&self) -> Advice {
         Advice::new(self.lines(|bad| &bad.why), self.lines(|bad| &bad.fix))
     }
+}
+
+samples! { BadSettings:
+    BadSettings(vec![BadSetting::new("DIND_NAME", "Yes", "auto, yes, no")]),
+    BadSettings(vec![BadSetting::new("DIND_NAME", "value", "a number").or_default("5")]),
 }

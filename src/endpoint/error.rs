@@ -1,7 +1,7 @@
 //! Why flags and environment do not make an endpoint, and what to do about it.
 
 use super::{HostError, context};
-use crate::base::explain::{Advice, Explain, exit};
+use crate::base::explain::{Advice, Explain, exit, samples};
 
 /// Why flags and environment do not make an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -96,6 +96,26 @@ impl Explain for EndpointError {
         .with_code(exit::USAGE)
     }
 }
+
+samples! { EndpointError {
+    HalfIdentity { given: "--tlscert", missing: "--tlskey" },
+    ApiVersion { text: "new".into() },
+    Context {
+        name: "name".into(),
+        by: context::By::Variable,
+        reason: "what is wrong with it",
+    },
+    Proxy {
+        at: "tcp://docker:2376".into(),
+        variable: "HTTPS_PROXY",
+        reason: "what cannot be used about it",
+        host: "docker".into(),
+    },
+    ScatteredFiles,
+    TlsOnUnix { address: "unix:///path".into() },
+    Unverified { by: "--tls" };
+    hands on Host
+} }
 
 /// What to do about a proxy that does not lead to a daemon.
 #[must_use]

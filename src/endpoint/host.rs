@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use crate::base::explain::{Advice, Explain, exit};
+use crate::base::explain::{Advice, Explain, exit, samples};
 
 /// Where the official images and dockerd itself put the socket.
 pub const STANDARD_SOCKET: &str = "/var/run/docker.sock";
@@ -74,6 +74,14 @@ impl Explain for HostError {
         .with_code(exit::USAGE)
     }
 }
+
+samples! { HostError {
+    Malformed { text: "tcp://docker:x".into(), reason: "what is wrong in it" };
+    each Scheme in ["ssh", "fd", "npipe", "http", "quic"].map(|scheme| Self::Scheme {
+        text: format!("{scheme}://docker"),
+        scheme: scheme.into(),
+    })
+} }
 
 impl Address {
     /// Reads a host as the docker CLI does: blanks around it are dropped, no scheme is `tcp://`,

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::base::explain::{Advice, Explain, exit};
+use crate::base::explain::{Advice, Explain, exit, samples};
 use crate::sys::spawn::SpawnError;
 
 /// Why the program was not started.
@@ -150,6 +150,38 @@ impl Explain for StartError {
         }
     }
 }
+
+samples! { StartError {
+    ParentDeathSignal(errno(libc::EPERM)),
+    Spawn {
+        program: "program".into(),
+        source: SpawnError::Prepare {
+            program: "/path".into(),
+            step: "fork",
+            source: errno(libc::EAGAIN),
+        },
+    },
+    Subreaper(errno(libc::EPERM));
+    each Exec in Finding::samples().into_iter().map(|finding| Self::Exec {
+        program: "program".into(),
+        cause: errno(match finding {
+            Finding::Missing(_) | Finding::NoInterpreter(_) | Finding::NotInPath(_) => libc::ENOENT,
+            Finding::Nothing => libc::E2BIG,
+            _ => libc::EACCES,
+        }),
+        finding,
+    })
+} }
+
+samples! { Finding {
+    Directory("/path".into()),
+    Missing("/path".into()),
+    NoInterpreter("/path".into()),
+    NotInPath("/usr/bin:/bin".into()),
+    NotExecutable("/path".into()),
+    Nothing,
+    Unreachable("/path/program".into()),
+} }
 
 impl Finding {
     fn advice(&self) -> Advice {

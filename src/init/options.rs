@@ -12,7 +12,7 @@ use std::path::Path;
 use clap_lex::RawArgs;
 
 use super::names;
-use crate::base::explain::{Advice, Explain};
+use crate::base::explain::{Advice, Explain, samples};
 
 /// What is told when nothing says otherwise: failures and warnings.
 const DEFAULT_VERBOSITY: u32 = 1;
@@ -127,6 +127,15 @@ impl Explain for UsageError {
         .with_code(1) // tini's; scripts tell a usage error from the program's own 2 by it
     }
 }
+
+samples! { UsageError {
+    ExitCode("256".into()),
+    MissingValue("p".into()),
+    MissingValue("e".into()),
+    NoProgram,
+    Signal("SIGFOO".into()),
+    Unknown("q".into()),
+} }
 
 /// Reads argv, the program name included, and the variables `TINI_*`.
 ///

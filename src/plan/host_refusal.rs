@@ -8,7 +8,7 @@ use super::keyed::EXEC;
 use super::netfilter;
 use super::netfilter::refusal::NetfilterRefusal;
 use super::storage::refusal::StorageRefusal;
-use crate::base::explain::{Advice, Explain};
+use crate::base::explain::{Advice, Explain, samples};
 use crate::config::Config;
 use crate::host::Facts;
 use crate::host::daemon_json::{Content, DaemonFile};
@@ -117,6 +117,18 @@ impl Explain for HostRefusal {
         }
     }
 }
+
+samples! { HostRefusal {
+    NotPrivileged { missing: "CAP_SYS_ADMIN" },
+    NoDockerd,
+    DaemonFile { path: "/etc/docker/daemon.json".into(), reason: "what is wrong in it".into() },
+    NoPrivateDirectory {
+        tried: vec!["/run/dind-init".into(), "/var/lib/dind-init".into(), "/dev/dind-init".into()],
+    },
+    Gvisor(NetfilterRefusal::NoTools { program: "iptables" }),
+    FlagAndFile { path: "/etc/docker/daemon.json".into(), keys: vec!["data-root".into()] };
+    hands on Rootless, Cgroup, Storage, Netfilter
+} }
 
 /// dockerd changes the mode of its data root, which only root of its namespaces may whose id the
 /// owner's is one of.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::base::explain::{Advice, Explain};
+use crate::base::explain::{Advice, Explain, samples};
 use crate::config::address::{Address, BadAddress};
 
 /// A `ListenPlan` that cannot be made. Nothing was changed.
@@ -147,3 +147,26 @@ impl Explain for ListenRefusal {
         }
     }
 }
+
+samples! { ListenRefusal {
+    BadHost { text: "http://docker".into(), source: BadAddress::Protocol },
+    HostsTwice { file: "/etc/docker/daemon.json".into() },
+    NoActivation { wanted: None },
+    NoActivation { wanted: Some(3) },
+    NotListening { fd: 3 },
+    LiveSocket { path: "/path".into(), mounted: true },
+    LiveSocket { path: "/path".into(), mounted: false },
+    MountPoint { path: "/path".into() },
+    Directory { path: "/path".into() },
+    NotASocket { path: "/path".into(), kind: "a regular file".into() },
+    Closed { path: "/path/docker.sock".into(), uid: 1000 },
+    UnknownGroup { name: "docker".into(), origin: "--group" },
+    PlainTcp {
+        address: Address::Tcp { host: crate::config::address::TcpHost::Wildcard, port: 2375 },
+        ours: true,
+    },
+    PlainTcp {
+        address: Address::Tcp { host: crate::config::address::TcpHost::Wildcard, port: 2375 },
+        ours: false,
+    },
+} }

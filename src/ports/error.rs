@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::base::explain::{Advice, Explain, exit};
+use crate::base::explain::{Advice, Explain, exit, samples};
 
 /// A failure before the relay serves.
 #[derive(Debug, thiserror::Error)]
@@ -66,36 +66,10 @@ impl Explain for PortsError {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_failure_has_a_remedy_of_its_own() {
-        let source = || io::Error::from_raw_os_error(libc::EACCES);
-        let publish = |message: &str| PortsError::Publish {
-            spec: "0.0.0.0:80:80/tcp".to_owned(),
-            message: message.to_owned(),
-        };
-        let failures = [
-            PortsError::Api {
-                path: PathBuf::from("/run/x/api.sock"),
-                source: source(),
-            },
-            PortsError::Api {
-                path: PathBuf::from(format!("/run/{}/api.sock", "x".repeat(100))),
-                source: source(),
-            },
-            publish("listen tcp4 0.0.0.0:80: bind: address already in use"),
-            publish("listen tcp4 0.0.0.0:80: bind: permission denied"),
-            publish("conflict with ID 1"),
-            PortsError::Start {
-                step: "give up rights",
-                source: source(),
-            },
-        ];
-        let fixes: std::collections::BTreeSet<String> = failures.iter().map(Explain::fix).collect();
-        assert_eq!(fixes.len(), failures.len());
-        assert!(failures.iter().all(|failure| !failure.why().is_empty()));
-    }
-}
+samples! { PortsError {
+    Api { path: "/path".into(), source: errno(libc::EACCES) },
+    Api { path: "/long".repeat(20).into(), source: errno(libc::EINVAL) },
+    Start { step: "give up rights", source: errno(libc::EPERM) };
+    each Publish in ["bind: address already in use", "bind: permission denied", "what is wrong in it"]
+        .map(|message| Self::Publish { spec: "80:80/tcp".into(), message: message.into() })
+} }

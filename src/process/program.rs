@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use crate::base::environment::Environment;
-use crate::base::explain::{Advice, Explain, exit};
+use crate::base::explain::{Advice, Explain, exit, samples};
 use crate::files;
 use crate::sys::signal::OriginalMask;
 use crate::sys::spawn::{self, SpawnError};
@@ -101,6 +101,20 @@ impl Explain for ProgramError {
         }
     }
 }
+
+samples! { ProgramError {
+    Exec {
+        name: "program".into(),
+        source: SpawnError::Exec { program: "/path".into(), source: errno(libc::ENOENT) },
+    },
+    Exec {
+        name: "program".into(),
+        source: SpawnError::Exec { program: "/path".into(), source: errno(libc::EACCES) },
+    },
+    NotFound { name: "program".into(), path: "/usr/bin:/bin".into() },
+    NotFound { name: "status".into(), path: "/usr/bin:/bin".into() },
+    Empty,
+} }
 
 /// A program, by `PATH` of an environment.
 ///

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::key::KeyProblem;
 use super::material::Item;
 use super::plan::Because;
-use crate::base::explain::{Advice, Explain};
+use crate::base::explain::{Advice, Explain, samples};
 
 /// A decision against starting. Nothing was written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -167,67 +167,54 @@ impl Explain for TlsRefusal {
     }
 }
 
+samples! { TlsRefusal {
+    BadKey { file: "/certs/ca/key.pem".into(), problem: KeyProblem::Encrypted },
+    BadKey { file: "/certs/ca/key.pem".into(), problem: KeyProblem::NoKey },
+    CaKeyMissing { directory: "/certs".into(), missing: vec![Item::ServerKey] },
+    CannotSign {
+        file: "/certs/server/cert.pem".into(),
+        because: Because::Missing,
+        problem: Box::new(KeyProblem::NoKey),
+        missing: vec![],
+    },
+    CannotSign {
+        file: "/certs/server/cert.pem".into(),
+        because: Because::Missing,
+        problem: Box::new(KeyProblem::NoKey),
+        missing: vec![Item::ServerKey],
+    },
+    ForeignCertificate {
+        file: "/certs/server/cert.pem".into(),
+        subject: "CN=name".into(),
+        because: Because::NotSignedByCa,
+    },
+    NotWritable {
+        file: "/certs/server/cert.pem".into(),
+        because: Because::Missing,
+        obstacle: "Read-only file system".into(),
+        missing: vec![],
+    },
+    NotWritable {
+        file: "/certs/server/cert.pem".into(),
+        because: Because::Missing,
+        obstacle: "Read-only file system".into(),
+        missing: vec![Item::ServerKey],
+    },
+    Unreadable { file: "/certs/ca/cert.pem".into(), reason: "Permission denied".into() },
+    Untrusted {
+        directory: "/certs".into(),
+        doubts: vec!["ca/key.pem belongs to uid 1000".into()],
+    },
+    VerificationFailed {
+        file: "/certs/server/cert.pem".into(),
+        reason: "what is wrong with it".into(),
+    },
+} }
+
 fn paths(items: &[Item]) -> String {
     items
         .iter()
         .map(|item| item.path())
         .collect::<Vec<_>>()
         .join(", ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_refusal_names_its_file_and_has_why_and_fix() {
-        let file = PathBuf::from("/certs/server/cert.pem");
-        let all = [
-            TlsRefusal::BadKey {
-                file: file.clone(),
-                problem: KeyProblem::Encrypted,
-            },
-            TlsRefusal::BadKey {
-                file: file.clone(),
-                problem: KeyProblem::NoKey,
-            },
-            TlsRefusal::CaKeyMissing {
-                directory: file.clone(),
-                missing: vec![Item::ServerKey],
-            },
-            TlsRefusal::CannotSign {
-                file: file.clone(),
-                because: Because::Missing,
-                problem: Box::new(KeyProblem::NoKey),
-                missing: vec![Item::ServerKey],
-            },
-            TlsRefusal::ForeignCertificate {
-                file: file.clone(),
-                subject: "CN=x".into(),
-                because: Because::NotSignedByCa,
-            },
-            TlsRefusal::NotWritable {
-                file: file.clone(),
-                because: Because::Missing,
-                obstacle: "read-only".into(),
-                missing: vec![],
-            },
-            TlsRefusal::Unreadable {
-                file: file.clone(),
-                reason: "EACCES".into(),
-            },
-            TlsRefusal::VerificationFailed {
-                file,
-                reason: "expired".into(),
-            },
-        ];
-        for refusal in all {
-            assert!(
-                refusal.to_string().contains("/certs/server/cert.pem"),
-                "{refusal}"
-            );
-            assert!(!refusal.why().is_empty() && refusal.fix().len() > 20);
-            assert_eq!(refusal.exit_code(), 78);
-        }
-    }
 }

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use serde::{Serialize, Serializer};
 
 use super::{Names, Request};
-use crate::base::explain::{Advice, Explain};
+use crate::base::explain::{Advice, Explain, samples};
 
 /// One subject alternative name. The order of the variants is the order in a certificate.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -87,6 +87,14 @@ impl Explain for SanError {
              -e DOCKER_TLS_SAN=DNS:dind,IP:192.0.2.1",
         )
     }
+}
+
+samples! { SanError:
+    SanError { element: "IP:docker".into(), problem: SanProblem::NotAnAddress },
+    SanError { element: "email:docker".into(), problem: SanProblem::NotAMailbox },
+    SanError { element: "docker..local".into(), problem: SanProblem::NotAName },
+    SanError { element: "URI:docker".into(), problem: SanProblem::NotAUri },
+    SanError { element: "RID:1.2.3".into(), problem: SanProblem::NotForServers },
 }
 
 /// What `DOCKER_TLS_SAN` holds.

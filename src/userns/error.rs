@@ -4,7 +4,7 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::explain::{Advice, Explain, chain, exit};
+use crate::base::explain::{Advice, Explain, chain, exit, samples};
 
 /// What failed, why, and what to do; it can travel from the child to the parent, who tells it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -88,6 +88,13 @@ impl Explain for LaunchError {
     fn advice(&self) -> Advice {
         self.advice.clone()
     }
+}
+
+samples! { LaunchError:
+    Self::new("could not take a step", &errno(libc::EPERM)),
+    Self::new("could not take a step", &errno(libc::ENOSPC)),
+    Self::new("could not take a step", &errno(libc::ENODEV)),
+    Self::new("could not take a step", &errno(libc::EIO)),
 }
 
 fn errno(error: &(dyn std::error::Error + 'static)) -> Option<i32> {

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::base::explain::{Advice, Explain, exit};
+use crate::base::explain::{Advice, Explain, exit, samples};
 use crate::tls::{IssueError, Item, TlsRefusal};
 
 /// Why there is no usable TLS material.
@@ -83,3 +83,27 @@ impl Explain for CertificateError {
         .with_code(exit::STEP_FAILED)
     }
 }
+
+samples! { CertificateError {
+    Issue { directory: "/certs".into(), source: IssueError::Random },
+    Unsettled { directory: "/certs".into(), remaining: "what it needs".into() },
+    Write {
+        operation: "write",
+        path: "/certs/server/cert.pem".into(),
+        written: vec![],
+        source: errno(libc::ENOSPC),
+    },
+    Write {
+        operation: "write",
+        path: "/certs/server/cert.pem".into(),
+        written: vec![Item::CaKey, Item::CaCertificate],
+        source: errno(libc::EROFS),
+    },
+    Write {
+        operation: "write",
+        path: "/certs/server/cert.pem".into(),
+        written: vec![],
+        source: errno(libc::EIO),
+    };
+    hands on Refused
+} }

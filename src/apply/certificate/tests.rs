@@ -223,32 +223,3 @@ fn what_cannot_be_locked_is_told() {
     };
     assert_eq!(error.raw_os_error(), Some(libc::EBADF));
 }
-
-#[test]
-fn every_error_has_why_and_fix() {
-    let directory = PathBuf::from("/certs");
-    let write = |code| CertificateError::Write {
-        operation: "write",
-        path: directory.join("ca/key.pem"),
-        written: vec![],
-        source: io::Error::from_raw_os_error(code),
-    };
-    let all = [
-        CertificateError::Issue {
-            directory: directory.clone(),
-            source: IssueError::Random,
-        },
-        CertificateError::Unsettled {
-            directory: directory.clone(),
-            remaining: "x".into(),
-        },
-        write(libc::ENOSPC),
-        write(libc::EROFS),
-        write(libc::EIO),
-    ];
-    for error in all {
-        assert!(error.to_string().contains("/certs"), "{error}");
-        assert!(!error.why().is_empty() && error.fix().len() > 20, "{error}");
-        assert_eq!(error.exit_code(), 71);
-    }
-}

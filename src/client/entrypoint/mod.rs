@@ -12,7 +12,7 @@ use std::ffi::{OsStr, OsString};
 
 use crate::base::changes::Changes;
 use crate::base::environment::Environment;
-use crate::base::explain::{Advice, Explain, exit};
+use crate::base::explain::{Advice, Explain, exit, samples};
 use crate::endpoint::Surroundings;
 use crate::endpoint::defaults::official_defaults;
 
@@ -54,6 +54,8 @@ impl Explain for EntrypointError {
         .with_code(exit::USAGE)
     }
 }
+
+samples! { EntrypointError { NoCommand } }
 
 /// Printed when the client entrypoint is told to run a daemon.
 const DAEMON_HINT: &str = "\

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::base::explain::{Advice, Explain};
+use crate::base::explain::{Advice, Explain, samples};
 use crate::base::printable::{line, path as shown};
 use crate::host::activity::Activity;
 use crate::sys::call::CallName;
@@ -186,6 +186,37 @@ impl Explain for NoAnswer {
         .with_code(1)
     }
 }
+
+samples! { NoAnswer {
+    Denied { path: "/path".into(), source: errno(libc::EACCES) },
+    Gone { path: "/path".into() },
+    Impostor { path: "/path".into(), reason: "process 7 of uid 1000 answers".into() },
+    Io { path: "/path".into(), source: errno(libc::EIO) },
+    NotStarted { looked_in: vec!["/path".into()] },
+    Silent {
+        pid: 1,
+        limit: Duration::from_secs(1),
+        waiting: Waiting::Connect,
+        activity: Activity { state: Some('D'), ..Activity::default() },
+    },
+    Silent {
+        pid: 1,
+        limit: Duration::from_secs(1),
+        waiting: Waiting::Answer,
+        activity: Activity { state: Some('T'), ..Activity::default() },
+    },
+    Stalled {
+        pid: 1,
+        stalled: Stall {
+            doing: "writes the ready file".into(),
+            seconds: 12,
+            call: Some(libc::SYS_openat),
+            path: Some("/path".into()),
+        },
+        activity: Activity { state: Some('S'), ..Activity::default() },
+    },
+    Unreadable { path: "/path".into() },
+} }
 
 #[cfg(test)]
 mod tests {

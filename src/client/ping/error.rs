@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::tls::{TlsFailure, TlsReason};
-use crate::base::explain::{Advice, Explain, exit};
+use crate::base::explain::{Advice, Explain, exit, samples};
 use crate::client::credentials::CredentialsError;
 use crate::endpoint::{Address, Endpoint, Way, no_proxy};
 use crate::net::deadline::Halt;
@@ -280,6 +280,37 @@ impl Explain for PingError {
     }
 }
 
+samples! { PingError {
+    Busy { at: "unix:///path".into() },
+    ClosedEarly { at: "tcp://docker:2376".into() },
+    Denied { at: "unix:///path".into(), source: errno(libc::EACCES) },
+    Io { at: "tcp://docker:2376".into(), source: errno(libc::EIO) },
+    NoSocket { path: "/path".into() },
+    NotHttp { at: "tcp://docker:2376".into(), looks_like_tls: true, source: NotHttp(httparse::Error::Version) },
+    NotHttp { at: "tcp://docker:2376".into(), looks_like_tls: false, source: NotHttp(httparse::Error::Version) },
+    Proxy {
+        at: "tcp://docker:2376".into(),
+        proxy: "http://proxy:3128".into(),
+        variable: "HTTPS_PROXY",
+        host: "docker".into(),
+        source: Box::new(Self::Refused { at: "tcp://docker:2376".into() }),
+    },
+    Refused { at: "tcp://docker:2376".into() },
+    Silent { at: "tcp://docker:2376".into(), phase: Phase::Connect },
+    Silent { at: "tcp://docker:2376".into(), phase: Phase::Handshake },
+    Silent { at: "tcp://docker:2376".into(), phase: Phase::Answer },
+    Status { at: "tcp://docker:2376".into(), code: 400, message: "Client sent an HTTP request to an HTTPS server.".into() },
+    Status { at: "tcp://docker:2376".into(), code: 400, message: "client version 1.24 is too old".into() },
+    Status { at: "tcp://docker:2376".into(), code: 503, message: String::new() },
+    Stopped { at: "tcp://docker:2376".into() },
+    Unreachable { at: "tcp://docker:2376".into(), source: errno(libc::EHOSTUNREACH) };
+    hands on Credentials, Unresolved;
+    each Tls in TlsReason::samples().into_iter().map(|reason| Self::Tls {
+        at: "tcp://docker:2376".into(),
+        source: Box::new(TlsFailure { reason, error: rustls::Error::DecryptError }),
+    })
+} }
+
 impl TlsReason {
     fn advice(&self) -> Advice {
         match self {
@@ -336,6 +367,19 @@ impl TlsReason {
         }
     }
 }
+
+samples! { TlsReason {
+    ClientRefused { alert: "bad_certificate".into() },
+    Distrusted(crate::client::trust::Distrust::Purpose),
+    Expired,
+    NameMismatch { presented: vec!["localhost".into()] },
+    NameMismatch { presented: vec![] },
+    NotTls,
+    NotYetValid,
+    NothingInCommon,
+    Other("what the library says".into()),
+    UnknownAuthority,
+} }
 
 const SPEAKS_TLS: &str = "it speaks TLS, and we were told to speak plain HTTP";
 

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::base::explain::{Advice, Explain, exit};
+use crate::base::explain::{Advice, Explain, exit, samples};
 use crate::client::duration;
 use crate::client::ping::PingError;
 use crate::endpoint::EndpointError;
@@ -63,3 +63,18 @@ impl Explain for WaitError {
         }
     }
 }
+
+samples! { WaitError {
+    Permanent(Box::new(PingError::Denied {
+        at: "unix:///path".into(),
+        source: errno(libc::EACCES),
+    })),
+    MissingFile { path: "/path".into(), limit: Duration::from_secs(30) },
+    Signals(errno(libc::EMFILE)),
+    Stopped,
+    TimedOut {
+        limit: Duration::from_secs(30),
+        source: Box::new(PingError::Refused { at: "tcp://docker:2376".into() }),
+    };
+    hands on Endpoint
+} }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Request, Started};
 use crate::apply::listen::HeldSockets;
 use crate::base::environment::Environment;
-use crate::base::explain::{Advice, Explain};
+use crate::base::explain::{Advice, Explain, samples};
 use crate::commands::Caller;
 use crate::endpoint::shell;
 use crate::host::stale::Places;
@@ -221,6 +221,8 @@ impl Explain for AlreadyRuns {
         )
     }
 }
+
+samples! { AlreadyRuns: AlreadyRuns { pid: 1, reason: "what the plan ended in".into() } }
 
 fn endpoints(listen: &ListenPlan) -> Vec<String> {
     let held = listen.sockets.iter().map(|socket| match socket {

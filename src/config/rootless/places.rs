@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::base::environment::Environment;
-use crate::base::explain::{Advice, Explain};
+use crate::base::explain::{Advice, Explain, samples};
 use crate::config::lifetime;
 
 /// The directories.
@@ -56,6 +56,13 @@ impl Explain for NotWritable {
         )
     }
 }
+
+samples! { NotWritable: NotWritable {
+    home: "/home/rootless".into(),
+    runtime: "/run/user/1000".into(),
+    uid: 1000,
+    missing: "/home/rootless/.local/share/docker".into(),
+} }
 
 /// Decides. `passwd_home` is what /etc/passwd says; `writable` tells whether a directory can be
 /// written, or made and then written.

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 
 use self::resolv_conf::ResolvConf;
 use super::deadline::Deadline;
-use crate::base::explain::{Advice, Explain, exit};
+use crate::base::explain::{Advice, Explain, exit, samples};
 use crate::files;
 
 /// Where names are looked up; a test names its own files and port.
@@ -107,6 +107,16 @@ impl Explain for ResolveError {
         .with_code(exit::STEP_FAILED)
     }
 }
+
+samples! { ResolveError {
+    Io { host: "docker".into(), source: errno(libc::ENETUNREACH) },
+    NoSuchName {
+        host: "docker".into(),
+        tried: vec!["docker.example.com".into(), "docker".into()],
+        servers: vec![[127, 0, 0, 11].into()],
+    },
+    NoServer { host: "docker".into(), servers: vec![[127, 0, 0, 11].into()], last: None },
+} }
 
 impl Resolver {
     /// The addresses of a host, IPv4 first: a container often has an IPv6 address that leads

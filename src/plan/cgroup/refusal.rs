@@ -1,6 +1,6 @@
 //! Where no nested container can start, whatever dockerd does.
 
-use crate::base::explain::{Advice, Explain};
+use crate::base::explain::{Advice, Explain, samples};
 
 /// Cgroups are of no use as they are.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,3 +41,8 @@ impl Explain for CgroupRefusal {
         }
     }
 }
+
+samples! { CgroupRefusal {
+    ReadOnly { hierarchies: "cpu, memory".into(), why: "Operation not permitted".into() },
+    NoSystemd { origin: "--exec-opt".into() },
+} }

@@ -1,6 +1,6 @@
 //! Where dockerd certainly cannot program the packet filter.
 
-use crate::base::explain::{Advice, Explain};
+use crate::base::explain::{Advice, Explain, samples};
 use crate::host::netfilter::rules::{FamilyProbe, Piece};
 use crate::host::netfilter::tools::Backend;
 
@@ -160,4 +160,25 @@ impl Explain for NetfilterRefusal {
             ),
         }
     }
+}
+
+samples! { NetfilterRefusal {
+    NoTools { program: "iptables" },
+    NothingWorks { failures: failures(Piece::Nat), modules: true },
+    NothingWorks { failures: failures(Piece::Nat), modules: false },
+    NothingWorks { failures: failures(Piece::Program), modules: false },
+    EngineTooOld { version: Some("28.5.2".into()) },
+} }
+
+#[cfg(test)]
+fn failures(piece: Piece) -> Vec<(Backend, FamilyProbe)> {
+    let missing = vec![crate::host::netfilter::rules::Missing {
+        piece,
+        said: "what iptables says".into(),
+    }];
+    let probe = FamilyProbe {
+        missing,
+        no_raw: None,
+    };
+    vec![(Backend::Nft, probe)]
 }

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use super::idmap::{NoMap, list};
-use crate::base::explain::{Advice, Explain};
+use crate::base::explain::{Advice, Explain, samples};
 use crate::host::rootless::RootlessFacts;
 use crate::host::rootless::subids::OddRow;
 
@@ -179,3 +179,43 @@ impl Explain for RootlessRefusal {
         }
     }
 }
+
+samples! { RootlessRefusal {
+    UsernsClone,
+    NoUserNamespaces,
+    Namespace {
+        kind: "user",
+        reason: "Operation not permitted".into(),
+        why: "what forbids it: seccomp, AppArmor, SELinux, or a setting of the node".into(),
+        fix: "what allows it, in the words of that one".into(),
+    },
+    NoSubIds { uid: 1000, name: "rootless".into(), odd: vec![] },
+    NoSubIds {
+        uid: 1000,
+        name: "rootless".into(),
+        odd: vec![OddRow::File {
+            file: "/etc/subuid".into(),
+            error: "Permission denied".into(),
+        }],
+    },
+    IdsOutside {
+        ranges: "100000-165535".into(),
+        outer: "0-65535".into(),
+        name: "rootless".into(),
+        uid: 1000,
+    },
+    NoNewPrivs,
+    MapHelper {
+        name: "newuidmap".into(),
+        reason: "what is wrong with it".into(),
+        fix: "what puts that right".into(),
+    },
+    NoDriver { wanted: vec!["slirp4netns".into(), "pasta".into()] },
+    Tap {
+        step: "open /dev/net/tun".into(),
+        reason: "No such file or directory".into(),
+        fix: "what brings the device".into(),
+    },
+    NotOwner { path: "/path".into(), owner: 0, uid: 1000 },
+    MaskedProc("Operation not permitted".into()),
+} }

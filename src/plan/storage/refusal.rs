@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::words;
-use crate::base::explain::{Advice, Explain};
+use crate::base::explain::{Advice, Explain, samples};
 
 /// A refusal because of storage.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -162,3 +162,29 @@ impl Explain for StorageRefusal {
         }
     }
 }
+
+samples! { StorageRefusal {
+    Impossible {
+        choice: "--storage-driver=overlay2".into(),
+        driver: "overlay2".into(),
+        place: "/path (overlay)".into(),
+        path: "/path".into(),
+        why: "what the trial found".into(),
+    },
+    PriorImpossible {
+        driver: "overlay2".into(),
+        place: "/path (overlay)".into(),
+        path: "/path".into(),
+        why: "what the trial found".into(),
+    },
+    SeveralPrior { path: "/path".into(), drivers: vec!["overlay2".into(), "vfs".into()] },
+    TooSlow { driver: "vfs".into(), path: "/path".into(), why: "what the trial found".into() },
+    NoQuota { size: "10G".into(), place: "/path (ext4)".into() },
+    ReadOnly { path: "/path".into(), place: "/path (ext4)".into() },
+    Full { path: "/path".into(), place: "/path (ext4)".into() },
+    NotWritable {
+        path: "/path".into(),
+        place: "/path (nfs)".into(),
+        why: "Permission denied".into(),
+    },
+} }
