@@ -57,6 +57,9 @@ pub enum HostRefusal {
     #[error("{0}, and this is gVisor")]
     Gvisor(NetfilterRefusal),
     /// dockerd would refuse.
+    #[error("icc=false and iptables=false were both given")]
+    IccWithoutIptables,
+    /// dockerd would refuse.
     #[error("given both as flags and in {}: {}", path.display(), keys.join(", "))]
     FlagAndFile {
         /// dockerd's file.
@@ -110,6 +113,12 @@ impl Explain for HostRefusal {
                  --network=host: others have no way out and no published ports; or run this \
                  container with runc",
             ),
+            Self::IccWithoutIptables => Advice::new(
+                "containers of one bridge are kept apart by rules of iptables, so dockerd ends with \
+                 \"ICC=false uses iptables to function\"",
+                "remove iptables=false; or remove icc=false (--icc, or \"icc\" of daemon.json), and \
+                 with it what keeps nested containers apart",
+            ),
             Self::FlagAndFile { path, .. } => Advice::new(
                 "dockerd refuses a setting that is given in both places",
                 format!("remove the flags, or the keys of {}", path.display()),
@@ -126,6 +135,7 @@ samples! { HostRefusal {
         tried: vec!["/run/dind-init".into(), "/var/lib/dind-init".into(), "/dev/dind-init".into()],
     },
     Gvisor(NetfilterRefusal::NoTools { program: "iptables" }),
+    IccWithoutIptables,
     FlagAndFile { path: "/etc/docker/daemon.json".into(), keys: vec!["data-root".into()] };
     hands on Rootless, Cgroup, Storage, Netfilter
 } }
@@ -177,6 +187,10 @@ pub fn find(
         let refusal = CgroupRefusal::NoSystemd { origin };
         found.push(HostRefusal::Cgroup(refusal));
     }
+    let off = |name| netfilter::switched_off(config, file, name);
+    if off("icc") && off("iptables") {
+        found.push(HostRefusal::IccWithoutIptables);
+    }
     let path = file.path.clone();
     match &file.content {
         Content::Invalid(reason) => {
@@ -193,4 +207,26 @@ pub fn find(
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::said;
+
+    #[test]
+    fn icc_is_not_switched_off_without_iptables() {
+        let text = include_str!("../../tests/fixtures/hosts/gvisor.json");
+        let facts: Facts = serde_json::from_str(text).unwrap();
+        let refused = |words: &[&str], json: &str| {
+            let found = find(&said::config(words, &[]), &said::file(json), &facts, None);
+            let icc = |refusal: &HostRefusal| matches!(refusal, HostRefusal::IccWithoutIptables);
+            found.iter().any(icc)
+        };
+        // What gVisor needs, with a daemon.json that was hardened for a machine.
+        assert!(refused(&["--iptables=false"], r#"{"icc": false}"#));
+        assert!(refused(&["--iptables=false", "--icc=false"], ""));
+        assert!(!refused(&["--iptables=false", "--icc"], ""));
+        assert!(!refused(&["--icc=false"], ""));
+    }
 }
