@@ -113,7 +113,7 @@ fn the_end_of_the_parent_ends_it() {
     dind.says("ready after");
     fs::write(dind.path("done"), "").unwrap();
     let line = dind.says("DIND_EXIT_WHEN: ");
-    assert!(line.contains("our parent is gone"), "{line}");
+    assert!(line.contains("the parent process is gone"), "{line}");
     dind.says("exit code 0");
     fs::write(dind.path("over"), "").unwrap();
     assert_eq!(dind.ends(), 0);

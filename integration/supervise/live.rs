@@ -155,7 +155,7 @@ fn an_impostor_is_not_believed_whoever_it_is() {
         let (code, said) = dind.asks(&["probe", "--live"]);
         assert_eq!(code, 1);
         assert!(
-            said.contains("is not our daemon's") && said.contains(who),
+            said.contains("is not dind-init's") && said.contains(who),
             "{said}"
         );
         child.kill().unwrap();

@@ -3,7 +3,7 @@ cases+=(private_namespace_limits_hold host_namespace_limits_hold)
 
 private_namespace_limits_hold() { limits_hold private; }
 
-host_namespace_limits_hold() { limits_hold host "in a namespace of our own"; }
+host_namespace_limits_hold() { limits_hold host "in a namespace of its own"; }
 
 # The nested limit and our own, then the outer engine's view, all on one container.
 limits_hold() { # NAMESPACE [WORDS of the log]
@@ -88,7 +88,7 @@ refused_namespace_falls_back_below_our_own_path() {
         echo 100 >/proc/sys/user/max_cgroup_namespaces
         return 1
     }
-    said "$id" "a cgroup namespace of our own is refused: unshare(CLONE_NEWCGROUP)"
+    said "$id" "a cgroup namespace of its own is refused: unshare(CLONE_NEWCGROUP)"
     delegated "$id"
     docker exec "$id" docker run --detach --name idle nested sleep 100000 >/dev/null
     path=$(nested_cgroup "$id" idle)

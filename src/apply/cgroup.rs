@@ -125,7 +125,7 @@ pub fn delegate(root: &Path, leaf: &Path, controllers: &[String]) -> Result<(), 
     let error = io::Error::from_raw_os_error(libc::EBUSY);
     Err(ApplyError::new("enable controllers in", &control, error).with_help(
         format!("after {ROUNDS} rounds the root cgroup still holds: {}", describe(&left)),
-        "process 0 is one outside our pid namespace (docker exec --pid=host, a sidecar): end it; \
+        "process 0 is one outside this pid namespace (docker exec --pid=host, a sidecar): end it; \
          or set DIND_CGROUP=skip to run without limits for nested containers",
     ))
 }
@@ -164,14 +164,14 @@ fn refused(operation: &str, procs: &Path, error: io::Error) -> ApplyError {
                 "cgroup.type is \"{}\" there, and only a domain has processes",
                 kind.trim()
             ),
-            "find what wrote \"threaded\" to our cgroup or above it; or set DIND_CGROUP=skip",
+            "find what wrote \"threaded\" to this cgroup or above it; or set DIND_CGROUP=skip",
         ),
         Some(libc::EBUSY) => refused.with_help(
             "the leaf itself hands controllers down, so it may not hold processes",
             "remove the groups below it and its cgroup.subtree_control; or set DIND_CGROUP=skip",
         ),
         Some(libc::ENOENT) => refused.with_help(
-            "the process is outside our cgroup namespace (nsdelegate)",
+            "the process is outside this cgroup namespace (nsdelegate)",
             "start the container with --cgroupns=private; or set DIND_CGROUP=skip",
         ),
         _ => refused,

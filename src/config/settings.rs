@@ -208,7 +208,7 @@ pub(crate) static DNS: Setting<Switch> = Setting {
     takes: SWITCH,
     default: ("auto", Switch::Auto),
     help: "auto: when every resolver is on loopback, names of nested containers on the default \
-              bridge and of builds go through a forwarder of ours; skip: never.",
+              bridge and of builds go through dind-init's forwarder; skip: never.",
 };
 
 pub(crate) static ROOTLESS: Setting<bool> = Setting {

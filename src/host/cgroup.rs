@@ -219,7 +219,7 @@ impl CgroupFacts {
                 if own_path(&own) != Some(Path::new("/"))
                     || !group.processes.contains(&std::process::id())
                 {
-                    return Err("the fresh mount does not show our cgroup".into());
+                    return Err("the fresh mount does not show dind-init's cgroup".into());
                 }
                 if !group.writable {
                     return Err("the fresh mount is not writable".into());

@@ -131,7 +131,7 @@ fn tree(facts: &CgroupFacts) -> Tree<'_> {
     let refused = match &facts.fresh {
         Some(ProbeResult::Known(Ok(group))) => return Tree::Fresh(group),
         Some(ProbeResult::Known(Err(why)) | ProbeResult::Unknown(why)) => {
-            format!("a cgroup namespace of our own is refused: {why}")
+            format!("a cgroup namespace of its own is refused: {why}")
         }
         None => "it was not tried to replace it".to_owned(),
     };
@@ -152,9 +152,9 @@ fn tree(facts: &CgroupFacts) -> Tree<'_> {
         (CgroupPosition::Hidden, _) if facts.mount.is_none() => {
             Tree::Theirs(format!("nothing is mounted on {ROOT}; {refused}"))
         }
-        (CgroupPosition::Hidden, _) => {
-            Tree::Theirs(format!("{ROOT} does not show our cgroup; {refused}"))
-        }
+        (CgroupPosition::Hidden, _) => Tree::Theirs(format!(
+            "{ROOT} does not show dind-init's cgroup; {refused}"
+        )),
     }
 }
 
@@ -175,13 +175,13 @@ fn unified(plan: &mut CgroupPlan, maker: Maker<'_>, facts: &CgroupFacts) -> Nest
             Nested::of(root, group, parent(maker, NESTED))
         }
         Tree::Fresh(group) => {
-            plan.summary = format!("cgroup v2 in a namespace of our own{}", limits(group));
+            plan.summary = format!("cgroup v2 in a namespace of its own{}", limits(group));
             plan.enter(root, facts);
             plan.delegate(root, group);
             Nested::of(root, group, parent(maker, NESTED))
         }
         Tree::Below(path, group, refused) => {
-            plan.summary = format!("cgroup v2 of the host, below our own path{}", limits(group));
+            plan.summary = format!("cgroup v2 of the host, below its own path{}", limits(group));
             let home = Path::new("/").join(path);
             let ours = home.join(NESTED);
             let delegated = plan.delegate(&root.join(path), group);
@@ -199,7 +199,7 @@ fn unified(plan: &mut CgroupPlan, maker: Maker<'_>, facts: &CgroupFacts) -> Nest
             }
         }
         Tree::Theirs(why) => {
-            plan.summary = "cgroup v2, not ours".into();
+            plan.summary = "cgroup v2, left alone".into();
             plan.warnings.push(format!(
                 "limits will NOT hold: {why}; nested containers may not start at all, or not \
                  count against this container; docker run --privileged --cgroupns=private; \
@@ -265,7 +265,7 @@ fn legacy(plan: &mut CgroupPlan, maker: Maker<'_>, facts: &CgroupFacts) -> Neste
             let away: Vec<String> = away.map(|h| h.controllers.join(",")).collect();
             plan.warnings.push(format!(
                 "limits of this container may not hold for nested ones: the mounts of these \
-                 cgroup hierarchies show more than our part: {}",
+                 cgroup hierarchies show more than this container's part: {}",
                 away.join(" ")
             ));
             Nested::default()
@@ -346,7 +346,7 @@ impl CgroupPlan {
         };
         let why = match facts.position {
             CgroupPosition::Root => "the old mount is read-only",
-            _ => "the old mount shows cgroups that are not ours",
+            _ => "the old mount shows cgroups of others",
         };
         self.steps.push(Step::must(action, why));
     }
@@ -390,7 +390,7 @@ impl CgroupPlan {
                 self.flags.push(AddedFlag {
                     name: "cgroup-parent",
                     value: ours.display().to_string(),
-                    why: format!("{reason}: nested containers belong below our own path"),
+                    why: format!("{reason}: nested containers belong below dind-init's own path"),
                 });
                 self.warnings.push(format!(
                     "{reason}: nested containers go to {}, where the limits of this container \

@@ -325,7 +325,7 @@ fn summary(config: &Config, listen: &ListenPlan, cgroup: &str, facts: &Facts) ->
     };
     let tls = match config.tls {
         TlsOption::Directory { .. } if tls_mode::adds_tls(config) => "TLS",
-        _ => "no TLS of ours",
+        _ => "no TLS by dind-init",
     };
     let sockets = listen.sockets.len();
     format!(

@@ -67,7 +67,7 @@ pub fn plan(
     let why = if forwards {
         Some("the forwarder for names needs a fixed address".to_owned())
     } else if collides {
-        Some("dockerd's first choice holds a resolver of ours".to_owned())
+        Some("dockerd's first choice holds a resolver of this container".to_owned())
     } else {
         addresses
             .overtaken()
@@ -99,7 +99,9 @@ pub fn plan(
         plan.flags.push(AddedFlag {
             name: "dns",
             value: address.to_string(),
-            why: format!("{names} answers only us: nested containers ask our forwarder"),
+            why: format!(
+                "{names} answers only this container: nested ones ask dind-init's forwarder"
+            ),
         });
         if !user_set(config, file, "dns-opt", &["dns-opts"]) {
             plan.flags.extend(short_names(&facts.resolver_options));
@@ -111,7 +113,7 @@ pub fn plan(
         });
     } else if forwards {
         plan.warnings.push(format!(
-            "{} answers only us, and docker0 can have no address that is free: names of nested \
+            "{} answers only this container, and docker0 can have no address that is free: names of nested \
              containers are not resolved; choose one with --bip",
             list(&facts.resolvers)
         ));
@@ -138,7 +140,7 @@ fn short_names(options: &[String]) -> Vec<AddedFlag> {
     let flag = |option: &str| AddedFlag {
         name: "dns-opt",
         value: option.to_owned(),
-        why: "without our ndots:0, for names without a dot in new networks".into(),
+        why: "without this container's ndots:0, for names without a dot in new networks".into(),
     };
     kept.into_iter().map(flag).collect()
 }

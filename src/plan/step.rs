@@ -250,7 +250,7 @@ impl fmt::Display for Action {
             }
             Self::EnterCgroupNamespace { point, .. } => write!(
                 f,
-                "cgroup enter a namespace of our own, mount {} anew",
+                "cgroup enter a new namespace, mount {} anew",
                 point.display()
             ),
             Self::LimitCgroup { dir, file, bytes } => {

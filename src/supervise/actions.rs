@@ -30,7 +30,7 @@ impl Supervisor {
             Action::Forward(signal) => self.forward(signal, passing),
             Action::ForwardToCommand(signal) => {
                 if let Some(pid) = passing.command {
-                    deliver("our command", pid, signal);
+                    deliver("the command", pid, signal);
                 }
             }
             Action::Kill => match &self.rootless {
@@ -211,7 +211,7 @@ impl Supervisor {
         self.set_status("draining");
         self.outer.extend_timeout(Some(ANOTHER_WHILE));
         if wait == Wait::Command {
-            tracing::info!("our command was asked to end; dockerd stops after it");
+            tracing::info!("the command was asked to end; dockerd stops after it");
         }
     }
 

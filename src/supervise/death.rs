@@ -61,8 +61,8 @@ pub(super) fn last_words(lines: &str) -> Option<&str> {
 #[must_use]
 pub(super) fn meaning(words: &str) -> Option<&'static str> {
     words.contains("no sockets found via socket activation").then_some(
-        "the dockerd in PATH is a script that starts dockerd as another process, and our sockets are \
-         for the one that we start: let it end with exec, or set DIND_SOCKETS=dockerd",
+        "the dockerd in PATH is a script that starts dockerd as another process, and the sockets are \
+         for the one that dind-init starts: let it end with exec, or set DIND_SOCKETS=dockerd",
     )
 }
 

@@ -200,7 +200,7 @@ fn hold(
                     None
                 }
                 None if table.unread().is_some() => None, // it may be there
-                None if *seen && name.is_empty() => Some("our parent is gone".to_owned()),
+                None if *seen && name.is_empty() => Some("the parent process is gone".to_owned()),
                 None if *seen => Some(format!("{name} is gone")),
                 None => None,
             }

@@ -104,7 +104,7 @@ impl KeyPlan {
         match self {
             Self::Generate => "EC P-256",
             Self::Keep { kind } => kind,
-            Self::Without => "no key of ours",
+            Self::Without => "no key",
         }
     }
 }

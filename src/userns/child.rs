@@ -151,7 +151,7 @@ fn order(channel: &Channel) -> Result<ToChild, LaunchError> {
 /// parent may have ended before it.
 fn die_with(parent: Pid, own_process_table: bool) -> Result<(), LaunchError> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
-        .map_err(|error| LaunchError::new("could not bind our end to the parent's", &error))?;
+        .map_err(|error| LaunchError::new("could not bind its end to the parent's", &error))?;
     // In a pid namespace of our own the parent is outside, and cannot be seen.
     if !own_process_table && rustix::process::getppid() != Some(parent) {
         return Err(LaunchError::plain("the parent is gone"));
@@ -163,7 +163,7 @@ fn network(net: &NetPlan) -> Result<(), LaunchError> {
     let failed = |what: &'static str| {
         move |error: tap::DeviceError| {
             LaunchError::new(what, &error).with_help(
-                "the network namespace has only what we make in it",
+                "the network namespace has only what dind-init makes in it",
                 "--device /dev/net/tun, and --security-opt seccomp=unconfined; or --privileged",
             )
         }

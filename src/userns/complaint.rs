@@ -32,7 +32,7 @@ pub fn remedy(name: &str, uid: u32, said: &str, code: Option<i32>) -> Remedy {
     } else if has("not allowed") {
         (
             format!(
-                "{file} gives us no such ids, as {name} reads it: rows USER:FIRST:COUNT of our \
+                "{file} gives this user no such ids, as {name} reads it: rows USER:FIRST:COUNT of its \
                  name or number in plain digits, without spaces or carriage returns"
             ),
             format!(
@@ -42,7 +42,7 @@ pub fn remedy(name: &str, uid: u32, said: &str, code: Option<i32>) -> Remedy {
         )
     } else if has("cannot open /etc/sub") {
         (
-            format!("{name} reads {file} with our rights"),
+            format!("{name} reads {file} with this user's rights"),
             format!("in the image: let {file} be there, with mode 0644; {NO_HELPER}"),
         )
     } else if has("map failed: Operation not permitted") || has("etgroups") {
@@ -61,7 +61,7 @@ pub fn remedy(name: &str, uid: u32, said: &str, code: Option<i32>) -> Remedy {
     } else if has("map failed: Invalid argument") {
         (
             format!("the kernel takes no {user} id twice, and a bounded number of rows"),
-            format!("leave one row for us in {file} of the image; {NO_HELPER}"),
+            format!("leave one row for this user in {file} of the image; {NO_HELPER}"),
         )
     } else if has("set caps") || has("seteuid") || has("KEEPCAPS") || has("setegid") {
         (
@@ -132,7 +132,7 @@ mod tests {
         ),
         (
             "newuidmap: cannot open /etc/subuid: Permission denied",
-            "with our rights",
+            "with this user's rights",
         ),
         (
             "newuidmap: write to uid_map failed: Operation not permitted",

@@ -44,7 +44,7 @@ impl StateDir {
             move |error: io::Error| {
                 LaunchError::new(what, &error)
                     .with_help(
-                        "the state directory of the namespaces must be ours",
+                        "the state directory of the namespaces must be this user's",
                         "set XDG_RUNTIME_DIR or DOCKERD_ROOTLESS_ROOTLESSKIT_STATE_DIR to a \
                          directory that this user can write",
                     )

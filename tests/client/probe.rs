@@ -113,7 +113,7 @@ fn alive_is_who_answers_and_not_a_socket_that_takes_connections() {
     std::fs::remove_file(&path).unwrap();
     let (code, text) = probe(&live(SHORT), &path);
     assert!(
-        code == 1 && text.starts_with("not live: no daemon of ours runs here"),
+        code == 1 && text.starts_with("not live: no daemon of dind-init's runs here"),
         "{text}"
     );
     server::unix(&path, says(status(own)));
@@ -147,7 +147,7 @@ fn who_answers_for_another_process_is_not_believed() {
     let (code, text) = probe(&live(LONG), &path);
     assert_eq!(code, 1);
     assert!(
-        text.contains("is not our daemon's") && text.contains(&other.to_string()),
+        text.contains("is not dind-init's") && text.contains(&other.to_string()),
         "{text}"
     );
 }

@@ -50,7 +50,7 @@ impl Explain for CertificateError {
             Self::Refused(refusal) => return refusal.explained(),
             Self::Unsettled { remaining, .. } => Advice::new(
                 format!(
-                    "somebody else writes into it without our lock; now it needs:\n{remaining}"
+                    "somebody else writes into it without taking the lock; now it needs:\n{remaining}"
                 ),
                 "give each container its own volume for DOCKER_TLS_CERTDIR, and share only client/",
             ),

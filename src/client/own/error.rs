@@ -36,7 +36,7 @@ pub enum NoAnswer {
         path: PathBuf,
     },
     /// Somebody else answers.
-    #[error("{} is not our daemon's: {reason}", shown(path))]
+    #[error("{} is not dind-init's: {reason}", shown(path))]
     Impostor {
         /// The socket.
         path: PathBuf,
@@ -50,7 +50,7 @@ pub enum NoAnswer {
         source: io::Error,
     },
     /// There is no socket in any place.
-    #[error("no daemon of ours runs here")]
+    #[error("no daemon of dind-init's runs here")]
     NotStarted { looked_in: Vec<PathBuf> },
     /// The time is over.
     #[error("PID {pid} does not answer within {} ms: {activity}", limit.as_millis())]
@@ -76,7 +76,7 @@ pub enum NoAnswer {
         activity: Activity,
     },
     /// What came is no status.
-    #[error("what {} answers is no status of ours", shown(path))]
+    #[error("what {} answers is no status of dind-init's", shown(path))]
     Unreadable {
         /// The socket.
         path: PathBuf,
@@ -141,7 +141,7 @@ impl Explain for NoAnswer {
                 LOG,
             ),
             Self::Impostor { .. } => Advice::new(
-                "only PID 1, or a process beside us of root or of the daemon's user, is believed",
+                "only PID 1, or a process beside it of root or of the daemon's user, is believed",
                 "look who shares the directory of the socket: it should be no volume",
             ),
             Self::Io { .. } => Advice::new(

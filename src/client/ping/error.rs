@@ -316,7 +316,7 @@ impl TlsReason {
         match self {
             Self::ClientRefused { alert } => Advice::new(
                 format!(
-                    "the daemon does not take our client certificate ({alert}): it was signed by \
+                    "the daemon does not take this client certificate ({alert}): it was signed by \
                      another CA, has expired, or none was sent"
                 ),
                 SHARE_CERTIFICATES,
@@ -360,7 +360,7 @@ impl TlsReason {
             ),
             Self::Other(words) => Advice::new(words, "look at the daemon's log for its side of it"),
             Self::UnknownAuthority => Advice::new(
-                "the daemon's certificate was not signed by the CA that we were given: the \
+                "the daemon's certificate was not signed by the CA that was given: the \
                  files are from another daemon, or from an earlier start",
                 SHARE_CERTIFICATES,
             ),
@@ -381,7 +381,7 @@ samples! { TlsReason {
     UnknownAuthority,
 } }
 
-const SPEAKS_TLS: &str = "it speaks TLS, and we were told to speak plain HTTP";
+const SPEAKS_TLS: &str = "it speaks TLS, and was asked in plain HTTP";
 
 const USE_TLS: &str = "set DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH=/certs/client, with the \
     daemon's /certs/client volume mounted here";

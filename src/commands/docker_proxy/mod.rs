@@ -114,7 +114,7 @@ fn decide(request: &Request, offer: &Offer) -> Result<Decision, String> {
 /// that cannot be started. dockerd is told before.
 pub fn run(words: &[OsString], caller: &Caller) -> Result<u8, Failure> {
     let status = sys::net::adopt(STATUS).map_err(|error| {
-        LaunchError::new("dockerd does not wait for us on descriptor 3", &error)
+        LaunchError::new("dockerd does not wait on descriptor 3", &error)
             .with_help(
                 "dockerd starts this program for each published port",
                 "do not start it by hand",

@@ -65,7 +65,7 @@ pub fn plan(switch: Switch, facts: &DelegationFacts, (uid, gid): (u32, u32)) -> 
     let (home, group) = match tree(&facts.tree) {
         Tree::Machine => {
             return Err(NotDelegated::new(
-                "no container is around us, and the machine's cgroups are not ours to divide; \
+                "no container is around dind-init, and the machine's cgroups are not its to divide; \
                  start it in a container, or as a service with a cgroup namespace of its own",
             ));
         }

@@ -106,7 +106,7 @@ fn text(plan: &CgroupPlan) -> String {
 }
 
 const DELEGATE: &str = "cgroup delegate /sys/fs/cgroup: +cpu +memory +pids";
-const ENTER: &str = "cgroup enter a namespace of our own, mount /sys/fs/cgroup anew";
+const ENTER: &str = "cgroup enter a new namespace, mount /sys/fs/cgroup anew";
 
 #[test]
 fn what_is_ours_is_delegated_and_what_is_not_is_left_alone() {

@@ -214,7 +214,7 @@ impl Addresses {
         let flag = |pool: Pool| AddedFlag {
             name: "default-address-pool",
             value: format!("base={},size={}", pool.base, pool.length),
-            why: "free of our resolvers and networks".into(),
+            why: "free of this container's resolvers and networks".into(),
         };
         let free = |pool: &Pool| is_free(pool.base, &self.reserved);
         default_pools().filter(free).map(flag).collect()

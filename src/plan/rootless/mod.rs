@@ -205,7 +205,7 @@ impl RootlessPlan {
 impl fmt::Display for RootlessPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let by = match self.maps.writer {
-            Writer::Direct => "written by us",
+            Writer::Direct => "written by dind-init",
             Writer::Helpers => "written by newuidmap and newgidmap",
             Writer::Single => "a single id",
         };
@@ -232,7 +232,7 @@ impl fmt::Display for RootlessPlan {
         let ports = match self.child_side {
             Some(ChildSide::Tap) => "relayed to the tap device's address",
             Some(ChildSide::Loopback) => "relayed to loopback",
-            None => "not relayed by us",
+            None => "not relayed by dind-init",
         };
         let source = match self.source_filter {
             Some(Filter::Nft) => ", with client addresses (nft)",

@@ -127,7 +127,7 @@ impl Explain for RootlessRefusal {
             ),
             Self::NoSubIds { name, .. } => Advice::new(
                 "users of nested containers are mapped to subordinate ids, and neither these files \
-                 nor getsubids have any for us",
+                 nor getsubids have any for this user",
                 format!(
                     "in the image: echo {name}:100000:65536 | tee -a /etc/subuid /etc/subgid; or \
                      start as root with DIND_ROOTLESS=1 and --cap-add SETUID --cap-add SETGID"
@@ -150,7 +150,7 @@ impl Explain for RootlessRefusal {
                  true), or start as root with DIND_ROOTLESS=1 and --cap-add SETUID --cap-add SETGID",
             ),
             Self::MapHelper { fix, .. } => Advice::new(
-                "it writes the id map of the user namespace, which we may not do ourselves",
+                "it writes the id map of the user namespace, which this user may not do itself",
                 fix,
             ),
             Self::NoDriver { .. } => Advice::new(

@@ -184,7 +184,7 @@ pub(super) fn able(driver: &str, facts: &StorageFacts, root: &RootFacts) -> Answ
             Answer::Fails(format!("that is not a {driver} file system"))
         }
         "btrfs" | "zfs" | "vfs" | "native" => Answer::Works,
-        _ => Answer::Unknown("it is no driver that we know".into()),
+        _ => Answer::Unknown("it is no driver that dind-init knows".into()),
     }
 }
 

@@ -467,7 +467,7 @@ fn what_is_not_known_is_said_and_not_refused() {
     assert!(!recorded(&plan), "what is not known is not recorded");
     assert!(recorded(&decide(&volume(), Before29, NOTHING)));
     let plan = decide(&volume(), Before29, (&["-s", "zebra"], &[], "{}"));
-    assert!(plan.refusal.is_none() && plan.warnings[0].contains("no driver that we know"));
+    assert!(plan.refusal.is_none() && plan.warnings[0].contains("no driver that dind-init knows"));
     let mut facts = volume();
     facts.content.unclear.push("not understood".into());
     let plan = decide(&facts, Before29, NOTHING);

@@ -48,7 +48,7 @@ fn steps(decision: &Decision) -> String {
 }
 
 const DELEGATE: &str = "cgroup delegate /sys/fs/cgroup: +cpu +memory +pids\n";
-const ENTER: &str = "cgroup enter a namespace of our own, mount /sys/fs/cgroup anew\n";
+const ENTER: &str = "cgroup enter a new namespace, mount /sys/fs/cgroup anew\n";
 const HAND: &str = "cgroup hand over /sys/fs/cgroup/docker to 1000:1001";
 
 #[test]
@@ -137,7 +137,7 @@ fn what_is_not_is_kept_with_a_reason_and_a_remedy() {
         (root(version_1("")), "version 1", "boot the node"),
         (
             root(sealed_tree()),
-            "/sys/fs/cgroup belongs to another user (a user namespace to which it was not handed over); a cgroup namespace of our own is refused",
+            "/sys/fs/cgroup belongs to another user (a user namespace to which it was not handed over); a cgroup namespace of its own is refused",
             "docker run --privileged --cgroupns=private",
         ),
         (
@@ -150,7 +150,7 @@ fn what_is_not_is_kept_with_a_reason_and_a_remedy() {
                 position: CgroupPosition::Machine,
                 ..private()
             }),
-            "no container is around us",
+            "no container is around dind-init",
             "start it in a container",
         ),
         (
