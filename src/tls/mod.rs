@@ -41,8 +41,8 @@ pub use plan::{
     Because, CaPlan, CertificatePlan, CopyPlan, Issue, KeyPlan, LeafPlan, ManagedPlan, Owner,
     TlsPlan,
 };
-pub use refusal::TlsRefusal;
-pub use san::{San, SanError, SanProblem, Sans, parse_sans};
+pub use refusal::{SanError, SanProblem, TlsRefusal};
+pub use san::{San, Sans, parse_sans};
 
 /// Life of every certificate: the longest that Apple's platforms accept.
 const LIFE: Duration = Duration::days(825);

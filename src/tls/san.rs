@@ -6,8 +6,8 @@ use std::net::IpAddr;
 
 use serde::{Serialize, Serializer};
 
+use super::refusal::{SanError, SanProblem};
 use super::{Names, Request};
-use crate::base::explain::{Advice, Explain, samples};
 
 /// One subject alternative name. The order of the variants is the order in a certificate.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,59 +42,6 @@ impl Serialize for San {
             Self::Email(_) | Self::Uri(_) => serializer.collect_str(self),
         }
     }
-}
-
-/// What is wrong with one element of `DOCKER_TLS_SAN`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SanProblem {
-    /// `IP:` is followed by something else.
-    NotAnAddress,
-    /// `email:` is followed by something else.
-    NotAMailbox,
-    /// Neither an address nor a host name.
-    NotAName,
-    /// `URI:` is followed by something else.
-    NotAUri,
-    /// A kind that names no server: `RID:`, `dirName:`, `otherName:`.
-    NotForServers,
-}
-
-/// An element of `DOCKER_TLS_SAN` that cannot be put into a certificate.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("bad subject alternative name {element:?} in DOCKER_TLS_SAN")]
-pub struct SanError {
-    /// The element as the user wrote it.
-    pub element: String,
-    pub problem: SanProblem,
-}
-
-impl Explain for SanError {
-    fn advice(&self) -> Advice {
-        let why = match self.problem {
-            SanProblem::NotAnAddress => "`IP:` needs an IPv4 or IPv6 address",
-            SanProblem::NotAMailbox => "`email:` needs an address of the form user@host",
-            SanProblem::NotAName => {
-                "it is neither an IP address nor a host name (letters, digits, `-`, `_` and dots; \
-                 `*` only as the whole first label)"
-            }
-            SanProblem::NotAUri => "`URI:` needs something of the form scheme:rest",
-            SanProblem::NotForServers => "no client looks for a server by a name of this kind",
-        };
-        Advice::new(
-            why,
-            "separate elements by commas and write each as a name, an address, DNS:name, \
-             IP:address, URI:uri or email:mailbox (DNS.1:name, too), e.g. \
-             -e DOCKER_TLS_SAN=DNS:dind,IP:192.0.2.1",
-        )
-    }
-}
-
-samples! { SanError:
-    SanError { element: "IP:docker".into(), problem: SanProblem::NotAnAddress },
-    SanError { element: "email:docker".into(), problem: SanProblem::NotAMailbox },
-    SanError { element: "docker..local".into(), problem: SanProblem::NotAName },
-    SanError { element: "URI:docker".into(), problem: SanProblem::NotAUri },
-    SanError { element: "RID:1.2.3".into(), problem: SanProblem::NotForServers },
 }
 
 /// What `DOCKER_TLS_SAN` holds.
@@ -260,6 +207,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::base::explain::Explain as _;
 
     fn dns(name: &str) -> San {
         San::Dns(name.into())
