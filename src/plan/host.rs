@@ -14,7 +14,7 @@ use super::limits::OomScores;
 use super::listen::ListenPlan;
 use super::netfilter::{self, NetfilterPlan};
 use super::network::{self, Forwarder};
-use super::step::{Action, OnFailure, Step};
+use super::step::{Action, CertificateStep, OnFailure, Step};
 use super::storage::{self, StoragePlan};
 use super::{cgroup, dockerd, limits, mounts, tls_mode};
 use crate::base::environment::Environment;
@@ -112,7 +112,7 @@ pub fn plan(
     file: &DaemonFile,
     listen: &ListenPlan,
     facts: &Facts,
-    certificates: Option<Vec<String>>,
+    certificates: Option<CertificateStep>,
     rootless: Option<RootlessPlan>,
 ) -> Result<HostPlan, HostRefusal> {
     let mut warnings = Vec::new();
@@ -167,9 +167,9 @@ pub fn plan(
         mode: if rootless.is_some() { 0o700 } else { 0o711 },
     };
     steps.push(Step::must(own, "sockets and state of dind-init"));
-    steps.extend(certificates.map(|plan| {
+    steps.extend(certificates.map(|step| {
         Step::must(
-            Action::Certificates { plan },
+            Action::Certificates(step),
             "TCP speaks TLS with client certificates",
         )
     }));
