@@ -27,6 +27,7 @@ use crate::plan::dockerd::AddedFlag;
 use crate::plan::host::{self, HostPlan};
 use crate::plan::limits::OomScores;
 use crate::plan::listen::{self, ListenPlan};
+use crate::plan::mode::ModePlan;
 use crate::plan::network::Forwarder;
 use crate::plan::network::addresses::Inner;
 use crate::plan::step::CertificateStep;
@@ -138,12 +139,19 @@ pub fn decide(request: &Request, now: OffsetDateTime, run: Run) -> Result<HostPl
         let proxy = host::proxy_wanted(config, file);
         let rootless =
             rootless::decide(wanted, &request.listen, &facts.uplink, &inner, proxy, run)?;
-        let (listen, rootless) = (&request.listen, Some(rootless));
-        return Ok(host::plan(config, file, listen, &facts, certificates, rootless)?);
+        let (listen, mode) = (&request.listen, ModePlan::Rootless(Box::new(rootless)));
+        return Ok(host::plan(
+            config,
+            file,
+            listen,
+            &facts,
+            certificates,
+            mode,
+        )?);
     }
     let decide = |facts: &Facts| {
-        let certificates = certificates.clone();
-        host::plan(config, file, &request.listen, facts, certificates, None)
+        let (certificates, mode) = (certificates.clone(), ModePlan::Rootful);
+        host::plan(config, file, &request.listen, facts, certificates, mode)
     };
     let mut plan = decide(&facts)?;
     while run == Run::Live
@@ -311,10 +319,12 @@ fn start(
         mask: caller.mask,
     };
     let output = Output::new(crate::log::never_wait());
-    let begun = match &plan.rootless {
-        Some(plan) => rootless::begin(plan, &launch, sockets, output.as_ref(), door)
+    let begun = match &plan.mode {
+        ModePlan::Rootless(plan) => rootless::begin(plan, &launch, sockets, output.as_ref(), door)
             .map(|parent| (parent.child, Some(parent))),
-        None => begin(&launch, sockets, output.as_ref()).map(|dockerd| (dockerd, None)),
+        ModePlan::Rootful => {
+            begin(&launch, sockets, output.as_ref()).map(|dockerd| (dockerd, None))
+        }
     };
     let (dockerd, rootless) = begun.inspect_err(|_| notify.remove())?;
     timeline.mark("exec");

@@ -266,12 +266,8 @@ fn plan(words: &[OsString], json: bool, caller: &Caller) -> Result<u8, Failure> 
         preparation,
     } = enter::daemon(form, &arguments, caller.env.clone(), Run::Dry)?;
     let cgroup = part.map(|part| part.decision);
-    let decided = daemon::request(form, &arguments, env, cgroup, preparation).and_then(|request| {
-        Ok((
-            daemon::decide(&request, caller.now, Run::Dry)?,
-            request,
-        ))
-    });
+    let decided = daemon::request(form, &arguments, env, cgroup, preparation)
+        .and_then(|request| Ok((daemon::decide(&request, caller.now, Run::Dry)?, request)));
     let planned = match decided {
         Ok((plan, request)) if json => {
             print_json(&serde_json::json!({ "listen": request.listen, "host": plan }));
