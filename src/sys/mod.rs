@@ -10,6 +10,7 @@ pub mod entry;
 pub mod filter;
 pub mod fork;
 pub mod helper;
+mod image;
 pub mod memory;
 pub mod net;
 pub mod netdev;
