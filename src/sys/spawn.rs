@@ -206,7 +206,8 @@ fn start(
     // The last step but one: a signal that was sent meanwhile is delivered here, with the
     // dispositions that the program starts with.
     spawn.mask.restore().map_err(|error| (2, error))?;
-    if let Some(word) = image.variable(LISTEN_PID) {
+    // Only a field of ours is as wide as a pid can be.
+    if let Some(word) = image.variable(LISTEN_PID).filter(|_| !sources.is_empty()) {
         write_pid(word, std::process::id());
     }
     Err((0, image.execute_or_interpret()))
@@ -309,5 +310,22 @@ mod tests {
         assert_eq!(word, b"LISTEN_PID=0004194304\0");
         write_pid(&mut word, u32::MAX);
         assert_eq!(word, b"LISTEN_PID=4294967295\0");
+    }
+
+    #[test]
+    fn a_pid_for_others_sockets_is_handed_on_as_it_is() {
+        let pid = spawn(&Spawn {
+            program: Path::new("/bin/sh"),
+            argv: &["sh", "-c", "test \"$LISTEN_PID\" = 1"].map(OsString::from),
+            env: &["LISTEN_PID=1".into()],
+            mask: OriginalMask::empty(),
+            group: ProcessGroup::Own,
+            listeners: &[],
+            listener_names: &[],
+            stderr: None,
+            bound: Bound::DiesWithUs,
+        });
+        let ended = rustix::process::waitpid(pid.ok(), rustix::process::WaitOptions::empty());
+        assert_eq!(ended.unwrap().unwrap().1.exit_status(), Some(0));
     }
 }
