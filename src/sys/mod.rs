@@ -14,6 +14,7 @@ mod image;
 pub mod memory;
 pub mod net;
 pub mod netdev;
+pub mod netlink;
 pub mod ns;
 pub mod probe;
 pub mod process;
