@@ -152,6 +152,13 @@ impl Config {
         }
     }
 
+    /// The TCP address of the default command form.
+    #[must_use]
+    pub fn default_tcp_host(&self) -> address::Address {
+        let tls = matches!(self.tls, TlsOption::Directory { .. });
+        address::wildcard(if tls { 2376 } else { 2375 })
+    }
+
     /// `$XDG_RUNTIME_DIR`, or where it is by convention.
     #[must_use]
     pub fn runtime_dir(&self) -> PathBuf {

@@ -1,7 +1,7 @@
 //! The addresses on which dockerd would have listened without us.
 
-use crate::config::address::{Address, BadAddress, DEFAULT_UNIX, TcpHost, wildcard};
-use crate::config::{CommandForm, Config, TlsOption};
+use crate::config::address::{Address, DEFAULT_UNIX, TcpHost};
+use crate::config::{CommandForm, Config};
 use crate::host::daemon_json::DaemonFile;
 use crate::plan::listen_refusal::ListenRefusal;
 use crate::plan::tls_mode::{TcpSecurity, security};
@@ -21,9 +21,16 @@ pub fn addresses(config: &Config, file: &DaemonFile) -> Result<Vec<Address>, Lis
             }),
         };
     }
-    let unix_default = default_unix(config)?;
+    let parse = |text: &str, empty: &Address| {
+        Address::parse(text, empty).map_err(|source| ListenRefusal::BadHost {
+            text: text.to_owned(),
+            source,
+        })
+    };
+    let default = Address::Unix(DEFAULT_UNIX.into());
+    let unix_default = parse(&config.default_unix_host(), &default)?;
     let empty = match security(config, file) {
-        TcpSecurity::Plain => Address::Unix(DEFAULT_UNIX.into()),
+        TcpSecurity::Plain => default,
         TcpSecurity::Encrypted | TcpSecurity::Verified => Address::Tcp {
             host: TcpHost::Name("localhost".into()),
             port: 2376,
@@ -32,30 +39,14 @@ pub fn addresses(config: &Config, file: &DaemonFile) -> Result<Vec<Address>, Lis
     let mut wanted = Vec::new();
     if config.form == CommandForm::Default {
         wanted.push(unix_default.clone());
-        wanted.push(wildcard(
-            if matches!(config.tls, TlsOption::Directory { .. }) {
-                2376
-            } else {
-                2375
-            },
-        ));
+        wanted.push(config.default_tcp_host());
     } else if given.is_empty() {
         wanted.push(unix_default);
     }
-    for text in given {
-        let refused = |reason: BadAddress| ListenRefusal::BadHost {
-            text: text.to_owned(),
-            source: reason,
-        };
-        wanted.push(Address::parse(text, &empty).map_err(refused)?);
-    }
-    for path in &config.socket_paths {
-        let text = format!("unix://{}", path.display());
-        let refused = |source: BadAddress| ListenRefusal::BadHost {
-            text: text.clone(),
-            source,
-        };
-        wanted.push(Address::parse(&text, &empty).map_err(refused)?);
+    let paths = config.socket_paths.iter();
+    let paths = paths.map(|path| format!("unix://{}", path.display()));
+    for text in given.into_iter().map(str::to_owned).chain(paths) {
+        wanted.push(parse(&text, &empty)?);
     }
     let mut unique: Vec<Address> = Vec::new();
     for address in wanted {
@@ -67,12 +58,6 @@ pub fn addresses(config: &Config, file: &DaemonFile) -> Result<Vec<Address>, Lis
     let all = unique.clone();
     unique.retain(|address| !all.iter().any(|other| covers(other, address)));
     Ok(unique)
-}
-
-fn default_unix(config: &Config) -> Result<Address, ListenRefusal> {
-    let text = config.default_unix_host();
-    let default = Address::Unix(DEFAULT_UNIX.into());
-    Address::parse(&text, &default).map_err(|source| ListenRefusal::BadHost { text, source })
 }
 
 /// Whether a wildcard address already serves another one on the same port; the kernel would not
