@@ -26,7 +26,7 @@ use refusal::StorageRefusal;
 use rules::{Answer, Request};
 
 /// What is decided about storage.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct StoragePlan {
     /// The driver that dockerd will use.
     pub driver: String,
@@ -59,11 +59,7 @@ impl StoragePlan {
             store,
             why: why.into(),
             certain: true,
-            flags: Vec::new(),
-            driver_variable: None,
-            warnings: Vec::new(),
-            refusal: None,
-            steps: Vec::new(),
+            ..Self::default()
         }
     }
 

@@ -7,7 +7,7 @@ use crate::host::daemon_json::DaemonFile;
 use crate::host::engine::{EngineFacts, Generation};
 use crate::host::netfilter::NetfilterFacts;
 use crate::host::netfilter::tools::Backend;
-use crate::plan::dockerd::AddedFlag;
+use crate::plan::dockerd::{AddedFlag, user_text};
 use crate::plan::step::{Action, Step};
 use crate::sys::probe::ProbeResult;
 
@@ -20,9 +20,7 @@ pub(super) fn is_wanted(config: &Config, file: &DaemonFile) -> bool {
 }
 
 fn dockerds_firewall<'a>(config: &'a Config, file: &'a DaemonFile) -> Option<&'a str> {
-    let flag = config.daemon.value("firewall-backend");
-    flag.or_else(|| file.text("firewall-backend"))
-        .filter(|name| !name.is_empty())
+    user_text(config, file, "firewall-backend").filter(|name| !name.is_empty())
 }
 
 pub(super) fn plan(
