@@ -24,8 +24,8 @@ use crate::config::rootless::Options;
 use crate::tls::Untrusted;
 
 pub use self::values::{
-    CommandForm, FirewallOption, GroupName, Identity, IptablesOption, Preflight, Run, SocketHolder,
-    StoragePolicy, Switch, TcpPolicy, TlsOption,
+    CommandForm, FirewallOption, GroupName, Identity, IptablesOption, Mode, Preflight, Run,
+    SocketHolder, StoragePolicy, Switch, TcpPolicy, TlsOption,
 };
 
 /// Everything that the user decided.
@@ -144,7 +144,7 @@ impl Config {
     pub fn default_unix_host(&self) -> String {
         match &self.docker_host {
             Some(host) => host.clone(),
-            None if self.identity.uid == 0 => "unix:///var/run/docker.sock".into(),
+            None if self.mode() == Mode::Rootful => "unix:///var/run/docker.sock".into(),
             None => format!(
                 "unix://{}",
                 self.runtime_dir().join("docker.sock").display()
@@ -157,6 +157,15 @@ impl Config {
     pub fn default_tcp_host(&self) -> address::Address {
         let tls = matches!(self.tls, TlsOption::Directory { .. });
         address::wildcard(if tls { 2376 } else { 2375 })
+    }
+
+    /// As whom dockerd is started, as things are: root that is to become a user is still root.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        match self.identity.uid {
+            0 => Mode::Rootful,
+            _ => Mode::Rootless,
+        }
     }
 
     /// `$XDG_RUNTIME_DIR`, or where it is by convention.

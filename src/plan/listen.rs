@@ -20,7 +20,7 @@ use super::tls_mode::{TcpSecurity, security};
 use crate::base::printable::{self, line};
 use crate::config::address::{Address, LOOPBACK, TcpHost};
 use crate::config::settings;
-use crate::config::{Config, GroupName, SocketHolder};
+use crate::config::{Config, GroupName, Mode, SocketHolder};
 use crate::host::daemon_json::DaemonFile;
 use crate::host::listen::{ListenFacts, PathState};
 pub use addresses::addresses;
@@ -130,7 +130,7 @@ pub fn plan(
         return Ok(plan.judged(gate));
     }
     let mut gid = socket_gid(config, file, facts)?;
-    if config.identity.uid != 0 && gid != config.identity.gid {
+    if config.mode() == Mode::Rootless && gid != config.identity.gid {
         plan.inner_gid = Some(gid);
         gid = config.identity.gid;
     }
