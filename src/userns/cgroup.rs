@@ -85,8 +85,7 @@ pub(super) fn enter(plan: &Delegation) -> Result<(), LaunchError> {
     cgroup::enter_namespace(&plan.point, &plan.options)
         .and_then(|()| cgroup::delegate(&plan.point, &plan.leaf, &plan.controllers))
         .map_err(|error| {
-            let (why, fix) = (error.why(), error.fix());
             LaunchError::new("could not set up the cgroups of dockerd's half", &error)
-                .with_help(why, fix)
+                .with_advice(error.advice())
         })
 }

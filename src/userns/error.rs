@@ -62,7 +62,13 @@ impl LaunchError {
     /// The same with a background and a remedy of its own.
     #[must_use]
     pub fn with_help(self, why: impl Into<String>, fix: impl Into<String>) -> Self {
-        let advice = Advice::new(why, fix).with_code(self.advice.code);
+        let code = self.advice.code;
+        self.with_advice(Advice::new(why, fix).with_code(code))
+    }
+
+    /// The same with the advice of the error that it is made of.
+    #[must_use]
+    pub fn with_advice(self, advice: Advice) -> Self {
         Self { advice, ..self }
     }
 

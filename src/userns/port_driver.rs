@@ -254,9 +254,5 @@ fn addresses([byte]: [u8; 1]) -> SourceAddresses {
 
 /// The error in a form that travels.
 fn told(error: &PortsError) -> LaunchError {
-    let code = error.exit_code();
-    LaunchError::new(error.to_string(), error)
-        .saying(&explain::chain(error))
-        .with_help(error.why(), error.fix())
-        .with_code(code)
+    LaunchError::new(error.to_string(), error).with_advice(error.advice())
 }
