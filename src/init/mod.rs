@@ -157,7 +157,6 @@ fn supervise(child: Pid, options: &Options) -> u8 {
         verbosity: options.verbosity,
         deadline: Deadline::Drop,
     };
-    let own = getpid().as_raw_nonzero().get();
     let mut pace = Pace::default();
     loop {
         let round = reap(child, options.reaped, log);
@@ -176,7 +175,7 @@ fn supervise(child: Pid, options: &Options) -> u8 {
             Rest::Sleep => signal::wait().map(Some),
         };
         match received {
-            Ok(Some(received)) => pass_on(received, own, Child(child), options.receiver, log),
+            Ok(Some(received)) => pass_on(received, Child(child), options.receiver, log),
             Ok(None) => {}
             Err(error) => {
                 // Only a seccomp filter can forbid the call. The child can still be waited for.
@@ -233,15 +232,13 @@ fn reap(child: Pid, reaped: Reaped, log: Log) -> Round {
 }
 
 /// Passes a signal to the child, unless it is about ourselves.
-fn pass_on(received: Received, own: i32, child: Child, receiver: Receiver, log: Log) {
-    let Received { number, sender } = received;
+fn pass_on(received: Received, child: Child, receiver: Receiver, log: Log) {
+    let number = received.number;
     if number == libc::SIGCHLD {
         log.say(Level::Debug, || "Received SIGCHLD".into());
         return;
     }
-    // SIGTTIN and SIGTTOU say that *we* are not the terminal's foreground group. What we sent
-    // ourselves is the SIGPIPE or SIGXFSZ of a message that found no reader.
-    if matches!(number, libc::SIGTTIN | libc::SIGTTOU) || sender == own {
+    if !received.is_forwardable() {
         return;
     }
     log.say(Level::Debug, || {

@@ -58,11 +58,7 @@ fn once(process: Option<Pid>, signals: &SignalFd, companion: &mut impl Companion
         queue.flush();
     }
     companion.work();
-    while let Ok(Some(info)) = signals.read_signal() {
-        let number = i32::try_from(info.ssi_signo).unwrap_or(0);
-        if !signal::forwardable(number) {
-            continue;
-        }
+    for number in signal::forwardable(signals) {
         match process {
             // It may just have ended.
             Some(process) => drop(Child(process).signal(number)),

@@ -218,14 +218,7 @@ impl Supervisor {
             });
         }
         watchdog::doing(Doing::Signals);
-        while let Ok(Some(info)) = signals.read_signal() {
-            let number = i32::try_from(info.ssi_signo).unwrap_or(0);
-            // A broken pipe of our own is nobody's signal.
-            let own = number == libc::SIGPIPE && info.ssi_pid == std::process::id();
-            if signal::forwardable(number) && !own {
-                events.push(Event::Signal(number));
-            }
-        }
+        events.extend(signal::forwardable(signals).map(Event::Signal));
         watchdog::doing(Doing::Namespaces);
         self.hear(passing, &mut events);
         watchdog::doing(Doing::Signals);
