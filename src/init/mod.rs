@@ -23,6 +23,7 @@ use self::options::{Options, Reaped, Receiver, Request, Subreaper, UsageError};
 use self::pace::{NAP, Pace, Rest};
 use crate::base::explain::{self, Explain, exit};
 use crate::files;
+use crate::process::rounds::{Left, reap_most};
 use crate::sys::process::{self, Child};
 use crate::sys::signal::{self, OriginalMask, Received};
 use crate::sys::spawn::{self, ProcessGroup, Spawn, SpawnError};
@@ -148,7 +149,7 @@ fn variable((name, value): &(OsString, OsString)) -> OsString {
 
 // ═══════════ the border: from here on nothing may end PID 1 but the end of its child ═══════════
 
-/// How many orphans are reaped before a signal gets its turn: a storm of them delays no TERM.
+/// How many children are reaped before a signal gets its turn: a storm of them delays no TERM.
 const BATCH: usize = 256;
 
 /// Passes signals and reaps until the child is gone; returns the exit code.
@@ -170,7 +171,7 @@ fn supervise(child: Pid, options: &Options) -> u8 {
             orphans => pace.after(orphans, Instant::now()),
         };
         let received = match rest {
-            _ if round.orphans == BATCH => signal::wait_but_for_children(Duration::ZERO),
+            _ if round.left == Left::Unknown => signal::wait_but_for_children(Duration::ZERO),
             Rest::Nap => signal::wait_but_for_children(NAP),
             Rest::Sleep => signal::wait().map(Some),
         };
@@ -190,6 +191,7 @@ fn supervise(child: Pid, options: &Options) -> u8 {
 struct Round {
     child: Option<WaitStatus>,
     orphans: usize,
+    left: Left,
 }
 
 /// Reaps what is dead, up to [`BATCH`].
@@ -197,36 +199,30 @@ fn reap(child: Pid, reaped: Reaped, log: Log) -> Round {
     let mut round = Round {
         child: None,
         orphans: 0,
+        left: Left::Unknown,
     };
-    while round.orphans < BATCH {
-        match rustix::process::wait(WaitOptions::NOHANG) {
-            Ok(Some((pid, status))) => {
-                let number = pid.as_raw_nonzero();
-                log.say(Level::Debug, || {
-                    format!("Reaped child with pid: '{number}'")
-                });
-                if pid == child {
-                    log.say(Level::Info, || describe(status));
-                    round.child = Some(status);
-                    continue;
-                }
-                round.orphans += 1;
-                if reaped == Reaped::Warn {
-                    log.say(Level::Warn, || {
-                        format!("Reaped zombie process with pid={number}")
-                    });
-                }
-            }
-            Ok(None) => {
-                log.say(Level::Trace, || "No child to reap".into());
-                break;
-            }
-            // ECHILD: nobody is left, and our own child was reaped in this very round.
-            Err(_) => {
-                log.say(Level::Trace, || "No child to wait".into());
-                break;
-            }
+    round.left = reap_most(BATCH, |pid, status| {
+        let number = pid.as_raw_nonzero();
+        log.say(Level::Debug, || {
+            format!("Reaped child with pid: '{number}'")
+        });
+        if pid == child {
+            log.say(Level::Info, || describe(status));
+            round.child = Some(status);
+            return;
         }
+        round.orphans += 1;
+        if reaped == Reaped::Warn {
+            log.say(Level::Warn, || {
+                format!("Reaped zombie process with pid={number}")
+            });
+        }
+    });
+    match round.left {
+        Left::Living => log.say(Level::Trace, || "No child to reap".into()),
+        // Our own child was reaped in this very round.
+        Left::Nobody => log.say(Level::Trace, || "No child to wait".into()),
+        Left::Unknown => {}
     }
     round
 }

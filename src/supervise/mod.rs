@@ -30,11 +30,10 @@ pub mod timeline;
 
 use std::os::fd::AsFd;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::signalfd::SignalFd;
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Pid, WaitOptions};
+use rustix::process::Pid;
 
 use self::death::OomCounter;
 use self::ending::Killing;
@@ -58,8 +57,8 @@ use crate::host::stale::Places;
 use crate::log::sink::Sink;
 use crate::process::Outcome;
 use crate::process::companion::Companion;
+use crate::process::rounds::{self, Sources};
 use crate::sys::signal;
-use crate::sys::time::timespec;
 use crate::sys::watchdog::{self, Doing};
 use crate::userns::parent::{Parent, ParentEvent};
 
@@ -191,13 +190,10 @@ impl Supervisor {
     /// Sleeps until something happens, and collects it. Notices come before deaths: dockerd's last
     /// words are older than its end.
     fn wait(&mut self, signals: &SignalFd, passing: &mut Passing) -> Vec<Event> {
-        watchdog::rest();
         self.sleep(signals, passing);
-        watchdog::turn(Doing::Output);
         if let Some(output) = &mut self.output {
             output.pump();
         }
-        self.sink.flush();
         if let Some(reserve) = &mut self.reserve {
             watchdog::doing(Doing::Memory);
             reserve.look();
@@ -222,7 +218,6 @@ impl Supervisor {
         watchdog::doing(Doing::Namespaces);
         self.hear(passing, &mut events);
         watchdog::doing(Doing::Signals);
-        // Always, and not only after SIGCHLD: signals of one kind are merged.
         self.reap(passing, &mut events);
         watchdog::doing(Doing::Containers);
         events.extend(self.containers_read(passing));
@@ -254,46 +249,21 @@ impl Supervisor {
             soon(passing.leaving.must_look_again() || passing.start_by.is_some()),
             (!passing.events.is_empty() || passing.leaving.is_fresh()).then_some(0),
         ];
-        let at = at.into_iter().flatten().min();
-        let left = at.map(|until| Duration::from_millis(until.saturating_sub(self.now())));
-        let besides = self.companions().filter_map(Companion::deadline);
-        let besides = besides.chain(self.reserve.as_ref().map(MemoryReserve::deadline));
-        let besides = besides.map(|until| until.saturating_duration_since(Instant::now()));
-        let timeout = left.into_iter().chain(besides).min().map(timespec);
-        let mut fds = vec![
-            PollFd::new(signals, PollFlags::IN),
-            PollFd::new(&self.notify, PollFlags::IN),
-        ];
-        fds.extend(
-            passing
-                .ping
-                .iter()
-                .map(|ping| PollFd::new(ping, PollFlags::IN)),
-        );
-        fds.extend(
-            self.status_socket
-                .iter()
-                .map(|socket| PollFd::new(socket, PollFlags::IN)),
-        );
-        fds.extend(self.output.iter().filter_map(Output::poll_fd));
-        let waiting = (self.sink.waiting() > 0).then(|| PollFd::new(self.sink, PollFlags::OUT));
-        fds.extend(waiting);
-        fds.extend(
-            passing
-                .leaving
-                .fds()
-                .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)),
-        );
-        let killing = passing.killing.iter().flat_map(Killing::fds);
-        fds.extend(killing.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
-        fds.extend(
-            self.exit_when
-                .fds()
-                .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)),
-        );
-        let besides = self.companions().flat_map(Companion::descriptors);
-        fds.extend(besides.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
-        let _ = poll(&mut fds, timeout.as_ref());
+        let mut sources = Sources::new(signals);
+        for at in at.into_iter().flatten() {
+            let after = Duration::from_millis(at);
+            sources.until(self.timeline.start().checked_add(after));
+        }
+        sources.until(self.reserve.as_ref().map(MemoryReserve::deadline));
+        sources.read([self.notify.as_fd()]);
+        sources.read(passing.ping.iter().map(AsFd::as_fd));
+        sources.read(self.status_socket.iter().map(AsFd::as_fd));
+        sources.read(self.output.iter().filter_map(Output::reader));
+        sources.read(passing.leaving.fds());
+        sources.read(passing.killing.iter().flat_map(Killing::fds));
+        sources.read(self.exit_when.fds());
+        sources.look_after(self.companions());
+        sources.sleep(Doing::Output);
     }
 
     /// Companions do their work, and who stands for a rootless dockerd says what became of it.
@@ -332,10 +302,7 @@ impl Supervisor {
 
     /// Reaps everything that is dead; says so when dockerd or our command is among it.
     fn reap(&mut self, passing: &mut Passing, events: &mut Vec<Event>) {
-        while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
-            for companion in self.companions_mut() {
-                companion.reaped(pid, status);
-            }
+        for (pid, status) in rounds::reap(self.companions_mut()) {
             if Some(pid) == passing.command {
                 passing.command = None;
                 events.push(Event::CommandEnded(Outcome::from(status).exit_code()));
