@@ -14,6 +14,7 @@ pub mod idle;
 pub mod launch;
 mod leaving;
 pub mod machine;
+pub mod mode;
 pub mod mounts;
 pub mod names;
 pub mod notify;
@@ -38,9 +39,10 @@ use rustix::process::Pid;
 use self::death::OomCounter;
 use self::ending::Killing;
 use self::exit_when::{ExitWatch, Now};
-use self::launch::{Launch, MainCommand};
+use self::launch::MainCommand;
 use self::leaving::Leaving;
 use self::machine::{Event, Machine, Millis, Rules, State};
+use self::mode::Mode;
 use self::mounts::Roots;
 use self::notify::{NotifySocket, Outer};
 use self::output::Output;
@@ -60,12 +62,12 @@ use crate::process::companion::Companion;
 use crate::process::rounds::{self, Sources};
 use crate::sys::signal;
 use crate::sys::watchdog::{self, Doing};
-use crate::userns::parent::{Parent, ParentEvent};
+use crate::userns::parent::ParentEvent;
 
 /// Everything that lives while dockerd runs.
 pub struct Supervisor {
-    /// How dockerd is started.
-    pub launch: Launch,
+    pub mode: Mode,
+    /// What was started and lives: dockerd, or what holds its namespaces.
     pub dockerd: Option<Pid>,
     /// The API sockets.
     pub sockets: HeldSockets,
@@ -75,8 +77,6 @@ pub struct Supervisor {
     pub notify: NotifySocket,
     /// What lives beside dockerd and is started again: the forwarder for names.
     pub companions: Vec<Box<dyn Companion>>,
-    /// What stands for a rootless dockerd: `dockerd` is its child then, which hands signals on.
-    pub rootless: Option<Parent>,
     /// Whoever started us.
     pub outer: Outer,
     /// What `dind-init status` reads.
@@ -133,7 +133,7 @@ impl Supervisor {
     /// Runs until dockerd is gone; returns our exit code.
     pub fn run(mut self, signals: &SignalFd) -> u8 {
         let mut passing = Passing {
-            oom: self.dockerd.map(oom_counter),
+            oom: self.dockerd.map(OomCounter::of),
             ..Passing::default()
         };
         watchdog::answer_on(self.status_socket.as_ref().map(AsFd::as_fd));
@@ -170,17 +170,15 @@ impl Supervisor {
     }
 
     fn companions(&self) -> impl Iterator<Item = &dyn Companion> {
-        let rootless = self.rootless.iter().map(|parent| parent as &dyn Companion);
-        self.companions.iter().map(AsRef::as_ref).chain(rootless)
+        let companions = self.companions.iter().map(AsRef::as_ref);
+        companions.chain(self.mode.companion())
     }
 
     fn companions_mut(&mut self) -> impl Iterator<Item = &mut dyn Companion> {
-        let rootless = self.rootless.iter_mut();
-        let rootless = rootless.map(|parent| parent as &mut dyn Companion);
         let companions = self.companions.iter_mut();
         companions
             .map(|one| &mut **one as &mut dyn Companion)
-            .chain(rootless)
+            .chain(self.mode.companion_mut())
     }
 
     fn now(&self) -> Millis {
@@ -204,7 +202,10 @@ impl Supervisor {
         }
         watchdog::doing(Doing::Notices);
         let mut events: Vec<Event> = std::mem::take(&mut passing.events);
-        let notices = self.notify.drain(|sender| self.is_dockerd(sender));
+        let notices = self.notify.drain(|sender| {
+            let started = self.dockerd;
+            started.is_some_and(|started| self.mode.is_dockerd(started, sender))
+        });
         events.extend(notices.into_iter().map(Event::Notice));
         if let Some(verdict) = passing.ping.as_mut().and_then(Ping::read) {
             passing.ping = None;
@@ -266,20 +267,14 @@ impl Supervisor {
         sources.sleep(Doing::Output);
     }
 
-    /// Companions do their work, and who stands for a rootless dockerd says what became of it.
+    /// Companions do their work, and one of them may know what became of dockerd.
     fn hear(&mut self, passing: &mut Passing, events: &mut Vec<Event>) {
         for companion in self.companions_mut() {
             companion.work();
         }
-        let Some(rootless) = &mut self.rootless else {
-            return;
-        };
-        for news in rootless.news() {
+        for news in self.mode.news() {
             match news {
-                ParentEvent::Running(pid) => {
-                    self.status.status.dockerd = pid;
-                    self.set_status("restarting");
-                }
+                ParentEvent::Running(dockerd) => self.runs_again(dockerd),
                 ParentEvent::Ended(outcome) if self.dockerd.take().is_some() => {
                     events.push(self.ended(outcome, passing));
                 }
@@ -345,8 +340,4 @@ impl Supervisor {
         tracing::info!("dockerd is gone; exit code {code}");
         self.sink.finish();
     }
-}
-
-fn oom_counter(dockerd: Pid) -> OomCounter {
-    OomCounter::of(dockerd)
 }
