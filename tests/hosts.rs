@@ -10,6 +10,7 @@ use dind_init::config::{CommandForm, Config, Identity};
 use dind_init::host::Facts;
 use dind_init::host::daemon_json::{Content, DaemonFile};
 use dind_init::host::listen::ListenFacts;
+use dind_init::plan::mode::ModePlan;
 use dind_init::plan::{host, listen};
 use expect_test::expect_file;
 use serde_json::Value;
@@ -36,7 +37,7 @@ fn decide(facts: &Facts) -> Result<String, Box<dyn std::error::Error>> {
         ..ListenFacts::default()
     };
     let listen = listen::plan(&config, &file, &sockets)?;
-    match host::plan(&config, &file, &listen, facts, None, None) {
+    match host::plan(&config, &file, &listen, facts, None, ModePlan::Rootful) {
         Ok(plan) => Ok(plan.to_string()),
         Err(refusal) => {
             let (why, fix) = (refusal.why(), refusal.fix());

@@ -24,6 +24,8 @@ use time::OffsetDateTime;
 
 use crate::files::{self, Dir};
 use crate::host::certs;
+use crate::plan::step::CertificateStep;
+use crate::sys::spawn;
 use crate::tls::{self, FolderId, IssueError, Item, Names, NewFile, Owner, Request, TlsPlan};
 
 mod error;
@@ -56,6 +58,30 @@ impl Outcome {
             .map(line)
             .collect()
     }
+}
+
+/// Carries out the step of a start, and says what was done. What was written is made durable beside
+/// dockerd's start.
+///
+/// # Errors
+/// As [`apply`].
+pub fn carry_out(step: &CertificateStep) -> Result<(), CertificateError> {
+    let outcome = apply(&step.request, &step.names, step.now)?;
+    for note in outcome.plan.notes.iter().chain(&outcome.notes) {
+        tracing::warn!("{note}");
+    }
+    if !outcome.written.is_empty() {
+        for line in outcome.plan.changes() {
+            tracing::info!("certificates: {line}");
+        }
+    }
+    for line in outcome.verified() {
+        tracing::info!("{line}");
+    }
+    if !outcome.written.is_empty() {
+        spawn::aside(|| make_durable(&step.request.directory, &outcome.written));
+    }
+    Ok(())
 }
 
 /// Brings the directory into the state that the request asks for.

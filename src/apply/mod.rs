@@ -124,19 +124,16 @@ impl Explain for StepFailed {
     }
 }
 
-/// What carries out a step whose code lives elsewhere.
-pub type Certificates<'a> = &'a mut dyn FnMut() -> Result<(), Failure>;
-
 /// Carries out every step, in order.
 ///
 /// # Errors
 /// The first step that failed and may not; it says what was already changed.
-pub fn steps(steps: &[Step], certificates: Certificates<'_>) -> Result<(), StepFailed> {
+pub fn steps(steps: &[Step]) -> Result<(), StepFailed> {
     let mut changed = Vec::new();
     for (index, step) in steps.iter().enumerate() {
         let span = tracing::debug_span!("step", number = index + 1);
         let _entered = span.enter();
-        match carry_out(&step.action, certificates) {
+        match carry_out(&step.action) {
             Ok(()) => {
                 tracing::debug!("{}", step.action);
                 changed.push(step.action.to_string());
@@ -158,7 +155,7 @@ pub fn steps(steps: &[Step], certificates: Certificates<'_>) -> Result<(), StepF
     Ok(())
 }
 
-fn carry_out(action: &Action, certificates: Certificates<'_>) -> Result<(), Failure> {
+fn carry_out(action: &Action) -> Result<(), Failure> {
     match action {
         Action::RemoveFile { path } => Ok(file::remove(path)?),
         Action::RemoveTree { path } => Ok(file::remove_tree(path)?),
@@ -205,6 +202,6 @@ fn carry_out(action: &Action, certificates: Certificates<'_>) -> Result<(), Fail
         Action::WriteSetting { path, value } => Ok(module::write_setting(path, value)?),
         Action::LockDataRoot { path, owner } => Ok(lock::hold(path, owner)?),
         Action::RecordStorage { path, marker } => Ok(lock::record(path, marker)?),
-        Action::Certificates { .. } => certificates(),
+        Action::Certificates(step) => Ok(certificate::carry_out(step)?),
     }
 }

@@ -24,8 +24,8 @@ use crate::config::rootless::Options;
 use crate::tls::Untrusted;
 
 pub use self::values::{
-    CommandForm, FirewallOption, GroupName, Identity, IptablesOption, Preflight, Run, SocketHolder,
-    StoragePolicy, Switch, TcpPolicy, TlsOption,
+    CommandForm, FirewallOption, GroupName, Identity, IptablesOption, Mode, Preflight, Run,
+    SocketHolder, StoragePolicy, Switch, TcpPolicy, TlsOption,
 };
 
 /// Everything that the user decided.
@@ -144,11 +144,20 @@ impl Config {
     pub fn default_unix_host(&self) -> String {
         match &self.docker_host {
             Some(host) => host.clone(),
-            None if self.identity.uid == 0 => "unix:///var/run/docker.sock".into(),
+            None if self.mode() == Mode::Rootful => "unix:///var/run/docker.sock".into(),
             None => format!(
                 "unix://{}",
                 self.runtime_dir().join("docker.sock").display()
             ),
+        }
+    }
+
+    /// As whom dockerd is started, as things are: root that is to become a user is still root.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        match self.identity.uid {
+            0 => Mode::Rootful,
+            _ => Mode::Rootless,
         }
     }
 

@@ -124,6 +124,15 @@ pub enum TlsOption {
     },
 }
 
+/// As whom dockerd runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Root of the container.
+    Rootful,
+    /// Another user, in namespaces of its own.
+    Rootless,
+}
+
 /// Who runs us: ids of this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Identity {

@@ -10,8 +10,8 @@ use rustix::net::{AddressFamily, SocketType};
 use serde::{Deserialize, Serialize};
 
 use super::{mountinfo, script};
-use crate::config::Config;
 use crate::config::address::{Address, DEFAULT_UNIX};
+use crate::config::{Config, Mode};
 use crate::files::socket::Served;
 use crate::files::{self, Kind};
 
@@ -95,7 +95,7 @@ impl ListenFacts {
                 Address::Tcp { .. } | Address::Activated(_) => None,
             })
             .collect();
-        let user = config.identity.uid != 0;
+        let user = config.mode() == Mode::Rootless;
         if user {
             paths.push(config.own_socket()); // it may have to stand in for another one
         }
@@ -161,7 +161,7 @@ impl ListenFacts {
 
 /// The dockerd that a rootful daemon starts, where nothing can be handed to what it starts.
 fn script_that_stays(config: &Config) -> Option<PathBuf> {
-    if config.identity.uid != 0 {
+    if config.mode() == Mode::Rootless {
         return None;
     }
     let path = crate::files::find_program("dockerd".as_ref(), config.env.get("PATH"))?;

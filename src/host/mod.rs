@@ -33,7 +33,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::Config;
+use crate::config::{Config, Mode};
 use crate::files;
 use crate::sys::probe::{Probes, Results, Ticket};
 use apparmor::{AppArmorFacts, Profile};
@@ -115,7 +115,7 @@ impl Facts {
     #[must_use]
     pub fn probe(config: &Config, file: &DaemonFile, questions: Questions) -> Self {
         let mounts = mountinfo::read();
-        let root = config.identity.uid == 0;
+        let root = config.mode() == Mode::Rootful;
         // Certificates are the only ones who ask.
         let network = NetworkFacts::read();
         let asking = questions.aliases.then(|| network.ask(&config.env));
@@ -273,7 +273,7 @@ impl Programs {
             .env
             .non_empty("DOCKERD")
             .and_then(|name| name.to_str());
-        let named = named.filter(|_| config.identity.uid != 0);
+        let named = named.filter(|_| config.mode() == Mode::Rootless);
         Self {
             dockerd: find(named.unwrap_or("dockerd")),
             foreign: foreign.filter(|path| !ours(path)).collect(),

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::Config;
 use crate::config::rootless::places;
+use crate::config::{Config, Mode};
 use crate::files;
 
 /// Where root's own directory may be, the usual place first: `/var/lib` where `/run` is shared,
@@ -36,7 +36,7 @@ pub fn read(config: &Config) -> Vec<PrivatePlace> {
 /// The places of this configuration, the usual one first.
 #[must_use]
 pub fn candidates(config: &Config) -> Vec<PathBuf> {
-    if config.identity.uid == 0 {
+    if config.mode() == Mode::Rootful {
         return OF_ROOT.map(PathBuf::from).to_vec();
     }
     let home = config.env.non_empty("HOME").map(PathBuf::from);

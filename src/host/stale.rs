@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::Config;
+use crate::config::{Config, Mode};
 use crate::files::socket::Served;
 use crate::files::trust::Trust;
 use crate::files::{self, Dir, Kind};
@@ -40,7 +40,7 @@ pub struct Places {
 impl Places {
     #[must_use]
     pub fn of(config: &Config) -> Self {
-        let run = if config.identity.uid == 0 {
+        let run = if config.mode() == Mode::Rootful {
             PathBuf::from("/run")
         } else {
             config.runtime_dir()

@@ -140,9 +140,6 @@ fn tls_flags(config: &Config, file: &DaemonFile, listen: &ListenPlan) -> Vec<OsS
 #[must_use]
 pub fn environment(config: &Config, first: Option<&Path>, notify: &Path) -> Environment {
     let mut env = config.env.clone().without_service_manager();
-    if config.identity.uid == 0 {
-        env = env.with("container", "docker"); // as the dind script does, for AppArmor
-    }
     if let Some(dir) = first {
         let mut path = dir.as_os_str().to_owned();
         if let Some(old) = config.env.get("PATH") {
@@ -334,7 +331,6 @@ mod tests {
             [
                 "PATH=/legacy:/bin",
                 "DOCKER_DRIVER=overlay2",
-                "container=docker",
                 "NOTIFY_SOCKET=/run/n",
             ]
         );

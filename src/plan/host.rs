@@ -1,33 +1,31 @@
 //! The `HostPlan`: every step between the bound sockets and the exec of dockerd.
 
-use std::ffi::OsString;
-use std::fmt;
-use std::path::{Path, PathBuf};
+mod text;
 
-use serde::Serialize;
+use std::ffi::OsString;
+use std::path::PathBuf;
 
 use super::cgroup::Maker;
 use super::cgroup::refusal::CgroupRefusal;
-use super::dockerd::{AddedFlag, user_set, user_text};
+use super::dockerd::{AddedFlag, user_set};
 use super::host_refusal::{self, HostRefusal};
 use super::limits::OomScores;
 use super::listen::ListenPlan;
+use super::mode::{ModePlan, Surroundings};
 use super::netfilter::{self, NetfilterPlan};
 use super::network::{self, Forwarder};
-use super::step::{Action, OnFailure, Step};
+use super::step::{Action, CertificateStep, Step};
 use super::storage::{self, StoragePlan};
-use super::{cgroup, dockerd, limits, mounts, tls_mode};
+use super::{cgroup, dockerd, mounts, tls_mode};
 use crate::base::environment::Environment;
-use crate::base::printable::line;
 use crate::config::settings;
-use crate::config::{Config, IptablesOption, Preflight, SocketHolder, TlsOption};
+use crate::config::{Config, Mode, Preflight, SocketHolder, TlsOption};
 use crate::host::Facts;
 use crate::host::daemon_json::DaemonFile;
-use crate::host::netfilter::tools::LEGACY_FARM;
 use crate::host::private;
 use crate::host::sandbox::Sandbox;
+use crate::plan::rootless::RootlessPlan;
 use crate::plan::rootless::proxy::Wanted;
-use crate::plan::rootless::{RootlessPlan, without_effect};
 
 /// Where the program's own files are: the first place that nobody else can change or replace.
 /// Facts of an earlier version have no places; the usual one is meant then.
@@ -71,8 +69,8 @@ pub struct HostPlan {
     pub flags: Vec<AddedFlag>,
     /// The forwarder for names, where one is needed.
     pub forwarder: Option<Forwarder>,
-    /// The namespaces of a rootless dockerd.
-    pub rootless: Option<RootlessPlan>,
+    /// As whom dockerd runs.
+    pub mode: ModePlan,
     /// Where images will live.
     pub storage: Option<StoragePlan>,
     /// Who programs the packet filter.
@@ -112,8 +110,8 @@ pub fn plan(
     file: &DaemonFile,
     listen: &ListenPlan,
     facts: &Facts,
-    certificates: Option<Vec<String>>,
-    rootless: Option<RootlessPlan>,
+    certificates: Option<CertificateStep>,
+    mode: ModePlan,
 ) -> Result<HostPlan, HostRefusal> {
     let mut warnings = Vec::new();
     let storage = facts.storage.as_ref();
@@ -122,7 +120,7 @@ pub fn plan(
     let netfilter = facts.netfilter.as_ref();
     let netfilter =
         netfilter.map(|found| netfilter::plan(config, file, found, &facts.engine, &private_dir));
-    let mut refusals = host_refusal::find(config, file, facts, rootless.as_ref());
+    let mut refusals = host_refusal::find(config, file, facts, &mode);
     let refused = storage.as_ref().and_then(|plan| plan.refusal.clone());
     refusals.extend(refused.map(HostRefusal::Storage));
     let refused = netfilter.as_ref().and_then(|plan| plan.refusal.clone());
@@ -130,6 +128,14 @@ pub fn plan(
         Sandbox::Gvisor => HostRefusal::Gvisor(refusal),
         Sandbox::None | Sandbox::Sysbox => HostRefusal::Netfilter(refusal),
     }));
+    let Surroundings {
+        set_up,
+        limits,
+        oom_scores,
+        uplink,
+        warnings: said,
+    } = mode.surroundings(config, file, facts);
+    refusals.extend(set_up.refusal.map(HostRefusal::Cgroup));
     for refusal in refusals {
         match config.preflight {
             Preflight::Refuse => return Err(refusal),
@@ -163,56 +169,26 @@ pub fn plan(
     ));
     let own = Action::CreatePrivate {
         path: private_dir.clone(),
-        // Others may reach the status socket in it, and nothing else.
-        mode: if rootless.is_some() { 0o700 } else { 0o711 },
+        mode: mode.private_dir_mode(),
     };
     steps.push(Step::must(own, "sockets and state of dind-init"));
-    steps.extend(certificates.map(|plan| {
+    steps.extend(certificates.map(|step| {
         Step::must(
-            Action::Certificates { plan },
+            Action::Certificates(step),
             "TCP speaks TLS with client certificates",
         )
     }));
-    let mut oom_scores = None;
-    let (set_up, uplink) = match &rootless {
-        None => {
-            let maker = match (user_text(config, file, "cgroup-parent"), config.holder) {
-                // Exactly the official arguments were asked for.
-                (None, SocketHolder::Dockerd) => Maker::Command,
-                (parent, _) => Maker::Dockerd { parent },
-            };
-            let set_up = set_up(config, maker, facts);
-            if let Some(refusal) = set_up.refusal.clone().map(HostRefusal::Cgroup) {
-                match config.preflight {
-                    Preflight::Refuse => return Err(refusal),
-                    Preflight::Warn => warnings.push(format!("DIND_PREFLIGHT=warn: {refusal}")),
-                }
-            }
-            steps.extend(set_up.steps.iter().cloned());
-            warnings.extend(set_up.warnings.iter().cloned());
-            let limits = limits::plan(config, &facts.process, &facts.limits, &mut warnings);
-            oom_scores = limits::given_oom_score(&limits, &facts.limits);
-            steps.extend(limits);
-            (set_up, &facts.uplink)
-        }
-        // the dind script has no part in rootless mode.
-        Some(rootless) => {
-            warnings.extend(rootless.warnings.iter().cloned());
-            warnings.extend(without_effect(config));
-            warnings.extend(publishes_nothing(config, file, facts.engine.major()));
-            (SetUp::default(), &rootless.net.inside(&facts.uplink))
-        }
-    };
+    steps.extend(set_up.steps);
+    steps.extend(limits);
+    warnings.extend(said);
     let version = facts.engine.major();
-    let network = network::plan(config, file, uplink, facts.remembered(), version);
+    let network = network::plan(config, file, &uplink, facts.remembered(), version);
     warnings.extend(network.warnings);
     let mut flags = network.flags;
-    flags.extend(rootless.iter().flat_map(RootlessPlan::flags));
+    flags.extend(mode.flags());
     let mut asked = set_up.flags;
     asked.extend(storage.iter().flat_map(|plan| plan.flags.clone()));
-    // Inside the namespaces, dockerd is the first to look at the packet filter.
-    let legacy = rootless.is_some() && config.iptables == IptablesOption::Legacy;
-    let mut path = legacy.then_some(Path::new(LEGACY_FARM));
+    let mut path = mode.untried_tools(config);
     if let Some(netfilter) = &netfilter {
         steps.extend(netfilter.steps.iter().cloned());
         warnings.extend(netfilter.warnings.iter().cloned());
@@ -224,15 +200,12 @@ pub fn plan(
         SocketHolder::Dockerd => warnings.extend(asked.iter().map(AddedFlag::left_out)),
     }
     let notify_socket = private_dir.join("notify.sock");
-    let mut env = dockerd::environment(config, path, &notify_socket);
+    let mut env = mode.environment(dockerd::environment(config, path, &notify_socket));
     let driver = storage
         .as_ref()
         .and_then(|plan| plan.driver_variable.clone());
     if let Some(driver) = driver {
         env = env.with(settings::DRIVER.name, driver);
-    }
-    if let Some(rootless) = &rootless {
-        env = rootless.environment(env);
     }
     Ok(HostPlan {
         steps,
@@ -249,21 +222,10 @@ pub fn plan(
         },
         flags,
         forwarder: network.forwarder,
-        rootless,
+        mode,
         storage,
         netfilter,
     })
-}
-
-/// A rootless dockerd before 28 publishes by the program that it starts as docker-proxy, and is
-/// silent where it starts none.
-fn publishes_nothing(config: &Config, file: &DaemonFile, engine: Option<u32>) -> Option<String> {
-    let none = netfilter::switched_off(config, file, "userland-proxy");
-    let engine = engine.filter(|major| none && *major < 28)?;
-    Some(format!(
-        "userland-proxy=false: a rootless engine {engine} publishes no port without it, and does \
-         not say so; leave it out, or use engine 28 or newer"
-    ))
 }
 
 /// Whether a rootless dockerd may be told which docker-proxy to start: where the user has not, and
@@ -317,7 +279,7 @@ fn misspelt(config: &Config) -> impl Iterator<Item = String> {
 }
 
 fn summary(config: &Config, listen: &ListenPlan, cgroup: &str, facts: &Facts) -> String {
-    let user = if config.identity.uid == 0 {
+    let user = if config.mode() == Mode::Rootful {
         format!("root, {cgroup}")
     } else {
         // What holds for limits is a choice.
@@ -347,105 +309,7 @@ impl HostPlan {
     pub fn choices(&self) -> Vec<String> {
         let storage = self.storage.iter().map(ToString::to_string);
         let netfilter = self.netfilter.iter().map(ToString::to_string);
-        let limits = self.rootless.as_ref().and_then(RootlessPlan::limits);
+        let limits = self.mode.rootless().and_then(RootlessPlan::limits);
         storage.chain(netfilter).chain(limits).collect()
-    }
-}
-
-impl fmt::Display for HostPlan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "host plan ({}): {} steps",
-            line(&self.summary),
-            self.steps.len() + 1
-        )?;
-        for (index, step) in self.steps.iter().enumerate() {
-            let tolerated = if step.on_failure == OnFailure::Warn {
-                " [or warn]"
-            } else {
-                ""
-            };
-            let action = step.action.to_string();
-            // Details of an action go below it, so that the reasons stay in one column.
-            let (first, details) = action.split_once('\n').unwrap_or((&action, ""));
-            let first = line(first).to_string();
-            let why = line(&step.why);
-            writeln!(f, "{:>2} {first:<50} {why}{tolerated}", index + 1)?;
-            details
-                .lines()
-                .try_for_each(|detail| writeln!(f, "          {}", line(detail.trim_start())))?;
-        }
-        if let Some(rootless) = &self.rootless {
-            write!(f, "{rootless}")?;
-        }
-        if let Some(Forwarder {
-            address, upstream, ..
-        }) = &self.forwarder
-        {
-            writeln!(
-                f,
-                "   start  forwarder for names on {address}, which asks {upstream:?}"
-            )?;
-        }
-        for flag in &self.flags {
-            let (value, why) = (line(&flag.value), line(&flag.why));
-            writeln!(f, "   flag   --{}={value}: {why}", flag.name)?;
-        }
-        let argv: Vec<_> = self
-            .daemon
-            .argv
-            .iter()
-            .map(|word| word.to_string_lossy())
-            .collect();
-        self.choices()
-            .iter()
-            .try_for_each(|choice| writeln!(f, "   choice {}", line(choice)))?;
-        writeln!(
-            f,
-            "{:>2} exec   {}",
-            self.steps.len() + 1,
-            line(&argv.join(" "))
-        )?;
-        self.warnings
-            .iter()
-            .try_for_each(|warning| writeln!(f, "   warn   {}", line(warning)))
-    }
-}
-
-impl Serialize for HostPlan {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct View<'a> {
-            summary: &'a str,
-            steps: &'a [Step],
-            program: &'a Path,
-            argv: Vec<String>,
-            flags: &'a [AddedFlag],
-            forwarder: Option<&'a Forwarder>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            rootless: Option<&'a RootlessPlan>,
-            storage: Option<&'a StoragePlan>,
-            netfilter: Option<&'a NetfilterPlan>,
-            warnings: &'a [String],
-        }
-        let argv = self
-            .daemon
-            .argv
-            .iter()
-            .map(|word| word.to_string_lossy().into_owned());
-        View {
-            summary: &self.summary,
-            steps: &self.steps,
-            program: &self.daemon.program,
-            argv: argv.collect(),
-            flags: &self.flags,
-            forwarder: self.forwarder.as_ref(),
-            rootless: self.rootless.as_ref(),
-            storage: self.storage.as_ref(),
-            netfilter: self.netfilter.as_ref(),
-            warnings: &self.warnings,
-        }
-        .serialize(serializer)
     }
 }

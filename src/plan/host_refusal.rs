@@ -5,15 +5,13 @@ use std::path::PathBuf;
 use super::cgroup::refusal::CgroupRefusal;
 use super::dockerd;
 use super::keyed::EXEC;
-use super::netfilter;
 use super::netfilter::refusal::NetfilterRefusal;
 use super::storage::refusal::StorageRefusal;
 use crate::base::explain::{Advice, Explain};
 use crate::config::Config;
 use crate::host::Facts;
 use crate::host::daemon_json::{Content, DaemonFile};
-use crate::host::netfilter::Question;
-use crate::plan::rootless::RootlessPlan;
+use crate::plan::mode::ModePlan;
 use crate::plan::rootless::refusal::RootlessRefusal;
 
 /// A `HostPlan` that cannot be made. Nothing was changed, and our sockets are closed again.
@@ -118,43 +116,15 @@ impl Explain for HostRefusal {
     }
 }
 
-/// dockerd changes the mode of its data root, which only root of its namespaces may whose id the
-/// owner's is one of.
-fn foreign_data_root(facts: &Facts, rootless: &RootlessPlan) -> Option<HostRefusal> {
-    let storage = facts.storage.as_ref()?;
-    let owner = storage.data_root_uid?;
-    let refusal = RootlessRefusal::NotOwner {
-        path: storage.data_root.clone(),
-        owner,
-        uid: rootless.ids.0,
-    };
-    (!rootless.maps.has_uid(owner)).then_some(HostRefusal::Rootless(refusal))
-}
-
 /// Every certain failure ahead, worst first.
 #[must_use]
 pub fn find(
     config: &Config,
     file: &DaemonFile,
     facts: &Facts,
-    rootless: Option<&RootlessPlan>,
+    mode: &ModePlan,
 ) -> Vec<HostRefusal> {
-    let mut found = Vec::new();
-    if let Some(rootless) = rootless {
-        let refusals = rootless.refusals.iter().cloned();
-        found.extend(refusals.map(HostRefusal::Rootless));
-        found.extend(foreign_data_root(facts, rootless));
-    } else if !facts.process.may("CAP_SYS_ADMIN") {
-        found.push(HostRefusal::NotPrivileged {
-            missing: "CAP_SYS_ADMIN",
-        });
-    } else if netfilter::question(config, file) != Question::Nothing
-        && !facts.process.may("CAP_NET_ADMIN")
-    {
-        found.push(HostRefusal::NotPrivileged {
-            missing: "CAP_NET_ADMIN",
-        });
-    }
+    let mut found = mode.refusals(config, file, facts);
     let driver = EXEC.get(config, file, &["native.cgroupdriver"]);
     if driver.as_deref() == Some("systemd") && !facts.cgroup.booted {
         let origin = if EXEC.takes_flags(file) {

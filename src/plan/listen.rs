@@ -18,7 +18,7 @@ use super::tls_mode::{TcpSecurity, security};
 use crate::base::printable::{self, line};
 use crate::config::address::{Address, BadAddress, DEFAULT_UNIX, LOOPBACK, TcpHost, wildcard};
 use crate::config::settings;
-use crate::config::{CommandForm, Config, GroupName, SocketHolder, TlsOption};
+use crate::config::{CommandForm, Config, GroupName, Mode, SocketHolder, TlsOption};
 use crate::host::daemon_json::DaemonFile;
 use crate::host::listen::{ListenFacts, PathState};
 use inner::Place;
@@ -214,7 +214,7 @@ pub fn plan(
         return Ok(plan.judged(gate));
     }
     let mut gid = socket_gid(config, file, facts)?;
-    if config.identity.uid != 0 && gid != config.identity.gid {
+    if config.mode() == Mode::Rootless && gid != config.identity.gid {
         plan.inner_gid = Some(gid);
         gid = config.identity.gid;
     }

@@ -11,6 +11,7 @@ pub mod keyed;
 pub mod limits;
 pub mod listen;
 pub mod listen_refusal;
+pub mod mode;
 pub mod mounts;
 pub mod names;
 pub mod netfilter;

@@ -4,12 +4,14 @@ use std::fmt;
 use std::path::PathBuf;
 
 use serde::Serialize;
+use time::OffsetDateTime;
 
 use crate::host::cgroup::mount::FreshMount;
 use crate::host::devices::Device;
 use crate::host::limits::Limit;
 use crate::host::storage::content::Marker;
 use crate::host::storage::owner::Owner;
+use crate::tls;
 
 /// A resource limit by what it counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -165,10 +167,23 @@ pub enum Action {
         marker: Marker,
     },
     /// Check the TLS material, and make what is missing.
-    Certificates {
-        /// What will be done.
-        plan: Vec<String>,
-    },
+    Certificates(CertificateStep),
+}
+
+/// What the directory of the certificates is to hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CertificateStep {
+    #[serde(skip)]
+    pub request: tls::Request,
+    /// What the server certificate is to carry.
+    #[serde(skip)]
+    pub names: tls::Names,
+    /// When the start began: lives are counted from here.
+    #[serde(skip)]
+    pub now: OffsetDateTime,
+    /// What will be done with what is there now, a line each.
+    #[serde(rename = "plan")]
+    pub lines: Vec<String>,
 }
 
 /// What a failure of a step means.
@@ -296,9 +311,9 @@ impl fmt::Display for Action {
                 write!(f, "limit  {name} {}:{}", text(limit.soft), text(limit.hard))
             }
             Self::NodeSetting { name, value } => write!(f, "sysctl {name}={value}"),
-            Self::Certificates { plan } => {
+            Self::Certificates(step) => {
                 f.write_str("certs  TLS material")?;
-                plan.iter().try_for_each(|line| {
+                step.lines.iter().try_for_each(|line| {
                     write!(f, "\n          {}", crate::base::printable::line(line))
                 })
             }

@@ -120,10 +120,11 @@ impl Dialler {
         client: SocketAddr,
     ) -> io::Result<(OwnedFd, Dialled)> {
         let target = goal.address();
-        if self.may_keep(goal, client)
-            && let Ok(socket) = transparent(SocketType::STREAM, target, client)
-        {
-            return Ok((socket, Dialled::Transparent));
+        if self.may_keep(goal, client) {
+            match transparent(SocketType::STREAM, target, client) {
+                Ok(socket) => return Ok((socket, Dialled::Transparent)),
+                Err(error) => hidden(client, target, &error),
+            }
         }
         Ok((plain(target)?, Dialled::Plain))
     }
@@ -144,11 +145,11 @@ impl Dialler {
         let target = goal.address();
         if goal.container().is_none() {
             self.tell_of_datagrams(goal, client);
-        } else if free
-            && self.may_keep(goal, client)
-            && let Ok(socket) = transparent(SocketType::DGRAM, target, client)
-        {
-            return Ok((socket, Dialled::Transparent));
+        } else if free && self.may_keep(goal, client) {
+            match transparent(SocketType::DGRAM, target, client) {
+                Ok(socket) => return Ok((socket, Dialled::Transparent)),
+                Err(error) => hidden(client, target, &error),
+            }
         }
         let socket = open(SocketType::DGRAM, target)?;
         rustix::io::retry_on_intr(|| rustix::net::connect(&socket, &target))?;
@@ -200,6 +201,11 @@ impl Dialler {
         }
         place == Place::Outside
     }
+}
+
+/// Usual for one client at a time (`EADDRINUSE`), and otherwise what a support case asks for.
+fn hidden(client: SocketAddr, target: SocketAddr, error: &io::Error) {
+    tracing::debug!("{target} sees an address of the child namespace instead of {client}: {error}");
 }
 
 /// A connection from an address of our own.

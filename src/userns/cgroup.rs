@@ -47,7 +47,7 @@ impl DelegatedCgroup {
         let Ok(plan) = &self.decision else {
             return Ok(self);
         };
-        apply::steps(&plan.steps, &mut || Ok(()))?;
+        apply::steps(&plan.steps)?;
         let path = plan.part.join("cgroup.procs");
         let door = kernel::open_for_writing(&path);
         let door = door.map_err(|error| ApplyError::new("open", &path, error))?;

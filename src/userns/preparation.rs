@@ -139,7 +139,7 @@ impl Preparation {
     /// # Errors
     /// None of these steps ends a start: what is missing then is refused with its reason later.
     pub fn give(&self) -> Result<(), StepFailed> {
-        apply::steps(&self.steps, &mut || Ok(()))
+        apply::steps(&self.steps)
     }
 
     /// Whether the user can write to a directory when it was given what it gets.

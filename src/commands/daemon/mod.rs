@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 
 use super::{Caller, rootless};
 use crate::apply::listen::HeldSockets;
-use crate::apply::{self, certificate, file, termination};
+use crate::apply::{self, file, termination};
 use crate::base::environment::Environment;
 use crate::base::explain::Failure;
 use crate::commands::rootless::RootlessRequest;
@@ -27,8 +27,10 @@ use crate::plan::dockerd::AddedFlag;
 use crate::plan::host::{self, HostPlan};
 use crate::plan::limits::OomScores;
 use crate::plan::listen::{self, ListenPlan};
+use crate::plan::mode::ModePlan;
 use crate::plan::network::Forwarder;
 use crate::plan::network::addresses::Inner;
+use crate::plan::step::CertificateStep;
 use crate::plan::tls_mode;
 use crate::process::program::{self, ProgramError};
 use crate::supervise::launch::Launch;
@@ -38,8 +40,8 @@ use crate::supervise::notify::NotifySocket;
 use crate::supervise::output::Output;
 use crate::supervise::timeline::Timeline;
 use crate::sys::watchdog::{self, Doing};
-use crate::sys::{process, signal, spawn};
-use crate::tls::{self, Names};
+use crate::sys::{process, signal};
+use crate::tls;
 use crate::userns::cgroup::CgroupDescriptor;
 use crate::userns::enter;
 use crate::userns::preparation::Preparation;
@@ -120,47 +122,37 @@ pub fn request(
     })
 }
 
-/// What was decided about the machine.
-#[derive(Debug)]
-pub struct Decision {
-    /// The steps, and dockerd's command.
-    pub plan: HostPlan,
-    /// The names that the server certificate carries.
-    pub names: Names,
-}
-
 /// Looks at the machine and decides.
 ///
 /// # Errors
 /// A refusal.
-pub fn decide(request: &Request, now: OffsetDateTime, run: Run) -> Result<Decision, Failure> {
+pub fn decide(request: &Request, now: OffsetDateTime, run: Run) -> Result<HostPlan, Failure> {
     let questions = crate::plan::questions(&request.config, &request.file);
     let mut facts = Facts::probe(&request.config, &request.file, questions);
     if let (Run::Dry, Some(wanted)) = (run, &request.rootless) {
         wanted.preparation.foresee(&mut facts, Identity::own().uid);
     }
-    let names = facts.network.certificate_names();
-    let certificates = match &request.tls {
-        None => None,
-        Some(request) => Some(tls::decide(
-            request,
-            &names,
-            &certs::read(&request.directory),
-            now,
-        )?),
-    };
-    let lines = certificates.map(|plan| plan.lines());
+    let certificates = certificates(request.tls.as_ref(), &facts, now)?;
     let (config, file) = (&request.config, &request.file);
     if let Some(wanted) = &request.rootless {
         let inner = Inner::of(config, file, facts.remembered());
         let proxy = host::proxy_wanted(config, file);
         let rootless =
             rootless::decide(wanted, &request.listen, &facts.uplink, &inner, proxy, run)?;
-        let plan = host::plan(config, file, &request.listen, &facts, lines, Some(rootless))?;
-        return Ok(Decision { plan, names });
+        let (listen, mode) = (&request.listen, ModePlan::Rootless(Box::new(rootless)));
+        return Ok(host::plan(
+            config,
+            file,
+            listen,
+            &facts,
+            certificates,
+            mode,
+        )?);
     }
-    let decide =
-        |facts: &Facts| host::plan(config, file, &request.listen, facts, lines.clone(), None);
+    let decide = |facts: &Facts| {
+        let (certificates, mode) = (certificates.clone(), ModePlan::Rootful);
+        host::plan(config, file, &request.listen, facts, certificates, mode)
+    };
     let mut plan = decide(&facts)?;
     while run == Run::Live
         && let Some(modules) = plan.modules_first()
@@ -178,35 +170,26 @@ pub fn decide(request: &Request, now: OffsetDateTime, run: Run) -> Result<Decisi
         );
         plan = decide(&facts)?;
     }
-    Ok(Decision { plan, names })
+    Ok(plan)
 }
 
-/// Checks the TLS material and makes what is missing; what was written is made durable beside
-/// dockerd's start.
+/// What the certificates need, where they are dind-init's business.
 fn certificates(
     request: Option<&tls::Request>,
-    names: &Names,
+    facts: &Facts,
     now: OffsetDateTime,
-) -> Result<(), Failure> {
-    let Some(request) = request else {
-        return Ok(());
+) -> Result<Option<CertificateStep>, Failure> {
+    let Some(request) = request.cloned() else {
+        return Ok(None);
     };
-    let outcome = certificate::apply(request, names, now)?;
-    for note in outcome.plan.notes.iter().chain(&outcome.notes) {
-        tracing::warn!("{note}");
-    }
-    if !outcome.written.is_empty() {
-        for line in outcome.plan.changes() {
-            tracing::info!("certificates: {line}");
-        }
-    }
-    for line in outcome.verified() {
-        tracing::info!("{line}");
-    }
-    if !outcome.written.is_empty() {
-        spawn::aside(|| certificate::make_durable(&request.directory, &outcome.written));
-    }
-    Ok(())
+    let names = facts.network.certificate_names();
+    let plan = tls::decide(&request, &names, &certs::read(&request.directory), now)?;
+    Ok(Some(CertificateStep {
+        request,
+        names,
+        now,
+        lines: plan.lines(),
+    }))
 }
 
 /// Starts dockerd and stays until it is gone; a command runs as soon as it is ready, and its end
@@ -306,10 +289,7 @@ fn start(
     door: Option<CgroupDescriptor>,
 ) -> Result<Started, Failure> {
     watchdog::turn(Doing::Plan);
-    let Decision {
-        plan,
-        names: certificate_names,
-    } = decide(request, caller.now, Run::Live)?;
+    let plan = decide(request, caller.now, Run::Live)?;
     timeline.mark("plan");
     watchdog::turn(Doing::Steps);
     let mut warnings = request.listen.notes.clone();
@@ -322,9 +302,7 @@ fn start(
     for choice in plan.choices() {
         tracing::info!("{choice}");
     }
-    apply::steps(&plan.steps, &mut || {
-        certificates(request.tls.as_ref(), &certificate_names, caller.now)
-    })?;
+    apply::steps(&plan.steps)?;
     let names = name_forwarder(plan.forwarder)?;
     timeline.mark("apply");
 
@@ -340,10 +318,10 @@ fn start(
         mask: caller.mask,
     };
     let output = Output::new(crate::log::never_wait());
-    let begun = match &plan.rootless {
-        Some(plan) => rootless::begin(plan, &launch, sockets, output.as_ref(), door)
+    let begun = match &plan.mode {
+        ModePlan::Rootless(plan) => rootless::begin(plan, &launch, sockets, output.as_ref(), door)
             .map(|parent| (parent.child, Mode::Rootless(Box::new(parent)))),
-        None => {
+        ModePlan::Rootful => {
             begin(&launch, sockets, output.as_ref()).map(|dockerd| (dockerd, Mode::Rootful(launch)))
         }
     };

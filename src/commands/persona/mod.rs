@@ -245,7 +245,7 @@ fn set_up(words: &[OsString], caller: &Caller) -> Result<u8, Failure> {
     for warning in &set_up.warnings {
         tracing::warn!("{warning}");
     }
-    apply::steps(&set_up.steps, &mut || Ok(()))?;
+    apply::steps(&set_up.steps)?;
     if words.is_empty() {
         log::stderr("ERROR: No command specified.\n");
         log::stderr("You probably want to run hack/make.sh, or maybe a shell?\n");
@@ -266,12 +266,8 @@ fn plan(words: &[OsString], json: bool, caller: &Caller) -> Result<u8, Failure> 
         preparation,
     } = enter::daemon(form, &arguments, caller.env.clone(), Run::Dry)?;
     let cgroup = part.map(|part| part.decision);
-    let decided = daemon::request(form, &arguments, env, cgroup, preparation).and_then(|request| {
-        Ok((
-            daemon::decide(&request, caller.now, Run::Dry)?.plan,
-            request,
-        ))
-    });
+    let decided = daemon::request(form, &arguments, env, cgroup, preparation)
+        .and_then(|request| Ok((daemon::decide(&request, caller.now, Run::Dry)?, request)));
     let planned = match decided {
         Ok((plan, request)) if json => {
             print_json(&serde_json::json!({ "listen": request.listen, "host": plan }));

@@ -4,8 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use super::{ListenPlan, PlannedSocket};
-use crate::config::Config;
 use crate::config::address::{Address, DEFAULT_UNIX};
+use crate::config::{Config, Mode};
 use crate::host::listen::{ListenFacts, PathState};
 use crate::plan::listen_refusal::ListenRefusal;
 
@@ -27,11 +27,10 @@ pub(super) fn place(
     facts: &ListenFacts,
     path: PathBuf,
 ) -> Result<Place, ListenRefusal> {
-    let uid = config.identity.uid;
-    if uid == 0 {
+    if config.mode() == Mode::Rootful {
         return Ok(Place::Here(path));
     }
-    let own = config.own_socket();
+    let (uid, own) = (config.identity.uid, config.own_socket());
     if facts.links.get(&path) == Some(&own) {
         // The image leads the standard path to where it is served.
         return Ok(Place::Here(own));
