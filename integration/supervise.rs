@@ -26,6 +26,8 @@ mod live;
 mod output;
 #[path = "supervise/ready.rs"]
 mod ready;
+#[path = "supervise/rootless.rs"]
+mod rootless;
 #[path = "../tests/kit/skip.rs"]
 mod skip;
 #[path = "supervise/stop.rs"]

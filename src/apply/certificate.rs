@@ -264,7 +264,10 @@ impl<'a> Root<'a> {
                 continue;
             };
             for name in folder.names().unwrap_or_default() {
-                if name.as_encoded_bytes().starts_with(files::TEMPORARY) {
+                if name
+                    .as_encoded_bytes()
+                    .starts_with(files::TEMPORARY.as_bytes())
+                {
                     let _ = folder.unlink(&name);
                 }
             }

@@ -152,6 +152,13 @@ impl Config {
         }
     }
 
+    /// The TCP address of the default command form.
+    #[must_use]
+    pub fn default_tcp_host(&self) -> address::Address {
+        let tls = matches!(self.tls, TlsOption::Directory { .. });
+        address::wildcard(if tls { 2376 } else { 2375 })
+    }
+
     /// As whom dockerd is started, as things are: root that is to become a user is still root.
     #[must_use]
     pub fn mode(&self) -> Mode {

@@ -22,6 +22,7 @@ mod remove;
 pub mod socket;
 pub mod trust;
 mod walk;
+mod write;
 
 use std::fs::File;
 use std::io;
@@ -30,11 +31,12 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Mode, OFlags};
 
-pub use dir::{Dir, TEMPORARY, read_at_most, unforeseen};
+pub use dir::{Dir, read_at_most};
 pub use program::{find_program, is_executable};
 pub use remove::{remove, remove_tree};
 pub use trust::{Foreign, Kind};
 pub use walk::real;
+pub use write::{TEMPORARY, unforeseen};
 
 /// No file of `/etc`, no marker, no credential and no status that the program reads is larger.
 pub const MOST: u64 = 1 << 20;

@@ -23,6 +23,7 @@ use self::options::{Options, Reaped, Receiver, Request, Subreaper, UsageError};
 use self::pace::{NAP, Pace, Rest};
 use crate::base::explain::{self, Explain, exit};
 use crate::files;
+use crate::process::rounds::{Left, reap_most};
 use crate::sys::process::{self, Child};
 use crate::sys::signal::{self, OriginalMask, Received};
 use crate::sys::spawn::{self, ProcessGroup, Spawn, SpawnError};
@@ -148,7 +149,7 @@ fn variable((name, value): &(OsString, OsString)) -> OsString {
 
 // ═══════════ the border: from here on nothing may end PID 1 but the end of its child ═══════════
 
-/// How many orphans are reaped before a signal gets its turn: a storm of them delays no TERM.
+/// How many children are reaped before a signal gets its turn: a storm of them delays no TERM.
 const BATCH: usize = 256;
 
 /// Passes signals and reaps until the child is gone; returns the exit code.
@@ -157,7 +158,6 @@ fn supervise(child: Pid, options: &Options) -> u8 {
         verbosity: options.verbosity,
         deadline: Deadline::Drop,
     };
-    let own = getpid().as_raw_nonzero().get();
     let mut pace = Pace::default();
     loop {
         let round = reap(child, options.reaped, log);
@@ -171,12 +171,12 @@ fn supervise(child: Pid, options: &Options) -> u8 {
             orphans => pace.after(orphans, Instant::now()),
         };
         let received = match rest {
-            _ if round.orphans == BATCH => signal::wait_but_for_children(Duration::ZERO),
+            _ if round.left == Left::Unknown => signal::wait_but_for_children(Duration::ZERO),
             Rest::Nap => signal::wait_but_for_children(NAP),
             Rest::Sleep => signal::wait().map(Some),
         };
         match received {
-            Ok(Some(received)) => pass_on(received, own, Child(child), options.receiver, log),
+            Ok(Some(received)) => pass_on(received, Child(child), options.receiver, log),
             Ok(None) => {}
             Err(error) => {
                 // Only a seccomp filter can forbid the call. The child can still be waited for.
@@ -191,6 +191,7 @@ fn supervise(child: Pid, options: &Options) -> u8 {
 struct Round {
     child: Option<WaitStatus>,
     orphans: usize,
+    left: Left,
 }
 
 /// Reaps what is dead, up to [`BATCH`].
@@ -198,50 +199,42 @@ fn reap(child: Pid, reaped: Reaped, log: Log) -> Round {
     let mut round = Round {
         child: None,
         orphans: 0,
+        left: Left::Unknown,
     };
-    while round.orphans < BATCH {
-        match rustix::process::wait(WaitOptions::NOHANG) {
-            Ok(Some((pid, status))) => {
-                let number = pid.as_raw_nonzero();
-                log.say(Level::Debug, || {
-                    format!("Reaped child with pid: '{number}'")
-                });
-                if pid == child {
-                    log.say(Level::Info, || describe(status));
-                    round.child = Some(status);
-                    continue;
-                }
-                round.orphans += 1;
-                if reaped == Reaped::Warn {
-                    log.say(Level::Warn, || {
-                        format!("Reaped zombie process with pid={number}")
-                    });
-                }
-            }
-            Ok(None) => {
-                log.say(Level::Trace, || "No child to reap".into());
-                break;
-            }
-            // ECHILD: nobody is left, and our own child was reaped in this very round.
-            Err(_) => {
-                log.say(Level::Trace, || "No child to wait".into());
-                break;
-            }
+    round.left = reap_most(BATCH, |pid, status| {
+        let number = pid.as_raw_nonzero();
+        log.say(Level::Debug, || {
+            format!("Reaped child with pid: '{number}'")
+        });
+        if pid == child {
+            log.say(Level::Info, || describe(status));
+            round.child = Some(status);
+            return;
         }
+        round.orphans += 1;
+        if reaped == Reaped::Warn {
+            log.say(Level::Warn, || {
+                format!("Reaped zombie process with pid={number}")
+            });
+        }
+    });
+    match round.left {
+        Left::Living => log.say(Level::Trace, || "No child to reap".into()),
+        // Our own child was reaped in this very round.
+        Left::Nobody => log.say(Level::Trace, || "No child to wait".into()),
+        Left::Unknown => {}
     }
     round
 }
 
 /// Passes a signal to the child, unless it is about ourselves.
-fn pass_on(received: Received, own: i32, child: Child, receiver: Receiver, log: Log) {
-    let Received { number, sender } = received;
+fn pass_on(received: Received, child: Child, receiver: Receiver, log: Log) {
+    let number = received.number;
     if number == libc::SIGCHLD {
         log.say(Level::Debug, || "Received SIGCHLD".into());
         return;
     }
-    // SIGTTIN and SIGTTOU say that *we* are not the terminal's foreground group. What we sent
-    // ourselves is the SIGPIPE or SIGXFSZ of a message that found no reader.
-    if matches!(number, libc::SIGTTIN | libc::SIGTTOU) || sender == own {
+    if !received.is_forwardable() {
         return;
     }
     log.say(Level::Debug, || {

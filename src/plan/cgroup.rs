@@ -7,6 +7,7 @@
 //! below our own path.
 
 pub mod delegation;
+mod legacy;
 pub mod refusal;
 mod words;
 
@@ -16,9 +17,7 @@ use serde::Serialize;
 
 use super::dockerd::AddedFlag;
 use super::step::{Action, Step};
-use crate::base::explain::Explain;
 use crate::config::{Config, Switch};
-use crate::host::cgroup::legacy::Hierarchy;
 use crate::host::cgroup::mount::FreshMount;
 use crate::host::cgroup::{CgroupFacts, CgroupMode, CgroupPosition, Group, LEAF, ROOT};
 use crate::sys::probe::ProbeResult;
@@ -78,7 +77,7 @@ pub fn plan(config: &Config, maker: Maker<'_>, facts: &CgroupFacts) -> CgroupPla
         return plan;
     }
     let nested = match facts.mode {
-        CgroupMode::V1 | CgroupMode::Hybrid => legacy(&mut plan, maker, facts),
+        CgroupMode::V1 | CgroupMode::Hybrid => legacy::plan(&mut plan, maker, facts),
         CgroupMode::V2 | CgroupMode::None => unified(&mut plan, maker, facts),
     };
     if let Some(reserve) = config.memory_reserve {
@@ -210,69 +209,6 @@ fn unified(plan: &mut CgroupPlan, maker: Maker<'_>, facts: &CgroupFacts) -> Nest
     }
 }
 
-/// Version 1: every hierarchy nests by itself. Only where the mounts show the host's tree
-/// is there something to do.
-fn legacy(plan: &mut CgroupPlan, maker: Maker<'_>, facts: &CgroupFacts) -> Nested {
-    plan.summary = match facts.mode {
-        CgroupMode::Hybrid => "cgroup v1 (hybrid)".into(),
-        _ => "cgroup v1".into(),
-    };
-    let mounted: Vec<&Hierarchy> = facts
-        .legacy
-        .iter()
-        .filter(|h| h.point.is_some() && h.controllers.iter().all(|name| !name.contains('=')))
-        .collect();
-    plan.make_writable(maker, facts);
-    let foreign = mounted
-        .iter()
-        .filter(|h| h.within.is_some() && !h.writable && !h.is_read_only());
-    let foreign: Vec<String> = foreign.map(|h| h.controllers.join(",")).collect();
-    if !foreign.is_empty() {
-        plan.warnings.push(format!(
-            "limits will NOT hold: these cgroup hierarchies cannot be written, since they belong \
-             to another user: {}; version 1 is never handed to a user namespace: docker run \
-             --privileged --userns=host",
-            foreign.join(" ")
-        ));
-    }
-    let mut places: Vec<&Path> = mounted.iter().filter_map(|h| h.within.as_deref()).collect();
-    places.sort_unstable();
-    places.dedup();
-    let memory = mounted.iter().find(|h| h.memory_limit.is_some());
-    let nested = |parent: &Path| Nested {
-        dir: memory.and_then(|h| Some(h.point.as_ref()?.join(parent))),
-        memory_max: memory.and_then(|h| h.memory_limit),
-        oom_group: false,
-        limit_file: "memory.limit_in_bytes",
-    };
-    match places.as_slice() {
-        [] => Nested::default(),
-        [only] if only.as_os_str().is_empty() => {
-            nested(Path::new(first(parent(maker, NESTED)).unwrap_or(NESTED)))
-        }
-        [only] => {
-            let ours = Path::new("/").join(only).join(NESTED);
-            plan.put_below(maker, &ours, "the cgroup mounts show the host's trees");
-            match maker {
-                Maker::Dockerd { parent: None } => nested(&only.join(NESTED)),
-                _ => Nested::default(),
-            }
-        }
-        _ => {
-            let away = mounted
-                .iter()
-                .filter(|h| h.within.as_ref() != Some(&PathBuf::new()));
-            let away: Vec<String> = away.map(|h| h.controllers.join(",")).collect();
-            plan.warnings.push(format!(
-                "limits of this container may not hold for nested ones: the mounts of these \
-                 cgroup hierarchies show more than this container's part: {}",
-                away.join(" ")
-            ));
-            Nested::default()
-        }
-    }
-}
-
 impl Nested {
     /// The first group of the parent's path, below a group of ours, holds every nested container.
     fn of(root: &Path, group: &Group, parent: &str) -> Self {
@@ -296,49 +232,6 @@ enum Delegated {
 }
 
 impl CgroupPlan {
-    /// Hierarchies of version 1 that a `:ro` volume shows: without a group in each of them, those
-    /// without controllers as well, no nested container starts.
-    fn make_writable(&mut self, maker: Maker<'_>, facts: &CgroupFacts) {
-        let read_only: Vec<&Hierarchy> = facts
-            .legacy
-            .iter()
-            .filter(|hierarchy| hierarchy.is_read_only())
-            .collect();
-        if read_only.is_empty() {
-            return;
-        }
-        let why = match &facts.rewritten {
-            Some(ProbeResult::Known(Ok(()))) => {
-                for hierarchy in read_only {
-                    let Some(path) = &hierarchy.point else {
-                        continue;
-                    };
-                    let action = Action::RemountWritable {
-                        path: path.clone(),
-                        options: hierarchy.options.split(',').map(str::to_owned).collect(),
-                    };
-                    let why = "mounted :ro, and nested containers need groups in it";
-                    self.steps.push(Step::must(action, why));
-                }
-                return;
-            }
-            Some(ProbeResult::Known(Err(why)) | ProbeResult::Unknown(why)) => why.clone(),
-            None => "it was not tried".to_owned(),
-        };
-        let names = read_only.iter().map(|h| h.controllers.join(","));
-        let refusal = CgroupRefusal::ReadOnly {
-            hierarchies: names.collect::<Vec<_>>().join(" "),
-            why,
-        };
-        match maker {
-            Maker::Dockerd { .. } => self.refusal = Some(refusal),
-            Maker::Command => self.warnings.push(format!(
-                "no nested container will start: {refusal}; {}",
-                refusal.fix()
-            )),
-        }
-    }
-
     fn enter(&mut self, root: &Path, facts: &CgroupFacts) {
         let action = Action::EnterCgroupNamespace {
             point: root.into(),

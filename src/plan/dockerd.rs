@@ -8,7 +8,6 @@ use serde::Serialize;
 use super::listen::ListenPlan;
 use super::tls_mode::{TLS_FILES, TLS_KEYS, adds_tls};
 use crate::base::environment::Environment;
-use crate::config::address::wildcard;
 use crate::config::{CommandForm, Config, SocketHolder, TlsOption};
 use crate::host::daemon_json::DaemonFile;
 
@@ -59,14 +58,13 @@ pub fn argv(
     let held = !listen.sockets.is_empty();
     if held {
         argv.push("--host=fd://".into());
-        let left = listen.left_to_dockerd.iter();
-        argv.extend(left.map(|host| format!("--host={host}").into()));
-    } else if listen.by_script {
-        let all = listen.left_to_dockerd.iter();
-        argv.extend(all.map(|host| format!("--host={host}").into()));
-    } else {
-        argv.extend(official_hosts(config, file));
     }
+    let hosts = if held || listen.by_script {
+        listen.left_to_dockerd.clone()
+    } else {
+        official_hosts(config, file)
+    };
+    argv.extend(hosts.iter().map(|host| format!("--host={host}").into()));
     argv.extend(tls_flags(config, file, listen));
     argv.extend(
         added
@@ -83,26 +81,18 @@ pub fn argv(
 
 /// The hosts that are added when dockerd binds by itself: the official arguments to the letter, except
 /// where the file has `hosts`.
-fn official_hosts(config: &Config, file: &DaemonFile) -> Vec<OsString> {
+fn official_hosts(config: &Config, file: &DaemonFile) -> Vec<String> {
     if file.get("hosts").is_some() {
         return Vec::new();
     }
     let mut hosts = Vec::new();
     if config.form == CommandForm::Default {
         hosts.push(config.default_unix_host());
-        let tls = matches!(config.tls, TlsOption::Directory { .. });
-        hosts.push(wildcard(if tls { 2376 } else { 2375 }).to_string());
+        hosts.push(config.default_tcp_host().to_string());
     }
-    hosts.extend(
-        config
-            .socket_paths
-            .iter()
-            .map(|path| format!("unix://{}", path.display())),
-    );
+    let paths = config.socket_paths.iter();
+    hosts.extend(paths.map(|path| format!("unix://{}", path.display())));
     hosts
-        .into_iter()
-        .map(|host| format!("--host={host}").into())
-        .collect()
 }
 
 /// `--tlsverify` and its files, without those that daemon.json has; or `--tls=false`,

@@ -2,6 +2,7 @@
 //! dockerd by a flag, dockerd by its file, or somebody who passed a socket to us.
 
 use std::fmt;
+use std::net::SocketAddr;
 
 use super::listen_refusal::ListenRefusal;
 use super::tls_mode::TcpSecurity;
@@ -76,6 +77,16 @@ impl Gate {
         if self.is_open(host) {
             self.exposed.push(format!("tcp://{address}"));
         }
+    }
+
+    /// Judges where a socket that was passed to us listens.
+    ///
+    /// # Errors
+    /// As [`Gate::admit`].
+    pub(super) fn admit_socket(&mut self, address: SocketAddr) -> Result<(), ListenRefusal> {
+        let host = self.admit(TcpHost::of(address.ip()), address.port(), Binder::Others)?;
+        self.serves(&host, address);
+        Ok(())
     }
 
     /// Judges an address that somebody else binds; what is no TCP address is nobody's to reach.

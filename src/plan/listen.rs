@@ -4,7 +4,9 @@
 //! every `--host` of the user's, normalised and without repetition. dockerd must not bind any of
 //! them again: a second bind of a unix path would unlink ours, and of a TCP port would fail.
 
-pub mod inner;
+mod addresses;
+mod inner;
+mod left;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -16,11 +18,12 @@ use super::exposure::{Binder, Gate};
 use super::listen_refusal::ListenRefusal;
 use super::tls_mode::{TcpSecurity, security};
 use crate::base::printable::{self, line};
-use crate::config::address::{Address, BadAddress, DEFAULT_UNIX, LOOPBACK, TcpHost, wildcard};
+use crate::config::address::{Address, LOOPBACK, TcpHost};
 use crate::config::settings;
-use crate::config::{CommandForm, Config, GroupName, Mode, SocketHolder, TlsOption};
+use crate::config::{Config, GroupName, Mode, SocketHolder};
 use crate::host::daemon_json::DaemonFile;
 use crate::host::listen::{ListenFacts, PathState};
+pub use addresses::addresses;
 use inner::Place;
 
 /// What happens to something that is in the way of a socket's path.
@@ -92,93 +95,6 @@ pub struct ListenPlan {
     pub notes: Vec<String>,
 }
 
-/// The addresses that dockerd would listen on, in order and without repetition, and whether
-/// `daemon.json` decides instead.
-///
-/// # Errors
-/// A value that dockerd would refuse, or hosts given in two places.
-pub fn addresses(config: &Config, file: &DaemonFile) -> Result<Vec<Address>, ListenRefusal> {
-    let given = config.daemon.values("host");
-    if file.get("hosts").is_some() {
-        return match given.first() {
-            None => Ok(Vec::new()),
-            Some(_) => Err(ListenRefusal::HostsTwice {
-                file: file.path.clone(),
-            }),
-        };
-    }
-    let unix_default = default_unix(config)?;
-    let empty = match security(config, file) {
-        TcpSecurity::Plain => Address::Unix(DEFAULT_UNIX.into()),
-        TcpSecurity::Encrypted | TcpSecurity::Verified => Address::Tcp {
-            host: TcpHost::Name("localhost".into()),
-            port: 2376,
-        },
-    };
-    let mut wanted = Vec::new();
-    if config.form == CommandForm::Default {
-        wanted.push(unix_default.clone());
-        wanted.push(wildcard(
-            if matches!(config.tls, TlsOption::Directory { .. }) {
-                2376
-            } else {
-                2375
-            },
-        ));
-    } else if given.is_empty() {
-        wanted.push(unix_default);
-    }
-    for text in given {
-        let refused = |reason: BadAddress| ListenRefusal::BadHost {
-            text: text.to_owned(),
-            source: reason,
-        };
-        wanted.push(Address::parse(text, &empty).map_err(refused)?);
-    }
-    for path in &config.socket_paths {
-        let text = format!("unix://{}", path.display());
-        let refused = |source: BadAddress| ListenRefusal::BadHost {
-            text: text.clone(),
-            source,
-        };
-        wanted.push(Address::parse(&text, &empty).map_err(refused)?);
-    }
-    let mut unique: Vec<Address> = Vec::new();
-    for address in wanted {
-        let address = address.below(&config.directory);
-        if !unique.contains(&address) {
-            unique.push(address);
-        }
-    }
-    let all = unique.clone();
-    unique.retain(|address| !all.iter().any(|other| covers(other, address)));
-    Ok(unique)
-}
-
-fn default_unix(config: &Config) -> Result<Address, ListenRefusal> {
-    let text = config.default_unix_host();
-    let default = Address::Unix(DEFAULT_UNIX.into());
-    Address::parse(&text, &default).map_err(|source| ListenRefusal::BadHost { text, source })
-}
-
-/// Whether a wildcard address already serves another one on the same port; the kernel would not
-/// let both listen.
-fn covers(one: &Address, other: &Address) -> bool {
-    match (one, other) {
-        (
-            Address::Tcp {
-                host: TcpHost::Wildcard,
-                port: a,
-            },
-            Address::Tcp {
-                host: TcpHost::Ip(_) | TcpHost::Name(_),
-                port: b,
-            },
-        ) => a == b,
-        _ => false,
-    }
-}
-
 /// Decides about every address.
 ///
 /// # Errors
@@ -205,7 +121,7 @@ pub fn plan(
             plan.notes.push(format!(
                 "{path} has a key \"hosts\": dockerd listens there and nowhere else"
             ));
-            hosts_of(file)
+            left::hosts_of(file)
         } else {
             plan.inside = addresses.iter().filter_map(closed).collect();
             addresses.iter().map(ToString::to_string).collect()
@@ -229,46 +145,9 @@ pub fn plan(
     }
     inner::strangers(&mut plan, config, facts);
     match &facts.script {
-        Some(script) => Ok(left_to_script(plan, script).judged(gate)),
+        Some(script) => Ok(left::to_script(plan, script).judged(gate)),
         None => Ok(plan.judged(gate)),
     }
-}
-
-/// Sockets are handed to a pid (`LISTEN_PID`), and what a script starts has another one: dockerd
-/// would say "no sockets found via socket activation". It binds the same addresses itself.
-fn left_to_script(mut plan: ListenPlan, script: &Path) -> ListenPlan {
-    let host = |socket: &PlannedSocket| match socket {
-        PlannedSocket::Unix { path, .. } => Some(format!("unix://{}", path.display())),
-        PlannedSocket::Tcp {
-            dual_stack: true,
-            address,
-            ..
-        } => Some(wildcard(address.port()).to_string()),
-        // The second address of `localhost`, which dockerd does not bind.
-        PlannedSocket::Tcp { optional: true, .. } => None,
-        PlannedSocket::Tcp { address, .. } => Some(format!("tcp://{address}")),
-        PlannedSocket::Inherited { fd, .. } => Some(format!("fd://{fd}")),
-    };
-    let hosts: Vec<String> = plan.sockets.iter().filter_map(host).collect();
-    plan.notes.push(format!(
-        "{} is a script that starts dockerd and waits for it, so sockets cannot be handed over: \
-         dockerd binds them when it is ready, with a group and mode of its choice, and until then \
-         clients are refused; let the script end with: exec dockerd \"$@\"",
-        script.display()
-    ));
-    plan.sockets.clear();
-    plan.left_to_dockerd.splice(0..0, hosts);
-    plan.by_script = true;
-    plan
-}
-
-/// The addresses in dockerd's file.
-fn hosts_of(file: &DaemonFile) -> Vec<String> {
-    let hosts = file.get("hosts").and_then(serde_json::Value::as_array);
-    let hosts = hosts.into_iter().flatten();
-    hosts
-        .filter_map(|host| Some(host.as_str()?.to_owned()))
-        .collect()
 }
 
 fn unix(
@@ -357,11 +236,9 @@ fn activated(
             return Err(ListenRefusal::NotListening { fd: socket.fd });
         }
         found = true;
-        if let Some(address) = socket.address {
-            let host = TcpHost::of(address.ip());
-            let host = gate.admit(host, address.port(), Binder::Others)?;
-            gate.serves(&host, address);
-        }
+        socket
+            .address
+            .map_or(Ok(()), |address| gate.admit_socket(address))?;
         let inherited = PlannedSocket::Inherited {
             fd: socket.fd,
             name: socket.name.clone(),
@@ -426,34 +303,6 @@ fn socket_gid(
 }
 
 impl ListenPlan {
-    /// Leaves addresses to dockerd, if they may be served.
-    fn leave(
-        &mut self,
-        hosts: Vec<String>,
-        gate: &mut Gate,
-        facts: &ListenFacts,
-    ) -> Result<(), ListenRefusal> {
-        for host in &hosts {
-            // What cannot be read is refused by dockerd with its own words.
-            let Ok(address) = Address::parse(host, &Address::Unix(DEFAULT_UNIX.into())) else {
-                continue;
-            };
-            if let Address::Activated(wanted) = address {
-                let ours = |fd| wanted.is_none_or(|wanted| wanted == fd);
-                for socket in facts.activation.iter().filter(|socket| ours(socket.fd)) {
-                    if let Some(address) = socket.address {
-                        let host = TcpHost::of(address.ip());
-                        let host = gate.admit(host, address.port(), Binder::Others)?;
-                        gate.serves(&host, address);
-                    }
-                }
-            }
-            gate.admit_others(&address)?;
-        }
-        self.left_to_dockerd = hosts;
-        Ok(())
-    }
-
     /// The plan with what was noticed about its addresses.
     fn judged(mut self, gate: Gate) -> Self {
         self.notes.extend(gate.notes);

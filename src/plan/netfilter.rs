@@ -2,6 +2,7 @@
 //! then the legacy tables; each only when it takes the rules that dockerd writes. The user's word
 //! is honoured without a probe.
 
+mod nftables;
 pub mod refusal;
 
 use std::fmt;
@@ -11,9 +12,9 @@ use serde::Serialize;
 
 use super::dockerd::{AddedFlag, user_set};
 use super::step::{Action, Step};
-use crate::config::{Config, FirewallOption, IptablesOption};
+use crate::config::{Config, IptablesOption};
 use crate::host::daemon_json::DaemonFile;
-use crate::host::engine::{EngineFacts, Generation};
+use crate::host::engine::EngineFacts;
 use crate::host::netfilter::rules::FamilyProbe;
 use crate::host::netfilter::tools::{Backend, LEGACY_FARM, Reach, Tools};
 use crate::host::netfilter::{BackendProbe, NetfilterFacts, Question};
@@ -85,7 +86,7 @@ pub fn question(config: &Config, file: &DaemonFile) -> Question {
     if switched_off(config, file, "iptables") {
         return Question::Nothing;
     }
-    if wants_nftables(config, file) {
+    if nftables::is_wanted(config, file) {
         return Question::Nftables;
     }
     match config.iptables {
@@ -100,20 +101,6 @@ pub fn question(config: &Config, file: &DaemonFile) -> Question {
 pub(super) fn switched_off(config: &Config, file: &DaemonFile, name: &str) -> bool {
     let by_file = || file.get(name).and_then(serde_json::Value::as_bool);
     config.daemon.switch(name).or_else(by_file) == Some(false)
-}
-
-/// Whether engine 29's own backend is asked for: dockerd's words win over ours.
-fn wants_nftables(config: &Config, file: &DaemonFile) -> bool {
-    match dockerds_firewall(config, file) {
-        Some(name) => name == "nftables",
-        None => config.firewall == FirewallOption::Nftables,
-    }
-}
-
-fn dockerds_firewall<'a>(config: &'a Config, file: &'a DaemonFile) -> Option<&'a str> {
-    let flag = config.daemon.value("firewall-backend");
-    flag.or_else(|| file.text("firewall-backend"))
-        .filter(|name| !name.is_empty())
 }
 
 /// Modules that are worth asking the kernel for before giving up: first those of nft, then the
@@ -157,7 +144,7 @@ pub fn plan(
         }
         Question::Nothing => forced(config, facts, private_dir),
         _ if !modules_to_request(facts).is_empty() => look_again(facts),
-        Question::Nftables => nftables(config, file, facts, engine),
+        Question::Nftables => nftables::plan(config, file, facts, engine),
         Question::Iptables { .. } => iptables(facts, private_dir),
     };
     ipv6(config, file, facts, &mut plan);
@@ -322,66 +309,6 @@ fn links(tools: &Tools) -> Vec<(String, PathBuf)> {
         Some((name.to_owned(), target.into()))
     };
     TOOL_NAMES.iter().filter_map(|name| target(name)).collect()
-}
-
-/// The backend that engine 29 brought. Not run with an engine 29: none was to be had.
-fn nftables(
-    config: &Config,
-    file: &DaemonFile,
-    facts: &NetfilterFacts,
-    engine: &EngineFacts,
-) -> NetfilterPlan {
-    let asked_for = match dockerds_firewall(config, file) {
-        Some(_) => "firewall-backend=nftables says so",
-        None => "DIND_FIREWALL=nftables says so",
-    };
-    if engine.generation == Generation::Before29 {
-        return NetfilterPlan::refused(NetfilterRefusal::EngineTooOld {
-            version: engine.version.clone(),
-        });
-    }
-    let backend = Backend::Nftables;
-    let mut plan = NetfilterPlan::new(Some(backend), asked_for);
-    match facts.probe(backend).map(|probe| &probe.v4) {
-        None => return NetfilterPlan::refused(NetfilterRefusal::NoTools { program: "nft" }),
-        Some(ProbeResult::Known(probe)) if probe.works() => {}
-        Some(ProbeResult::Known(probe)) => {
-            return NetfilterPlan::refused(NetfilterRefusal::NothingWorks {
-                failures: vec![(backend, probe.clone())],
-                modules: facts.modules,
-            });
-        }
-        Some(ProbeResult::Unknown(why)) => {
-            plan.warnings
-                .push(format!("whether nftables works is not known: {why}"));
-        }
-    }
-    if dockerds_firewall(config, file).is_none() {
-        plan.flags.push(AddedFlag {
-            name: "firewall-backend",
-            value: "nftables".into(),
-            why: asked_for.into(),
-        });
-    }
-    if !facts.forwarding && !switched_off(config, file, "ip-forward") {
-        let action = Action::WriteSetting {
-            path: "/proc/sys/net/ipv4/ip_forward".into(),
-            value: "1".into(),
-        };
-        // Warn: dockerd says itself which network needs it.
-        plan.steps.push(Step::may(
-            action,
-            "the nftables backend never turns forwarding on",
-        ));
-    }
-    if !facts.existing.legacy_tables.is_empty() {
-        plan.warnings.push(
-            "iptables-legacy has tables in this network namespace: a policy DROP of its FORWARD \
-             chain also stops what nftables accepts"
-                .into(),
-        );
-    }
-    plan
 }
 
 /// IPv6 rules are left out where there is no IPv6 or no backend for it.

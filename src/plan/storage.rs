@@ -2,6 +2,7 @@
 //! where overlay works dockerd's own default is left alone; the slow drivers that copy every
 //! layer are never taken in silence.
 
+mod fall_back;
 mod hidden;
 pub mod refusal;
 mod rules;
@@ -25,7 +26,7 @@ use refusal::StorageRefusal;
 use rules::{Answer, Request};
 
 /// What is decided about storage.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct StoragePlan {
     /// The driver that dockerd will use.
     pub driver: String,
@@ -58,11 +59,7 @@ impl StoragePlan {
             store,
             why: why.into(),
             certain: true,
-            flags: Vec::new(),
-            driver_variable: None,
-            warnings: Vec::new(),
-            refusal: None,
-            steps: Vec::new(),
+            ..Self::default()
         }
     }
 
@@ -219,7 +216,7 @@ fn graph_driver(
                 StoragePlan::new("overlay2", store, why)
             }
             Answer::Unknown(why) => StoragePlan::guess(config, "overlay2", store, &why),
-            Answer::Fails(why) => fall_back(config, facts, store, &why),
+            Answer::Fails(why) => fall_back::graph_driver(config, facts, store, &why),
         },
         [driver] => prior(facts, store, driver),
         several @ [first, ..] => {
@@ -256,62 +253,6 @@ fn prior(facts: &StorageFacts, store: Option<Store>, driver: &str) -> StoragePla
     }
 }
 
-/// Overlay does not work below an empty data root.
-fn fall_back(
-    config: &Config,
-    facts: &StorageFacts,
-    store: Option<Store>,
-    because: &str,
-) -> StoragePlan {
-    let root = &facts.root;
-    let because = &match rules::able("fuse-overlayfs", facts, root) {
-        Answer::Works => return fuse(facts, store, because),
-        // Whoever gives the program and its device means it to be used.
-        Answer::Fails(why) | Answer::Unknown(why) if root.fuse_overlayfs.is_some() => {
-            format!("{because}; nor does fuse-overlayfs: {why}")
-        }
-        Answer::Fails(_) | Answer::Unknown(_) => because.to_owned(),
-    };
-    if ["btrfs", "zfs"].contains(&root.fs_type.as_str()) {
-        let why = format!("dockerd's own choice on {}", root.fs_type);
-        return StoragePlan::new(&root.fs_type, store, why);
-    }
-    // Said to dockerd, too: it would take fuse-overlayfs when only the program is there, and no
-    // container would start.
-    copying("vfs", config, root, store, because).flagged()
-}
-
-fn fuse(facts: &StorageFacts, store: Option<Store>, because: &str) -> StoragePlan {
-    let root = &facts.root;
-    let why = format!("overlay does not work on {}: {because}", words::place(root));
-    let line = format!(
-        "{why}; fuse-overlayfs works and is used, but costs speed; {}",
-        words::volume(&root.path)
-    );
-    StoragePlan::new("fuse-overlayfs", store, why)
-        .flagged()
-        .warned(line)
-}
-
-fn copying(
-    driver: &str,
-    config: &Config,
-    root: &RootFacts,
-    store: Option<Store>,
-    because: &str,
-) -> StoragePlan {
-    let why = format!("overlay does not work on {}: {because}", words::place(root));
-    let plan = StoragePlan::new(driver, store, why.clone());
-    match config.storage {
-        StoragePolicy::Auto => plan.warned(words::slow(driver, root, &why)),
-        StoragePolicy::Strict => plan.refused(StorageRefusal::TooSlow {
-            driver: driver.to_owned(),
-            path: root.path.clone(),
-            why,
-        }),
-    }
-}
-
 /// Nobody has chosen a driver, and dockerd will use containerd's store.
 fn snapshotter(
     config: &Config,
@@ -338,7 +279,8 @@ fn snapshotter(
     let graph = Some(Store::Graphdriver);
     if may_switch && rules::overlay(&facts.root) == Answer::Works {
         let why = format!(
-            "overlay does not work on {}, where containerd's images would be ({because}), but              does on {}",
+            "overlay does not work on {}, where containerd's images would be ({because}), but does \
+             on {}",
             words::place(root),
             words::place(&facts.root)
         );
@@ -351,11 +293,11 @@ fn snapshotter(
             .warned(line);
     }
     if may_switch && rules::able("fuse-overlayfs", facts, &facts.root) == Answer::Works {
-        return fuse(facts, graph, &because);
+        return fall_back::fuse(facts, graph, &because);
     }
     // Said to dockerd, too: engines before 29 would go on with overlayfs, and no container would
     // start.
-    copying("native", config, root, store, &because).flagged()
+    fall_back::copying("native", config, root, store, &because).flagged()
 }
 
 /// What is said of a root whatever the driver.

@@ -6,22 +6,15 @@ use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags};
 
-/// `struct nlmsghdr` and `struct rtmsg`.
-const HEADER: usize = 16;
+use crate::sys::netlink;
+
+/// `struct rtmsg`.
 const ROUTE_HEADER: usize = 12;
-
-const NLMSG_ERROR: u16 = 2;
-const RTM_NEWROUTE: u16 = 24;
-const RTM_GETROUTE: u16 = 26;
-const NLM_F_REQUEST: u16 = 1;
-const RTA_DST: u16 = 1;
-const RTA_GATEWAY: u16 = 5;
-const RTN_UNICAST: u8 = 1;
 /// Asks for the entry of the table rather than for its result. Without it, every answer is about
 /// this one address. Kernels since 4.13 know it.
-const RTM_F_FIB_MATCH: u32 = 0x2000;
+const FIB_MATCH: u32 = 0x2000;
 
 /// Where an address lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,11 +38,8 @@ pub(super) struct Routes {
 impl Routes {
     /// Opens the way to the kernel for the network namespace of this thread.
     pub(super) fn open() -> io::Result<Self> {
-        let flags = SocketFlags::CLOEXEC;
-        let socket =
-            rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?;
         Ok(Self {
-            socket,
+            socket: netlink::open(None)?,
             sequence: 0,
         })
     }
@@ -85,50 +75,35 @@ fn question(ip: IpAddr, sequence: u32) -> Vec<u8> {
         IpAddr::V4(ip) => (AddressFamily::INET, ip.octets().to_vec()),
         IpAddr::V6(ip) => (AddressFamily::INET6, ip.octets().to_vec()),
     };
-    let attribute = 4 + octets.len();
-    let length = u32::try_from(HEADER + ROUTE_HEADER + attribute).unwrap_or_default();
     let family = u8::try_from(family.as_raw()).unwrap_or_default();
-    let bits = u8::try_from(octets.len() * 8).unwrap_or_default();
-    let mut message = Vec::with_capacity(64);
-    message.extend(length.to_ne_bytes());
-    message.extend(RTM_GETROUTE.to_ne_bytes());
-    message.extend(NLM_F_REQUEST.to_ne_bytes());
-    message.extend(sequence.to_ne_bytes());
-    message.extend([0; 4]); // port id: the kernel fills it in
-    message.extend([family, bits, 0, 0, 0, 0, 0, 0]);
-    message.extend(RTM_F_FIB_MATCH.to_ne_bytes());
-    message.extend(u16::try_from(attribute).unwrap_or_default().to_ne_bytes());
-    message.extend(RTA_DST.to_ne_bytes());
-    message.extend(octets);
-    message
+    let length = u8::try_from(octets.len()).unwrap_or_default();
+    let mut body = vec![family, length * 8, 0, 0, 0, 0, 0, 0];
+    body.extend(FIB_MATCH.to_ne_bytes());
+    body.extend((4 + u16::from(length)).to_ne_bytes());
+    body.extend(libc::RTA_DST.to_ne_bytes());
+    body.extend(octets);
+    netlink::request(libc::RTM_GETROUTE, 0, sequence, &body)
 }
 
 /// The number of the question, and where the route found leads.
-fn answer(message: &[u8]) -> Option<(u32, Place)> {
-    let kind = u16::from_ne_bytes(message.get(4..6)?.try_into().ok()?);
-    let sequence = u32::from_ne_bytes(message.get(8..12)?.try_into().ok()?);
-    if kind == NLMSG_ERROR {
-        let number = i32::from_ne_bytes(message.get(HEADER..HEADER + 4)?.try_into().ok()?);
-        let unreachable = number == -Errno::NETUNREACH.raw_os_error();
-        let place = if unreachable {
-            Place::Outside
-        } else {
-            Place::Nowhere
-        };
-        return Some((sequence, place));
-    }
-    if kind != RTM_NEWROUTE {
-        return Some((sequence, Place::Nowhere));
-    }
-    let bits = message.get(HEADER + 1)?;
-    let route = message.get(HEADER + 7)?;
-    let attributes = message.get(HEADER + ROUTE_HEADER..)?;
-    let place = match *route {
-        RTN_UNICAST if *bits == 0 || has_attribute(attributes, RTA_GATEWAY) => Place::Outside,
-        RTN_UNICAST => Place::Inside,
+fn answer(mut bytes: &[u8]) -> Option<(u32, Place)> {
+    let message = netlink::next(&mut bytes)?;
+    let place = match message.kind {
+        netlink::ERROR if message.errno() == Errno::NETUNREACH.raw_os_error() => Place::Outside,
+        libc::RTM_NEWROUTE => {
+            let (head, attributes) = message.body.split_first_chunk::<ROUTE_HEADER>()?;
+            let [_, bits, _, _, _, _, _, route, ..] = *head;
+            match route {
+                libc::RTN_UNICAST if bits == 0 || has_attribute(attributes, libc::RTA_GATEWAY) => {
+                    Place::Outside
+                }
+                libc::RTN_UNICAST => Place::Inside,
+                _ => Place::Nowhere,
+            }
+        }
         _ => Place::Nowhere,
     };
-    Some((sequence, place))
+    Some((message.sequence, place))
 }
 
 /// Whether one of the attributes is of this kind; each begins at a multiple of four.
@@ -167,34 +142,29 @@ mod tests {
     #[test]
     fn a_unicast_route_for_every_address_or_with_a_gateway_leads_outside() {
         let message = |kind: u16, bits, route, attributes: &[u16]| {
-            let mut message = vec![0; 28];
+            let mut body = vec![0; ROUTE_HEADER];
+            (body[1], body[7]) = (bits, route);
             for kind in attributes {
                 // Five bytes long, eight with what fills it up.
-                message.extend(5_u16.to_ne_bytes());
-                message.extend(kind.to_ne_bytes());
-                message.extend([7, 0, 0, 0]);
+                body.extend(5_u16.to_ne_bytes());
+                body.extend(kind.to_ne_bytes());
+                body.extend([7, 0, 0, 0]);
             }
-            message[4..6].copy_from_slice(&kind.to_ne_bytes());
-            message[8..12].copy_from_slice(&9_u32.to_ne_bytes());
-            (message[17], message[23]) = (bits, route);
-            answer(&message)
+            answer(&netlink::request(kind, 0, 9, &body))
         };
         let found = |bits, route, attributes: &[u16]| {
-            let (sequence, place) = message(RTM_NEWROUTE, bits, route, attributes).unwrap();
+            let (sequence, place) = message(libc::RTM_NEWROUTE, bits, route, attributes).unwrap();
             assert_eq!(sequence, 9);
             place
         };
-        assert_eq!(found(0, RTN_UNICAST, &[]), Place::Outside);
-        assert_eq!(found(16, RTN_UNICAST, &[1, 5]), Place::Outside);
-        assert_eq!(found(16, RTN_UNICAST, &[1, 4]), Place::Inside);
+        assert_eq!(found(0, libc::RTN_UNICAST, &[]), Place::Outside);
+        assert_eq!(found(16, libc::RTN_UNICAST, &[1, 5]), Place::Outside);
+        assert_eq!(found(16, libc::RTN_UNICAST, &[1, 4]), Place::Inside);
         assert_eq!(found(32, 2, &[]), Place::Nowhere, "an address of ours");
         assert_eq!(found(0, 7, &[5]), Place::Nowhere, "unreachable");
-        let error = message(2, 0, RTN_UNICAST, &[]);
+        let error = message(2, 0, libc::RTN_UNICAST, &[]);
         assert_eq!(error, Some((9, Place::Nowhere)));
-        let mut none = vec![0; 36];
-        none[4..6].copy_from_slice(&NLMSG_ERROR.to_ne_bytes());
-        none[8..12].copy_from_slice(&9_u32.to_ne_bytes());
-        none[16..20].copy_from_slice(&(-101_i32).to_ne_bytes());
+        let none = netlink::request(netlink::ERROR, 0, 9, &(-101_i32).to_ne_bytes());
         assert_eq!(answer(&none), Some((9, Place::Outside)));
     }
 

@@ -28,6 +28,9 @@ pub trait Companion {
     fn stop(&mut self) {}
 }
 
+/// Nothing is looked after.
+impl Companion for () {}
+
 /// A process that does not live so long counts as failed.
 const SOON: Duration = Duration::from_secs(2);
 

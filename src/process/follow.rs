@@ -1,16 +1,15 @@
-//! One poll loop for the processes that only stand between others: forward signals to one
-//! process, reap everything, and end with it. Without one, they wait until they are asked to end.
+//! The loop of processes that only stand between others: forward signals to one process, reap
+//! everything, and end with it. Without one, they wait until they are asked to end.
 
 use nix::sys::signalfd::SignalFd;
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Pid, WaitOptions};
+use rustix::process::Pid;
 
 use super::Outcome;
 use super::companion::Companion;
+use super::rounds::{self, Sources};
 use crate::sys::process::Child;
 use crate::sys::signal;
-use crate::sys::time;
-use crate::sys::watchdog::{self, Doing};
+use crate::sys::watchdog::Doing;
 
 /// Follows a process to its end.
 pub fn follow(process: Pid, signals: &SignalFd, companion: &mut impl Companion) -> Outcome {
@@ -38,39 +37,23 @@ struct Round {
     asked: bool,
 }
 
-fn once(process: Option<Pid>, signals: &SignalFd, companion: &mut impl Companion) -> Round {
+fn once<C: Companion>(process: Option<Pid>, signals: &SignalFd, companion: &mut C) -> Round {
     let mut round = Round {
         ended: None,
         asked: false,
     };
-    let left = companion.deadline().map(time::until);
-    let mut fds = vec![PollFd::new(signals, PollFlags::IN)];
-    let more = companion.descriptors().into_iter();
-    fds.extend(more.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
-    // What was said while nobody read.
-    let log = crate::log::queue().filter(|queue| queue.waiting() > 0);
-    fds.extend(log.map(|queue| PollFd::new(queue, PollFlags::OUT)));
-    watchdog::rest();
-    let _ = poll(&mut fds, left.as_ref());
-    watchdog::turn(Doing::Namespaces);
-    drop(fds);
-    if let Some(queue) = log {
-        queue.flush();
-    }
+    let mut sources = Sources::new(signals);
+    sources.look_after([companion as &dyn Companion]);
+    sources.sleep(Doing::Namespaces);
     companion.work();
-    while let Ok(Some(info)) = signals.read_signal() {
-        let number = i32::try_from(info.ssi_signo).unwrap_or(0);
-        if !signal::forwardable(number) {
-            continue;
-        }
+    for number in signal::forwardable(signals) {
         match process {
             // It may just have ended.
             Some(process) => drop(Child(process).signal(number)),
             None => round.asked |= [libc::SIGTERM, libc::SIGINT].contains(&number),
         }
     }
-    while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
-        companion.reaped(pid, status);
+    for (pid, status) in rounds::reap([companion as &mut dyn Companion]) {
         if Some(pid) == process {
             round.ended = Some(status.into());
         }

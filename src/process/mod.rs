@@ -14,6 +14,7 @@ pub mod follow;
 mod outcome;
 pub mod program;
 mod record;
+pub mod rounds;
 pub mod service;
 mod watch;
 

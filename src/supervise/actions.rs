@@ -1,14 +1,16 @@
 //! Carries the machine's actions out.
 
+use std::num::NonZeroI32;
+
 use super::death::{last_words, meaning};
 use super::ending::Killing;
 use super::greeting::greeting;
 use super::machine::{Action, Event, Millis, State, Wait};
 use super::ping::Ping;
 use super::table::Table;
-use super::{Passing, Supervisor, launch, oom_counter, restart};
+use super::{OomCounter, Passing, Supervisor, launch, restart};
 use crate::apply::{file, termination};
-use crate::base::explain::{Explain as _, one_line};
+use crate::base::explain::one_line;
 use crate::base::printable::line;
 use crate::files;
 use crate::process::Outcome;
@@ -33,18 +35,18 @@ impl Supervisor {
                     deliver("the command", pid, signal);
                 }
             }
-            Action::Kill => match &self.rootless {
-                // What stands for dockerd must live to tell its end, and to hold its namespaces.
-                Some(rootless) if self.dockerd.is_some() => rootless.kill(),
-                _ => self.forward(libc::SIGKILL, passing),
-            },
+            Action::Kill => self.forward(libc::SIGKILL, passing),
             Action::CloseListeners => self.sockets.close(),
             Action::Ping => self.ping(passing),
             Action::RunCommand => self.run_command(passing),
             Action::StartAgain => {
                 let by = self.now() + CONTAINERD_TIMEOUT;
                 passing.start_by = Some(by);
-                self.end_containers_without_cgroups(by, passing);
+                // What dockerd would end without live-restore is ended before; restart policies
+                // mean what they always mean.
+                if self.mode.loses_containers() {
+                    passing.killing = Some(Killing::begin(true, self.now(), by));
+                }
             }
             Action::ReadContainers => self.read_containers(passing),
             Action::CheckDrain => self.check_drain(passing),
@@ -89,7 +91,7 @@ impl Supervisor {
 
     fn forward(&mut self, signal: i32, passing: &mut Passing) {
         match self.dockerd {
-            Some(started) => self.deliver_to_dockerd(started, signal),
+            Some(started) => self.mode.signal(started, signal),
             // It was just about to be started again.
             None if passing.start_by.take().is_some() => passing.events.push(Event::DockerdEnded {
                 outcome: Outcome::Code(0),
@@ -140,38 +142,21 @@ impl Supervisor {
         }
         passing.start_by = None;
         launch::remove_stale(&self.places);
-        if let Some(rootless) = &self.rootless {
-            match rootless.start_again(&self.sockets) {
-                Ok(()) => self.dockerd = Some(rootless.child),
-                Err(error) => {
-                    tracing::error!("{}", one_line(&error));
-                    passing.events.push(Event::StartFailed(error.exit_code()));
+        match self.mode.start_again(&self.sockets, self.output.as_ref()) {
+            Ok(started) => {
+                self.dockerd = Some(started);
+                passing.oom = Some(OomCounter::of(started));
+                if let Some(dockerd) = self.mode.dockerd(started) {
+                    self.runs_again(Some(dockerd));
                 }
             }
-            return;
-        }
-        match self.launch.start(&self.sockets, self.output.as_ref()) {
-            Ok(pid) => {
-                self.dockerd = Some(pid);
-                passing.oom = Some(oom_counter(pid));
-                self.status.status.dockerd = Some(pid.as_raw_nonzero());
-                self.set_status("restarting");
-            }
-            Err(error) => {
-                tracing::error!("{error}");
-                passing.events.push(Event::StartFailed(error.exit_code()));
-            }
+            Err(code) => passing.events.push(Event::StartFailed(code)),
         }
     }
 
-    /// A containerd that is started again finds the processes of a container by its cgroup. In
-    /// rootless mode there may be none, so it takes a running container for one that never began, and
-    /// a new one cannot be made in its place ("file exists", seen with 28.5). What dockerd would
-    /// end without live-restore is ended before; restart policies mean what they always mean.
-    fn end_containers_without_cgroups(&self, by: Millis, passing: &mut Passing) {
-        if self.rootless.is_some() {
-            passing.killing = Some(Killing::begin(true, self.now(), by));
-        }
+    pub(super) fn runs_again(&mut self, dockerd: Option<NonZeroI32>) {
+        self.status.status.dockerd = dockerd;
+        self.set_status("restarting");
     }
 
     /// Goes on killing, and says what came of it.
@@ -283,7 +268,7 @@ impl Supervisor {
             Outcome::Signal(signal) => format!("dockerd was killed by signal {signal}"),
         };
         let kills = passing.oom.take();
-        let kills = kills.as_ref().and_then(super::OomCounter::kills);
+        let kills = kills.as_ref().and_then(OomCounter::kills);
         if let Some((_, file)) = kills.filter(|_| outcome == Outcome::Signal(libc::SIGKILL)) {
             text.push_str(&format!(
                 " of the kernel, for lack of memory ({} counts it): raise the memory limit of \

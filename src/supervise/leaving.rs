@@ -127,9 +127,7 @@ impl Supervisor {
         for companion in &mut self.companions {
             companion.stop();
         }
-        if let Some(rootless) = &mut self.rootless {
-            rootless.let_go();
-        }
+        self.mode.let_go();
         passing.leaving.watch = ending::end_descendants(signal);
         passing.leaving.fresh = true;
     }

@@ -14,6 +14,7 @@ pub mod idle;
 pub mod launch;
 mod leaving;
 pub mod machine;
+pub mod mode;
 pub mod mounts;
 pub mod names;
 pub mod notify;
@@ -30,18 +31,18 @@ pub mod timeline;
 
 use std::os::fd::AsFd;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::signalfd::SignalFd;
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Pid, WaitOptions};
+use rustix::process::Pid;
 
 use self::death::OomCounter;
 use self::ending::Killing;
 use self::exit_when::{ExitWatch, Now};
-use self::launch::{Launch, MainCommand};
+use self::launch::MainCommand;
 use self::leaving::Leaving;
 use self::machine::{Event, Machine, Millis, Rules, State};
+use self::mode::Mode;
 use self::mounts::Roots;
 use self::notify::{NotifySocket, Outer};
 use self::output::Output;
@@ -58,15 +59,15 @@ use crate::host::stale::Places;
 use crate::log::sink::Sink;
 use crate::process::Outcome;
 use crate::process::companion::Companion;
+use crate::process::rounds::{self, Sources};
 use crate::sys::signal;
-use crate::sys::time::timespec;
 use crate::sys::watchdog::{self, Doing};
-use crate::userns::parent::{Parent, ParentEvent};
+use crate::userns::parent::ParentEvent;
 
 /// Everything that lives while dockerd runs.
 pub struct Supervisor {
-    /// How dockerd is started.
-    pub launch: Launch,
+    pub mode: Mode,
+    /// What was started and lives: dockerd, or what holds its namespaces.
     pub dockerd: Option<Pid>,
     /// The API sockets.
     pub sockets: HeldSockets,
@@ -76,8 +77,6 @@ pub struct Supervisor {
     pub notify: NotifySocket,
     /// What lives beside dockerd and is started again: the forwarder for names.
     pub companions: Vec<Box<dyn Companion>>,
-    /// What stands for a rootless dockerd: `dockerd` is its child then, which hands signals on.
-    pub rootless: Option<Parent>,
     /// Whoever started us.
     pub outer: Outer,
     /// What `dind-init status` reads.
@@ -134,7 +133,7 @@ impl Supervisor {
     /// Runs until dockerd is gone; returns our exit code.
     pub fn run(mut self, signals: &SignalFd) -> u8 {
         let mut passing = Passing {
-            oom: self.dockerd.map(oom_counter),
+            oom: self.dockerd.map(OomCounter::of),
             ..Passing::default()
         };
         watchdog::answer_on(self.status_socket.as_ref().map(AsFd::as_fd));
@@ -171,17 +170,15 @@ impl Supervisor {
     }
 
     fn companions(&self) -> impl Iterator<Item = &dyn Companion> {
-        let rootless = self.rootless.iter().map(|parent| parent as &dyn Companion);
-        self.companions.iter().map(AsRef::as_ref).chain(rootless)
+        let companions = self.companions.iter().map(AsRef::as_ref);
+        companions.chain(self.mode.companion())
     }
 
     fn companions_mut(&mut self) -> impl Iterator<Item = &mut dyn Companion> {
-        let rootless = self.rootless.iter_mut();
-        let rootless = rootless.map(|parent| parent as &mut dyn Companion);
         let companions = self.companions.iter_mut();
         companions
             .map(|one| &mut **one as &mut dyn Companion)
-            .chain(rootless)
+            .chain(self.mode.companion_mut())
     }
 
     fn now(&self) -> Millis {
@@ -191,13 +188,10 @@ impl Supervisor {
     /// Sleeps until something happens, and collects it. Notices come before deaths: dockerd's last
     /// words are older than its end.
     fn wait(&mut self, signals: &SignalFd, passing: &mut Passing) -> Vec<Event> {
-        watchdog::rest();
         self.sleep(signals, passing);
-        watchdog::turn(Doing::Output);
         if let Some(output) = &mut self.output {
             output.pump();
         }
-        self.sink.flush();
         if let Some(reserve) = &mut self.reserve {
             watchdog::doing(Doing::Memory);
             reserve.look();
@@ -208,7 +202,10 @@ impl Supervisor {
         }
         watchdog::doing(Doing::Notices);
         let mut events: Vec<Event> = std::mem::take(&mut passing.events);
-        let notices = self.notify.drain(|sender| self.is_dockerd(sender));
+        let notices = self.notify.drain(|sender| {
+            let started = self.dockerd;
+            started.is_some_and(|started| self.mode.is_dockerd(started, sender))
+        });
         events.extend(notices.into_iter().map(Event::Notice));
         if let Some(verdict) = passing.ping.as_mut().and_then(Ping::read) {
             passing.ping = None;
@@ -218,18 +215,10 @@ impl Supervisor {
             });
         }
         watchdog::doing(Doing::Signals);
-        while let Ok(Some(info)) = signals.read_signal() {
-            let number = i32::try_from(info.ssi_signo).unwrap_or(0);
-            // A broken pipe of our own is nobody's signal.
-            let own = number == libc::SIGPIPE && info.ssi_pid == std::process::id();
-            if signal::forwardable(number) && !own {
-                events.push(Event::Signal(number));
-            }
-        }
+        events.extend(signal::forwardable(signals).map(Event::Signal));
         watchdog::doing(Doing::Namespaces);
         self.hear(passing, &mut events);
         watchdog::doing(Doing::Signals);
-        // Always, and not only after SIGCHLD: signals of one kind are merged.
         self.reap(passing, &mut events);
         watchdog::doing(Doing::Containers);
         events.extend(self.containers_read(passing));
@@ -261,62 +250,31 @@ impl Supervisor {
             soon(passing.leaving.must_look_again() || passing.start_by.is_some()),
             (!passing.events.is_empty() || passing.leaving.is_fresh()).then_some(0),
         ];
-        let at = at.into_iter().flatten().min();
-        let left = at.map(|until| Duration::from_millis(until.saturating_sub(self.now())));
-        let besides = self.companions().filter_map(Companion::deadline);
-        let besides = besides.chain(self.reserve.as_ref().map(MemoryReserve::deadline));
-        let besides = besides.map(|until| until.saturating_duration_since(Instant::now()));
-        let timeout = left.into_iter().chain(besides).min().map(timespec);
-        let mut fds = vec![
-            PollFd::new(signals, PollFlags::IN),
-            PollFd::new(&self.notify, PollFlags::IN),
-        ];
-        fds.extend(
-            passing
-                .ping
-                .iter()
-                .map(|ping| PollFd::new(ping, PollFlags::IN)),
-        );
-        fds.extend(
-            self.status_socket
-                .iter()
-                .map(|socket| PollFd::new(socket, PollFlags::IN)),
-        );
-        fds.extend(self.output.iter().filter_map(Output::poll_fd));
-        let waiting = (self.sink.waiting() > 0).then(|| PollFd::new(self.sink, PollFlags::OUT));
-        fds.extend(waiting);
-        fds.extend(
-            passing
-                .leaving
-                .fds()
-                .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)),
-        );
-        let killing = passing.killing.iter().flat_map(Killing::fds);
-        fds.extend(killing.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
-        fds.extend(
-            self.exit_when
-                .fds()
-                .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)),
-        );
-        let besides = self.companions().flat_map(Companion::descriptors);
-        fds.extend(besides.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
-        let _ = poll(&mut fds, timeout.as_ref());
+        let mut sources = Sources::new(signals);
+        for at in at.into_iter().flatten() {
+            let after = Duration::from_millis(at);
+            sources.until(self.timeline.start().checked_add(after));
+        }
+        sources.until(self.reserve.as_ref().map(MemoryReserve::deadline));
+        sources.read([self.notify.as_fd()]);
+        sources.read(passing.ping.iter().map(AsFd::as_fd));
+        sources.read(self.status_socket.iter().map(AsFd::as_fd));
+        sources.read(self.output.iter().filter_map(Output::reader));
+        sources.read(passing.leaving.fds());
+        sources.read(passing.killing.iter().flat_map(Killing::fds));
+        sources.read(self.exit_when.fds());
+        sources.look_after(self.companions());
+        sources.sleep(Doing::Output);
     }
 
-    /// Companions do their work, and who stands for a rootless dockerd says what became of it.
+    /// Companions do their work, and one of them may know what became of dockerd.
     fn hear(&mut self, passing: &mut Passing, events: &mut Vec<Event>) {
         for companion in self.companions_mut() {
             companion.work();
         }
-        let Some(rootless) = &mut self.rootless else {
-            return;
-        };
-        for news in rootless.news() {
+        for news in self.mode.news() {
             match news {
-                ParentEvent::Running(pid) => {
-                    self.status.status.dockerd = pid;
-                    self.set_status("restarting");
-                }
+                ParentEvent::Running(dockerd) => self.runs_again(dockerd),
                 ParentEvent::Ended(outcome) if self.dockerd.take().is_some() => {
                     events.push(self.ended(outcome, passing));
                 }
@@ -339,10 +297,7 @@ impl Supervisor {
 
     /// Reaps everything that is dead; says so when dockerd or our command is among it.
     fn reap(&mut self, passing: &mut Passing, events: &mut Vec<Event>) {
-        while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
-            for companion in self.companions_mut() {
-                companion.reaped(pid, status);
-            }
+        for (pid, status) in rounds::reap(self.companions_mut()) {
             if Some(pid) == passing.command {
                 passing.command = None;
                 events.push(Event::CommandEnded(Outcome::from(status).exit_code()));
@@ -385,8 +340,4 @@ impl Supervisor {
         tracing::info!("dockerd is gone; exit code {code}");
         self.sink.finish();
     }
-}
-
-fn oom_counter(dockerd: Pid) -> OomCounter {
-    OomCounter::of(dockerd)
 }

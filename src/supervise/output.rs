@@ -13,8 +13,6 @@
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::event::{PollFd, PollFlags};
-
 use crate::log::sink::Sink;
 use crate::sys::stdio::{self, Kind};
 
@@ -62,10 +60,10 @@ impl Output {
         self.writer.as_fd()
     }
 
+    /// What dockerd writes to, while we take more.
     #[must_use]
-    pub fn poll_fd(&self) -> Option<PollFd<'_>> {
-        self.takes_more()
-            .then(|| PollFd::new(&self.reader, PollFlags::IN))
+    pub fn reader(&self) -> Option<BorrowedFd<'_>> {
+        self.takes_more().then(|| self.reader.as_fd())
     }
 
     /// From now on what nobody reads is lost, so that dockerd is not held up.

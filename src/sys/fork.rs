@@ -1,11 +1,28 @@
-//! A forked child that finds something out, so that a hung file system cannot hang PID 1.
+//! The one fork, and a child that finds something out, so that a hung file system cannot hang PID 1.
+//! A child that goes on where its parent was is made by [`super::userns::fork_into`].
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use rustix::process::Pid;
 
-use super::service;
+use super::{process, service, userns};
+
+/// Forks. The child does the work and ends with its code: nothing that the parent's frames own is
+/// dropped there.
+///
+/// # Errors
+/// What `fork(2)` says.
+pub(super) fn child(work: impl FnOnce() -> u8) -> io::Result<Pid> {
+    // SAFETY: we are single-threaded (a rule of the crate), so the child has a whole copy of a
+    // consistent process and may allocate; glibc keeps its own locks whole across fork. It leaves
+    // by _exit.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => userns::leave(work()),
+        pid => process::id(pid).ok_or_else(|| io::Error::other("an impossible pid")),
+    }
+}
 
 /// Runs `work` in a child, which writes the result to a pipe and ends. Returns the child, to be
 /// reaped by whoever reaps everything, and the pipe's non-blocking end: what was written is whole

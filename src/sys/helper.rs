@@ -1,17 +1,18 @@
 //! Starting a helper program: with a few descriptors of ours, output of its own, and an end that
 //! is bound to ours.
 
-use std::ffi::{CString, OsString};
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, Signal};
 
+use super::fork;
+use super::image::Image;
 use super::signal::OriginalMask;
-use super::spawn::Words;
+use crate::base::explain::exit;
 
 /// A helper about to be started.
 #[derive(Debug)]
@@ -47,12 +48,8 @@ pub enum Privileges {
 /// A NUL byte in a word, or what the kernel says to fork and fcntl.
 #[expect(clippy::disallowed_methods, reason = "a device of the kernel")]
 pub fn start(helper: &Helper<'_>) -> io::Result<Pid> {
-    let words = |list: &[OsString]| {
-        let words = Words::new(list.iter().map(|word| word.as_bytes().to_vec()));
-        words.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))
-    };
-    let path = CString::new(helper.program.as_os_str().as_bytes())?;
-    let (argv, env) = (words(helper.argv)?, words(helper.env)?);
+    let image =
+        Image::new(helper.program, helper.argv, helper.env).ok_or(io::ErrorKind::InvalidInput)?;
     let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
     // Copies above every number that the child gets, so that dup2 never hits a source.
     let floor = 3 + i32::try_from(helper.descriptors.len()).unwrap_or(0);
@@ -62,25 +59,15 @@ pub fn start(helper: &Helper<'_>) -> io::Result<Pid> {
         .map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, floor))
         .collect::<Result<Vec<_>, _>>()?;
     let parent = rustix::process::getpid();
-    // SAFETY: we are single-threaded (a rule of the crate), so the child has a whole copy of a
-    // consistent process; it makes only system calls until execve or _exit.
-    match unsafe { libc::fork() } {
-        -1 => Err(io::Error::last_os_error()),
-        0 => {
-            let prepared = prepare(helper, parent, null.as_raw_fd(), &sources);
-            if prepared.is_ok() {
-                // SAFETY: both arrays end in a null pointer and point to NUL-terminated strings
-                // that live in `argv` and `env`.
-                unsafe { libc::execve(path.as_ptr(), argv.pointers(), env.pointers()) };
-            }
-            // SAFETY: _exit runs no destructor and no handler; the parent's state is untouched.
-            unsafe { libc::_exit(i32::from(crate::base::explain::exit::NOT_FOUND)) }
+    fork::child(|| {
+        if prepare(helper, parent, null.as_raw_fd(), &sources).is_ok() {
+            image.execute();
         }
-        pid => super::process::id(pid).ok_or_else(|| io::Error::other("an impossible pid")),
-    }
+        exit::NOT_FOUND
+    })
 }
 
-/// Everything between fork and exec, in the child.
+/// Everything between fork and exec, in the child, by system calls alone.
 fn prepare(
     helper: &Helper<'_>,
     parent: Pid,

@@ -5,7 +5,7 @@ use std::os::fd::RawFd;
 
 use rustix::process::{Pid, Signal};
 
-use super::{process, userns};
+use super::{fork, process};
 
 /// Forks. The child keeps the standard streams and the named descriptors, does the work, and ends
 /// with its code, or when we do; what the work owns must be among them, or be no descriptor.
@@ -13,20 +13,14 @@ use super::{process, userns};
 /// # Errors
 /// What `fork(2)` says.
 pub fn fork(kept: &[RawFd], work: impl FnOnce() -> u8) -> io::Result<Pid> {
-    // SAFETY: we are single-threaded (a rule of the crate), so the child has a whole copy of a
-    // consistent process and may allocate; it leaves by _exit.
-    match unsafe { libc::fork() } {
-        -1 => Err(io::Error::last_os_error()),
-        0 => {
-            process::set_name(process::HELPER);
-            close_others(kept);
-            // Until it gives its rights up, which sets it again. A parent that is gone already
-            // has closed whatever the work would wait for.
-            let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
-            userns::leave(work())
-        }
-        pid => super::process::id(pid).ok_or_else(|| io::Error::other("an impossible pid")),
-    }
+    fork::child(|| {
+        process::set_name(process::HELPER);
+        close_others(kept);
+        // Until it gives its rights up, which sets it again. A parent that is gone already
+        // has closed whatever the work would wait for.
+        let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+        work()
+    })
 }
 
 /// Where `close_range(2)` is missing (before 5.9), descriptors stay open that nobody uses.

@@ -122,6 +122,28 @@ pub struct Received {
     pub sender: i32,
 }
 
+impl Received {
+    /// Whether it is to be handed on: not what is about ourselves, as tini has it (`SIGTTIN` and
+    /// `SIGTTOU` say that *we* are not the terminal's foreground group), and not what we sent
+    /// ourselves, which is the `SIGPIPE` or `SIGXFSZ` of a line that found no reader or no room.
+    #[must_use]
+    pub fn is_forwardable(self) -> bool {
+        let own = rustix::process::getpid().as_raw_nonzero().get();
+        ![libc::SIGCHLD, libc::SIGTTIN, libc::SIGTTOU].contains(&self.number) && self.sender != own
+    }
+}
+
+/// Takes what is pending; the signals that are to be handed on.
+pub fn forwardable(signals: &SignalFd) -> impl Iterator<Item = i32> {
+    let pending = std::iter::from_fn(|| signals.read_signal().ok().flatten());
+    let received = pending.map(|info| Received {
+        number: i32::try_from(info.ssi_signo).unwrap_or(0),
+        sender: i32::try_from(info.ssi_pid).unwrap_or(0),
+    });
+    let forwardable = received.filter(|received| received.is_forwardable());
+    forwardable.map(|received| received.number)
+}
+
 /// Sleeps until one of the signals that [`block_all`] blocks is pending, and takes it. Needs no
 /// descriptor: for an init that has nothing else to poll.
 ///
@@ -236,10 +258,4 @@ pub fn stop_is_pending() -> bool {
         .into_iter()
         // SAFETY: only reads the set, which is initialised, and takes any number.
         .any(|signal| unsafe { libc::sigismember(&raw const set, signal) } == 1)
-}
-
-/// Every signal but those that concern only this process, as tini has it.
-#[must_use]
-pub fn forwardable(signal: i32) -> bool {
-    ![libc::SIGCHLD, libc::SIGTTIN, libc::SIGTTOU].contains(&signal)
 }

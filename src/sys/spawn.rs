@@ -4,7 +4,8 @@
 //! the child's own pid into `LISTEN_PID` (`set_var` in `pre_exec` deadlocks on std's environment
 //! lock). Everything that allocates happens before the fork; the child only makes system calls.
 
-use std::ffi::{CStr, CString, OsString};
+use std::convert::Infallible;
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -12,7 +13,10 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::Pid;
 
+use super::fork;
+use super::image::Image;
 use super::signal::OriginalMask;
+use crate::base::explain::exit;
 
 /// First descriptor of the socket activation protocol (`sd_listen_fds(3)`).
 pub const LISTEN_FDS_START: RawFd = 3;
@@ -92,34 +96,11 @@ impl SpawnError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Exec { source, .. } if source.kind() == io::ErrorKind::NotFound => {
-                crate::base::explain::exit::NOT_FOUND
+                exit::NOT_FOUND
             }
-            Self::Exec { .. } | Self::Nul { .. } => crate::base::explain::exit::CANNOT_EXECUTE,
-            Self::Prepare { .. } => crate::base::explain::exit::STEP_FAILED,
+            Self::Exec { .. } | Self::Nul { .. } => exit::CANNOT_EXECUTE,
+            Self::Prepare { .. } => exit::STEP_FAILED,
         }
-    }
-}
-
-/// NUL-terminated strings with the pointer array that execve wants.
-pub(super) struct Words {
-    strings: Vec<Vec<u8>>,
-    pointers: Vec<*const libc::c_char>,
-}
-
-impl Words {
-    pub(super) fn new(words: impl IntoIterator<Item = Vec<u8>>) -> Option<Self> {
-        let strings = words
-            .into_iter()
-            .map(|word| CString::new(word).ok().map(CString::into_bytes_with_nul))
-            .collect::<Option<Vec<_>>>()?;
-        let mut pointers: Vec<_> = strings.iter().map(|s| s.as_ptr().cast()).collect();
-        pointers.push(std::ptr::null());
-        Some(Self { strings, pointers })
-    }
-
-    /// The array, which ends in a null pointer and lives as long as `self`.
-    pub(super) fn pointers(&self) -> *const *const libc::c_char {
-        self.pointers.as_ptr()
     }
 }
 
@@ -139,16 +120,8 @@ pub fn spawn(spawn: &Spawn<'_>) -> Result<Pid, SpawnError> {
         step,
         source,
     };
-    let nul = || SpawnError::Nul { program: program() };
-
-    let path = CString::new(spawn.program.as_os_str().as_bytes()).map_err(|_| nul())?;
-    let argv = Words::new(spawn.argv.iter().map(|w| w.as_bytes().to_vec())).ok_or_else(nul)?;
-    let shell = script_argv(&path, spawn.argv).ok_or_else(nul)?;
-    let mut env = Words::new(environment(spawn)).ok_or_else(nul)?;
-    let pid_field = env
-        .strings
-        .iter()
-        .position(|word| word.starts_with(LISTEN_PID));
+    let mut image = Image::new(spawn.program, spawn.argv, &environment(spawn))
+        .ok_or_else(|| SpawnError::Nul { program: program() })?;
 
     // Copies far above the descriptors that the child gets, so that dup2 never hits a source.
     let floor = LISTEN_FDS_START + RawFd::try_from(spawn.listeners.len()).unwrap_or(RawFd::MAX / 2);
@@ -165,65 +138,40 @@ pub fn spawn(spawn: &Spawn<'_>) -> Result<Pid, SpawnError> {
     let report = high(writer.as_fd())?;
     drop(writer);
 
-    // SAFETY: we are single-threaded (a rule of the crate), so the child has a whole copy of a
-    // consistent process; it makes only system calls until execve or _exit.
-    let fork = unsafe { libc::fork() };
-    match fork {
-        -1 => Err(prepare("fork", io::Error::last_os_error())),
-        0 => {
-            let step = child(spawn, &path, &argv, &shell, &mut env, pid_field, &sources);
-            let errno = io::Error::last_os_error()
-                .raw_os_error()
-                .unwrap_or(libc::EIO);
-            let mut message = [0u8; 5];
-            let (kind, number) = message.split_at_mut(1);
-            kind.copy_from_slice(&[step]);
-            number.copy_from_slice(&errno.to_ne_bytes());
-            let _ = rustix::io::write(&report, &message);
-            // SAFETY: _exit runs no destructor and no handler; the parent's state is untouched.
-            unsafe { libc::_exit(i32::from(crate::base::explain::exit::NOT_FOUND)) }
-        }
-        pid => {
-            drop(report);
-            let pid = super::process::id(pid).ok_or_else(|| {
-                prepare("fork", io::Error::other("fork returned an impossible pid"))
-            })?;
-            await_exec(&reader, pid, spawn)
-        }
-    }
+    let child = fork::child(|| {
+        let Err((step, error)) = start(spawn, &mut image, &sources);
+        let mut message = [step, 0, 0, 0, 0];
+        let (_, number) = message.split_at_mut(1);
+        number.copy_from_slice(&error.raw_os_error().unwrap_or(libc::EIO).to_ne_bytes());
+        let _ = rustix::io::write(&report, &message);
+        exit::NOT_FOUND
+    });
+    let child = child.map_err(|error| prepare("fork", error))?;
+    drop(report);
+    await_exec(&reader, child, spawn)
 }
 
 /// Names of the child's steps, by the code that it reports.
-const STEPS: [&str; 6] = [
+const STEPS: [&str; 5] = [
     "execve",
     "setpgid",
     "sigprocmask",
     "dup2",
-    "close_range",
     "prctl(PR_SET_PDEATHSIG)",
 ];
 
-/// Everything between fork and exec, in the child. Returns the index into [`STEPS`] of what
-/// failed, with errno set.
-fn child(
+/// Everything between fork and exec, in the child, by system calls alone. Returns the index into
+/// [`STEPS`] of what failed, and why.
+fn start(
     spawn: &Spawn<'_>,
-    path: &CStr,
-    argv: &Words,
-    shell: &Words,
-    env: &mut Words,
-    pid_field: Option<usize>,
+    image: &mut Image,
     sources: &[OwnedFd],
-) -> u8 {
+) -> Result<Infallible, (u8, io::Error)> {
     // A session leader (PID 1 of a container) cannot move, but its child always can.
-    // SAFETY: plain system call on our own process, no memory involved.
-    if unsafe { libc::setpgid(0, 0) } != 0 {
-        return 1;
-    }
-    if spawn.bound == Bound::DiesWithUs
-        && rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
-            .is_err()
-    {
-        return 5;
+    rustix::process::setpgid(None, None).map_err(|error| (1, error.into()))?;
+    if spawn.bound == Bound::DiesWithUs {
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
+            .map_err(|error| (4, error.into()))?;
     }
     if spawn.group == ProcessGroup::Foreground {
         // SIGTTOU is still blocked here, so the call cannot stop us. ENOTTY, ENXIO and EBADF mean
@@ -232,16 +180,13 @@ fn child(
     }
     if let Some(stderr) = spawn.stderr {
         // Before the sockets, which may take over its number.
-        // SAFETY: `stderr` is open; descriptor 2 has no owner in this crate.
-        if unsafe { libc::dup2(stderr.as_raw_fd(), 2) } < 0 {
-            return 3;
-        }
+        rustix::stdio::dup2_stderr(stderr).map_err(|error| (3, error.into()))?;
     }
     for (target, source) in (LISTEN_FDS_START..).zip(sources) {
         // SAFETY: `source` is open; `target` is one of our own descriptors at most, and nothing
         // in this process uses it again before execve.
         if unsafe { libc::dup2(source.as_raw_fd(), target) } < 0 {
-            return 3;
+            return Err((3, io::Error::last_os_error()));
         }
     }
     if !sources.is_empty() {
@@ -260,27 +205,12 @@ fn child(
     }
     // The last step but one: a signal that was sent meanwhile is delivered here, with the
     // dispositions that the program starts with.
-    if spawn.mask.restore().is_err() {
-        return 2;
-    }
-    if let Some(word) = pid_field.and_then(|index| env.strings.get_mut(index)) {
+    spawn.mask.restore().map_err(|error| (2, error))?;
+    // Only a field of ours is as wide as a pid can be.
+    if let Some(word) = image.variable(LISTEN_PID).filter(|_| !sources.is_empty()) {
         write_pid(word, std::process::id());
     }
-    // SAFETY: both arrays end in a null pointer and point to NUL-terminated strings that live in
-    // `argv` and `env`; the patched word was changed in place, so its pointer still holds.
-    unsafe { libc::execve(path.as_ptr(), argv.pointers.as_ptr(), env.pointers.as_ptr()) };
-    if io::Error::last_os_error().raw_os_error() == Some(libc::ENOEXEC) {
-        // A script without an interpreter line, which execvp(3) runs by the shell.
-        // SAFETY: as above.
-        unsafe {
-            libc::execve(
-                c"/bin/sh".as_ptr(),
-                shell.pointers.as_ptr(),
-                env.pointers.as_ptr(),
-            )
-        };
-    }
-    0
+    Err((0, image.execute_or_interpret()))
 }
 
 fn await_exec(reader: &OwnedFd, pid: Pid, spawn: &Spawn<'_>) -> Result<Pid, SpawnError> {
@@ -311,72 +241,32 @@ fn await_exec(reader: &OwnedFd, pid: Pid, spawn: &Spawn<'_>) -> Result<Pid, Spaw
 /// Replaces this process by the program; returns only when that failed.
 #[must_use]
 pub fn exec(program: &Path, argv: &[OsString], env: &[OsString], mask: OriginalMask) -> SpawnError {
-    let owned = program.to_path_buf();
-    let words = |list: &[OsString]| Words::new(list.iter().map(|w| w.as_bytes().to_vec()));
-    let (Ok(path), Some(arguments), Some(env)) = (
-        CString::new(program.as_os_str().as_bytes()),
-        words(argv),
-        words(env),
-    ) else {
-        return SpawnError::Nul { program: owned };
+    let program = program.to_path_buf();
+    let Some(image) = Image::new(&program, argv, env) else {
+        return SpawnError::Nul { program };
     };
     if let Err(source) = mask.restore() {
         return SpawnError::Prepare {
-            program: owned,
+            program,
             step: "sigprocmask",
             source,
         };
     }
-    // SAFETY: both arrays end in a null pointer and point to NUL-terminated strings that live in
-    // `arguments` and `env` until the call returns.
-    unsafe {
-        libc::execve(
-            path.as_ptr(),
-            arguments.pointers.as_ptr(),
-            env.pointers.as_ptr(),
-        )
-    };
-    let source = io::Error::last_os_error();
-    if source.raw_os_error() == Some(libc::ENOEXEC)
-        && let Some(shell) = script_argv(&path, argv)
-    {
-        // SAFETY: as above, with `shell`.
-        unsafe {
-            libc::execve(
-                c"/bin/sh".as_ptr(),
-                shell.pointers.as_ptr(),
-                env.pointers.as_ptr(),
-            )
-        };
-    }
-    SpawnError::Exec {
-        program: owned,
-        source,
-    }
+    let source = image.execute_or_interpret();
+    SpawnError::Exec { program, source }
 }
 
-/// argv for running `path` by `/bin/sh`: the shell, the path, the arguments.
-fn script_argv(path: &CStr, argv: &[OsString]) -> Option<Words> {
-    let head = [b"/bin/sh".to_vec(), path.to_bytes().to_vec()];
-    Words::new(
-        head.into_iter()
-            .chain(argv.iter().skip(1).map(|w| w.as_bytes().to_vec())),
-    )
-}
-
-fn environment(spawn: &Spawn<'_>) -> Vec<Vec<u8>> {
-    let mut env: Vec<Vec<u8>> = spawn
-        .env
-        .iter()
-        .map(|word| word.clone().into_vec())
-        .collect();
+fn environment(spawn: &Spawn<'_>) -> Vec<OsString> {
+    let mut env = spawn.env.to_vec();
     if spawn.listeners.is_empty() {
         return env;
     }
-    env.retain(|word| !word.starts_with(b"LISTEN_"));
-    env.push(format!("LISTEN_FDS={}", spawn.listeners.len()).into_bytes());
-    env.push(format!("LISTEN_FDNAMES={}", spawn.listener_names.join(":")).into_bytes());
-    env.push([LISTEN_PID, &[b'0'; PID_DIGITS]].concat());
+    env.retain(|word| !word.as_bytes().starts_with(b"LISTEN_"));
+    env.push(format!("LISTEN_FDS={}", spawn.listeners.len()).into());
+    env.push(format!("LISTEN_FDNAMES={}", spawn.listener_names.join(":")).into());
+    env.push(OsString::from_vec(
+        [LISTEN_PID, &[b'0'; PID_DIGITS]].concat(),
+    ));
     env
 }
 
@@ -395,20 +285,17 @@ fn write_pid(word: &mut [u8], pid: u32) {
 }
 
 /// Does work in a child process that nobody waits for: what need not be done before dockerd
-/// starts runs beside it. The child ends with the work; as PID 1 or subreaper we reap it. When no
-/// process can be made, the work is done here.
-pub fn aside(work: impl FnOnce()) {
-    // SAFETY: we are single-threaded (a rule of the crate), so the child has a whole copy of a
-    // consistent process and may allocate.
-    match unsafe { libc::fork() } {
-        0 => {
-            super::process::set_name(super::process::HELPER);
-            work();
-            // SAFETY: _exit runs no destructor and no handler of the parent's.
-            unsafe { libc::_exit(0) }
-        }
-        -1 => work(),
-        _ => {}
+/// starts runs beside it. The child outlives us, unlike a [service](super::service), whose work is worth nothing
+/// without us; as PID 1 or subreaper we reap it. When no process can be made, the work is done
+/// here.
+pub fn aside(work: impl Fn()) {
+    let made = fork::child(|| {
+        super::process::set_name(super::process::HELPER);
+        work();
+        0
+    });
+    if made.is_err() {
+        work();
     }
 }
 
@@ -423,5 +310,22 @@ mod tests {
         assert_eq!(word, b"LISTEN_PID=0004194304\0");
         write_pid(&mut word, u32::MAX);
         assert_eq!(word, b"LISTEN_PID=4294967295\0");
+    }
+
+    #[test]
+    fn a_pid_for_others_sockets_is_handed_on_as_it_is() {
+        let pid = spawn(&Spawn {
+            program: Path::new("/bin/sh"),
+            argv: &["sh", "-c", "test \"$LISTEN_PID\" = 1"].map(OsString::from),
+            env: &["LISTEN_PID=1".into()],
+            mask: OriginalMask::empty(),
+            group: ProcessGroup::Own,
+            listeners: &[],
+            listener_names: &[],
+            stderr: None,
+            bound: Bound::DiesWithUs,
+        });
+        let ended = rustix::process::waitpid(pid.ok(), rustix::process::WaitOptions::empty());
+        assert_eq!(ended.unwrap().unwrap().1.exit_status(), Some(0));
     }
 }

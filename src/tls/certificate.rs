@@ -13,7 +13,7 @@ use x509_parser::prelude::FromDer;
 use x509_parser::x509::{SubjectPublicKeyInfo, X509Version};
 
 use super::ec521::Verifier;
-use super::key;
+use super::public_key;
 use super::san::San;
 
 /// What a certificate says.
@@ -105,7 +105,7 @@ impl Certificate {
             not_before: x509.validity().not_before.to_datetime(),
             not_after: x509.validity().not_after.to_datetime(),
             sans: BTreeSet::new(),
-            key: key::describe_public(x509.public_key().raw),
+            key: public_key::describe(x509.public_key().raw),
             der: der.to_vec(),
             subject_der: x509.subject().as_raw().to_vec(),
             issuer_der: x509.issuer().as_raw().to_vec(),
@@ -153,7 +153,7 @@ impl Certificate {
         let (Some((_, x509)), Some((_, public))) = (parsed, public) else {
             return Signature::Bad;
         };
-        if !key::is_checkable(public.raw) {
+        if !public_key::is_checkable(public.raw) {
             return Signature::Unknown;
         }
         match x509.verify_signature(Some(&public)) {
@@ -178,7 +178,7 @@ impl Certificate {
     /// Whether signatures by its key can be checked here; of others nothing can be said.
     #[must_use]
     pub fn is_checkable(&self) -> bool {
-        key::is_checkable(&self.public)
+        public_key::is_checkable(&self.public)
     }
 
     /// Whether it may sign other certificates.
@@ -230,7 +230,8 @@ impl Certificate {
 /// What the library says of no signature on this curve.
 fn by_p521(x509: &X509Certificate<'_>, public: &SubjectPublicKeyInfo<'_>) -> Signature {
     let identifier = x509.signature_algorithm.algorithm.as_bytes();
-    let Some(verifier) = Verifier::of(identifier).filter(|_| key::is_p521(public.raw)) else {
+    let Some(verifier) = Verifier::of(identifier).filter(|_| public_key::is_p521(public.raw))
+    else {
         return Signature::Unknown;
     };
     let verdict = verifier.verify_signature(

@@ -11,6 +11,7 @@ use super::der;
 use super::key::{self, KeyProblem, PrivateKey};
 use super::material::{Item, Material};
 use super::plan::{CertificatePlan, CopyPlan, Issue, KeyId, KeyPlan, LeafPlan, ManagedPlan};
+use super::public_key;
 use super::san::San;
 
 /// A file to be put in place.
@@ -211,7 +212,7 @@ impl Signer {
                 if item == Item::ServerCertificate {
                     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
                     // TLS 1.2 clients without ECDHE encrypt the session key to an RSA key.
-                    if key::is_rsa(public) {
+                    if public_key::is_rsa(public) {
                         params.key_usages.push(KeyUsagePurpose::KeyEncipherment);
                     }
                 } else {

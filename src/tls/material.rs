@@ -116,11 +116,12 @@ impl FolderId {
 }
 
 /// The content of a file.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub enum Content {
     /// A file of no bytes, as a killed `openssl` leaves it: counts as missing.
     Empty,
     /// There is no such file.
+    #[default]
     Missing,
     Present(Vec<u8>),
     /// It is there and cannot be read; why.
@@ -157,23 +158,13 @@ impl fmt::Debug for Content {
 }
 
 /// A file, its permission bits and its owner.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoredFile {
     pub content: Content,
     /// Permission bits, when there is a file.
     pub mode: Option<u32>,
     /// Its owner, if that is neither root nor the user that runs this.
     pub stranger: Option<u32>,
-}
-
-impl Default for StoredFile {
-    fn default() -> Self {
-        Self {
-            content: Content::Missing,
-            mode: None,
-            stranger: None,
-        }
-    }
 }
 
 /// Whether new files can be put into a directory.

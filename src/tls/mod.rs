@@ -20,6 +20,7 @@ mod issue;
 mod key;
 mod material;
 mod plan;
+mod public_key;
 mod refusal;
 mod san;
 

@@ -8,7 +8,7 @@ use rustix::process::Pid;
 
 use super::error::LaunchError;
 use crate::apply::{self, ApplyError, cgroup};
-use crate::base::explain::Failure;
+use crate::base::explain::{Explain as _, Failure};
 use crate::config::Switch;
 use crate::files::kernel;
 use crate::host::cgroup::delegation::DelegationFacts;
@@ -84,5 +84,8 @@ impl CgroupDescriptor {
 pub(super) fn enter(plan: &Delegation) -> Result<(), LaunchError> {
     cgroup::enter_namespace(&plan.point, &plan.options)
         .and_then(|()| cgroup::delegate(&plan.point, &plan.leaf, &plan.controllers))
-        .map_err(|error| LaunchError::of("could not set up the cgroups of dockerd's half", &error))
+        .map_err(|error| {
+            LaunchError::new("could not set up the cgroups of dockerd's half", &error)
+                .with_advice(error.explained())
+        })
 }

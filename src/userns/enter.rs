@@ -63,20 +63,28 @@ pub fn daemon(
 ) -> Result<Entry, Failure> {
     let identity = Identity::own();
     let user = future_user(&env)?;
-    let owner = match &user {
-        Some(user) => (user.uid, user.gid),
+    let (identity, its_env) = match &user {
+        Some(user) => {
+            let (uid, gid) = (user.uid, user.gid);
+            let identity = Identity {
+                uid,
+                gid,
+                ..identity
+            };
+            (identity, user.environment(env.clone()))
+        }
         None if identity.uid == 0 => {
             return Ok(Entry {
                 env,
                 ..Entry::default()
             });
         }
-        None => (identity.uid, identity.gid),
+        None => (identity, env.clone()),
     };
     // Bad settings are errors before anything is changed.
-    let config = Config::new(form, arguments, env.clone(), identity)?;
+    let config = Config::new(form, arguments, its_env, identity)?;
     let prints = config.daemon.only_prints();
-    let part = (!prints).then(|| cgroup::decide(config.cgroup, owner));
+    let part = (!prints).then(|| cgroup::decide(config.cgroup, (identity.uid, identity.gid)));
     let part = match run {
         Run::Dry => part,
         Run::Live => part.map(DelegatedCgroup::make).transpose()?,
@@ -91,8 +99,7 @@ pub fn daemon(
     let preparation = if prints {
         Preparation::default()
     } else {
-        let root = user.data_root(form, arguments, &env)?;
-        user.preparation(&env, Some(&root))
+        user.preparation(&env, Some(&data_root(&config)))
     };
     if run == Run::Live {
         preparation.give()?;
@@ -149,27 +156,6 @@ impl User {
         Ok(self.environment(env))
     }
 
-    /// Where the data root of its daemon is.
-    fn data_root(
-        &self,
-        form: CommandForm,
-        arguments: &[OsString],
-        env: &Environment,
-    ) -> Result<PathBuf, Failure> {
-        let identity = Identity {
-            uid: self.uid,
-            gid: self.gid,
-            ..Identity::own()
-        };
-        let env = self.environment(env.clone());
-        let config = Config::new(form, arguments, env.clone(), identity)?;
-        let file = match config.daemon.value("config-file") {
-            Some(path) => PathBuf::from(path),
-            None => places::config(&env).join("daemon.json"),
-        };
-        Ok(Roots::of(&config, &DaemonFile::read(&file)).data)
-    }
-
     /// What it gets of us, while we are root. Only a daemon has a data root.
     fn preparation(&self, env: &Environment, data_root: Option<&Path>) -> Preparation {
         let runtime = self.runtime_dir(env);
@@ -187,6 +173,15 @@ impl User {
         let group = files::text(Path::new("/etc/group")).unwrap_or_default();
         groups(&group, &self.name)
     }
+}
+
+/// Where the data root of the user's daemon is.
+fn data_root(config: &Config) -> PathBuf {
+    let file = match config.daemon.value("config-file") {
+        Some(path) => PathBuf::from(path),
+        None => places::config(&config.env).join("daemon.json"),
+    };
+    Roots::of(config, &DaemonFile::read(&file)).data
 }
 
 /// A user of the image.

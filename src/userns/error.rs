@@ -4,7 +4,7 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::explain::{Advice, Explain, chain, exit, samples};
+use crate::base::explain::{Advice, Explain, exit, samples};
 
 /// What failed, why, and what to do; it can travel from the child to the parent, who tells it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -39,16 +39,6 @@ impl LaunchError {
         }
     }
 
-    /// A failure that has been explained already, whole.
-    #[must_use]
-    pub fn of(what: impl Into<String>, error: &dyn Explain) -> Self {
-        Self {
-            what: what.into(),
-            cause: Some(Cause(chain(error))),
-            advice: error.explained(),
-        }
-    }
-
     /// A failure that is none of the kernel's.
     #[must_use]
     pub fn plain(what: impl Into<String>) -> Self {
@@ -72,7 +62,13 @@ impl LaunchError {
     /// The same with a background and a remedy of its own.
     #[must_use]
     pub fn with_help(self, why: impl Into<String>, fix: impl Into<String>) -> Self {
-        let advice = Advice::new(why, fix).with_code(self.advice.code);
+        let code = self.advice.code;
+        self.with_advice(Advice::new(why, fix).with_code(code))
+    }
+
+    /// The same with the advice of the error that it is made of.
+    #[must_use]
+    pub fn with_advice(self, advice: Advice) -> Self {
         Self { advice, ..self }
     }
 

@@ -81,7 +81,7 @@ impl NetDriverProcess {
             env,
             child,
             pid_file,
-            hardening: Hardening::Wished,
+            hardening: Hardening::Requested,
             running: None,
             respawn: Respawn::new(None),
         }

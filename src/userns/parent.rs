@@ -94,7 +94,7 @@ pub struct Job<'a> {
 pub struct Parent {
     /// The child: signals for the command go to it, and its exit code is the command's.
     pub child: Pid,
-    /// The command, as seen from here; none where it has its own process table.
+    /// The command, as seen from here, while it runs; none where it has its own process table.
     pub command: Option<NonZeroI32>,
     state: StateDir,
     net_driver: Option<NetDriverProcess>,
@@ -246,7 +246,10 @@ impl Parent {
                     self.command = pid;
                     news.push(ParentEvent::Running(pid));
                 }
-                Ok(Some((ToParent::Ended(outcome), _))) => news.push(ParentEvent::Ended(outcome)),
+                Ok(Some((ToParent::Ended(outcome), _))) => {
+                    self.command = None;
+                    news.push(ParentEvent::Ended(outcome));
+                }
                 Ok(Some((ToParent::Failed(error), _))) => news.push(ParentEvent::NotStarted(error)),
                 Ok(Some((ToParent::Network, _))) => tracing::error!("the child is out of step"),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,

@@ -19,7 +19,7 @@ use crate::host::rootless::Filter;
 use crate::plan::rootless::RootlessPlan;
 use crate::ports::api::info::{Info, NetworkDriver};
 use crate::ports::bind::BindClient;
-use crate::ports::{self, Setup, SourceAddresses};
+use crate::ports::{self, PortsError, Setup, SourceAddresses};
 use crate::process::companion::{Companion, Respawn};
 use crate::process::service;
 use crate::sys::process::Child;
@@ -88,8 +88,7 @@ impl PortDriverProcess {
         let path = state.path().to_owned();
         let mut published = Self {
             info: Info::new(path, child, driver, side),
-            api: ports::listen_api(&state.join("api.sock"))
-                .map_err(|error| LaunchError::of(error.to_string(), &error))?,
+            api: ports::listen_api(&state.join("api.sock")).map_err(|e| told(&e))?,
             binds,
             publish: plan.publish.clone(),
             rules: match plan.source_filter {
@@ -146,8 +145,7 @@ impl PortDriverProcess {
             match ports::run(setup) {
                 Ok(()) => 0,
                 Err(error) => {
-                    let text = serde_json::to_vec(&LaunchError::of(error.to_string(), &error))
-                        .unwrap_or_default();
+                    let text = serde_json::to_vec(&told(&error)).unwrap_or_default();
                     // Whoever does not wait any more has the log.
                     let _ = rustix::io::write(&report, &text);
                     tracing::error!("{}", explain::one_line(&error));
@@ -252,4 +250,9 @@ fn addresses([byte]: [u8; 1]) -> SourceAddresses {
         b'4' => SourceAddresses::KeptOver4,
         _ => SourceAddresses::Hidden,
     }
+}
+
+/// The error in a form that travels.
+fn told(error: &PortsError) -> LaunchError {
+    LaunchError::new(error.to_string(), error).with_advice(error.explained())
 }

@@ -66,12 +66,6 @@ pub enum Tun {
 pub struct Preparation {
     /// The steps, all of them before any right is given up.
     pub steps: Vec<Step>,
-    /// The data root, where it is given.
-    data_root: Option<PathBuf>,
-    /// The runtime directory, where it is made.
-    runtime: Option<PathBuf>,
-    /// Whether the tun device will be there for the user.
-    tun: bool,
 }
 
 /// Decides.
@@ -95,8 +89,7 @@ pub fn plan(facts: &PreparationFacts, user: &User, runtime: &Path) -> Preparatio
         let why = "dockerd changes the mode of its data root, which only its owner may";
         give(Action::Give { path, uid, gid }, why);
     }
-    let made_runtime = facts.runtime.clone().filter(|_| facts.may_chown);
-    if let Some(path) = made_runtime.clone() {
+    if let Some(path) = facts.runtime.clone().filter(|_| facts.may_chown) {
         let action = Action::CreateFor {
             path,
             mode: 0o700,
@@ -119,18 +112,12 @@ pub fn plan(facts: &PreparationFacts, user: &User, runtime: &Path) -> Preparatio
             "the network driver speaks to it",
         );
     }
-    let opened = made || (facts.tun == Tun::Closed && facts.may_chown);
-    if opened {
+    if made || (facts.tun == Tun::Closed && facts.may_chown) {
         let path = TUN.into();
         let why = "the user's group uses it as its owner does";
         give(Action::OpenToGroup { path, gid }, why);
     }
-    Preparation {
-        data_root: data_root.map(|dir| dir.path.clone()),
-        runtime: made_runtime,
-        tun: opened,
-        ..preparation
-    }
+    preparation
 }
 
 impl Preparation {
@@ -145,38 +132,48 @@ impl Preparation {
     /// Whether the user can write to a directory when it was given what it gets.
     #[must_use]
     pub fn open(&self, path: &Path) -> bool {
-        let given = [&self.data_root, &self.runtime];
-        given.into_iter().flatten().any(|dir| path.starts_with(dir))
+        self.steps.iter().any(|step| match &step.action {
+            Action::Give { path: dir, .. } | Action::CreateFor { path: dir, .. } => {
+                path.starts_with(dir)
+            }
+            _ => false,
+        })
     }
 
     /// The facts as they will be when this was given; those of a probe that it makes void are not
     /// known.
     pub fn foresee(&self, facts: &mut Facts, uid: u32) {
-        for place in &mut facts.private {
-            place.private |= self
-                .runtime
-                .as_ref()
-                .is_some_and(|dir| place.path.starts_with(dir));
-        }
-        let (Some(storage), Some(root)) = (&mut facts.storage, &self.data_root) else {
-            return;
-        };
-        if storage.data_root != *root {
-            return;
-        }
-        storage.data_root_uid = Some(uid);
-        if let ProbeResult::Known(probe) = &storage.root.probe
-            && matches!(probe.writing, Writing::Refused(_))
-        {
-            let why = "the data root is not the user's yet: it is tried when it was given";
-            storage.root.probe = ProbeResult::Unknown(why.into());
+        for step in &self.steps {
+            match &step.action {
+                Action::CreateFor { path: dir, .. } => {
+                    for place in &mut facts.private {
+                        place.private |= place.path.starts_with(dir);
+                    }
+                }
+                Action::Give { path, .. } => {
+                    let storage = facts.storage.as_mut();
+                    let Some(storage) = storage.filter(|storage| storage.data_root == *path) else {
+                        continue;
+                    };
+                    storage.data_root_uid = Some(uid);
+                    if let ProbeResult::Known(probe) = &storage.root.probe
+                        && matches!(probe.writing, Writing::Refused(_))
+                    {
+                        let why =
+                            "the data root is not the user's yet: it is tried when it was given";
+                        storage.root.probe = ProbeResult::Unknown(why.into());
+                    }
+                }
+                _ => {}
+            }
         }
     }
 
     /// The same for what a rootless daemon needs.
     pub fn foresee_rootless(&self, facts: &mut RootlessFacts) {
+        let tun = |step: &Step| matches!(step.action, Action::OpenToGroup { .. });
         if let ProbeResult::Known(probe) = &mut facts.probe
-            && self.tun
+            && self.steps.iter().any(tun)
         {
             probe.tap = None;
         }
@@ -322,7 +319,7 @@ mod tests {
         };
         assert_eq!(words(&none).len(), 1);
         let preparation = plan(&none, &user(), Path::new("/run/user/1000"));
-        assert!(!preparation.open(Path::new(DATA)) && !preparation.tun);
+        assert!(!preparation.open(Path::new(DATA)));
         // In a user namespace the device can be neither made nor given.
         let inside = PreparationFacts {
             may_mknod: false,

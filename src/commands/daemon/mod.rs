@@ -34,6 +34,7 @@ use crate::plan::step::CertificateStep;
 use crate::plan::tls_mode;
 use crate::process::program::{self, ProgramError};
 use crate::supervise::launch::Launch;
+use crate::supervise::mode::Mode;
 use crate::supervise::names::NameForwarder;
 use crate::supervise::notify::NotifySocket;
 use crate::supervise::output::Output;
@@ -43,7 +44,6 @@ use crate::sys::{process, signal};
 use crate::tls;
 use crate::userns::cgroup::CgroupDescriptor;
 use crate::userns::enter;
-use crate::userns::parent::Parent;
 use crate::userns::preparation::Preparation;
 
 /// What to do with the words that follow `dockerd-entrypoint.sh`.
@@ -269,12 +269,11 @@ fn serve(
 /// dockerd and what it takes to follow it.
 struct Started {
     dockerd: rustix::process::Pid,
-    launch: Launch,
+    mode: Mode,
     output: Option<Output>,
     notify: NotifySocket,
     signals: nix::sys::signalfd::SignalFd,
     names: Option<NameForwarder>,
-    rootless: Option<Parent>,
     warnings: Vec<String>,
     choices: Vec<String>,
     oom_scores: Option<OomScores>,
@@ -321,22 +320,21 @@ fn start(
     let output = Output::new(crate::log::never_wait());
     let begun = match &plan.mode {
         ModePlan::Rootless(plan) => rootless::begin(plan, &launch, sockets, output.as_ref(), door)
-            .map(|parent| (parent.child, Some(parent))),
+            .map(|parent| (parent.child, Mode::Rootless(Box::new(parent)))),
         ModePlan::Rootful => {
-            begin(&launch, sockets, output.as_ref()).map(|dockerd| (dockerd, None))
+            begin(&launch, sockets, output.as_ref()).map(|dockerd| (dockerd, Mode::Rootful(launch)))
         }
     };
-    let (dockerd, rootless) = begun.inspect_err(|_| notify.remove())?;
+    let (dockerd, mode) = begun.inspect_err(|_| notify.remove())?;
     timeline.mark("exec");
     let choice = |flag: &AddedFlag| format!("{}={} ({})", flag.name, flag.value, flag.why);
     Ok(Started {
         dockerd,
-        launch,
+        mode,
         output,
         notify,
         signals,
         names,
-        rootless,
         warnings,
         choices: plan.flags.iter().map(choice).collect(),
         oom_scores: plan.oom_scores,

@@ -51,10 +51,7 @@ impl Service {
         let status = Status {
             state: "starting".into(),
             pid: std::process::id(),
-            dockerd: match &started.rootless {
-                Some(parent) => parent.command,
-                None => Some(started.dockerd.as_raw_nonzero()),
-            },
+            dockerd: started.mode.dockerd(started.dockerd),
             socket: ping_path.clone(),
             endpoints: endpoints(&request.listen),
             client: client::variables(&request.config, &request.listen),
@@ -86,7 +83,7 @@ impl Service {
                     .and_then(|d| d.most)
                     .and_then(millis),
             },
-            launch: started.launch,
+            mode: started.mode,
             dockerd: Some(started.dockerd),
             sockets,
             companions: started
@@ -94,7 +91,6 @@ impl Service {
                 .into_iter()
                 .map(|names| Box::new(names) as Box<dyn Companion>)
                 .collect(),
-            rootless: started.rootless,
             notify: started.notify,
             outer: Outer::new(caller.env.get("NOTIFY_SOCKET")),
             status,

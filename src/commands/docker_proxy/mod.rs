@@ -22,7 +22,6 @@ use crate::config::rootless::port::{Address, PortSpec};
 use crate::host::rootless::docker_proxy::{self, REAL};
 use crate::ports::api::client::{Api, Offer};
 use crate::process::Outcome;
-use crate::process::companion::Companion;
 use crate::process::follow;
 use crate::process::program;
 use crate::sys::helper::{self, Helper, Privileges};
@@ -224,14 +223,14 @@ fn proxy(argv: &[OsString], caller: &Caller, status: BorrowedFd<'_>) -> Result<O
         privileges: Privileges::NoNew,
     })
     .map_err(|error| LaunchError::new("could not start docker-proxy", &error))?;
-    let ended = follow::follow(pid, &signals, &mut NoCompanion);
+    let ended = follow::follow(pid, &signals, &mut ());
     if let Outcome::Signal(number) = ended
         && ![libc::SIGINT, libc::SIGTERM].contains(&number)
     {
         // Killed by somebody else, not for want of an address: dockerd's rules may lead to the
         // container without it, and dockerd counts the port as published until it says so.
         tracing::warn!("docker-proxy was killed by signal {number}");
-        follow::stand_by(&signals, &mut NoCompanion);
+        follow::stand_by(&signals, &mut ());
     }
     Ok(ended)
 }
@@ -240,11 +239,6 @@ fn tell(status: &OwnedFd, text: &str) {
     // dockerd may be gone, and then nobody waits.
     let _ = rustix::io::write(status, text.as_bytes());
 }
-
-/// Nothing is looked after but the one process.
-struct NoCompanion;
-
-impl Companion for NoCompanion {}
 
 #[cfg(test)]
 mod tests;

@@ -4,10 +4,12 @@
 
 use std::io;
 
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink};
+use rustix::net::netlink::NETFILTER;
+use rustix::net::{RecvFlags, SendFlags};
 use serde::{Deserialize, Serialize};
 
 use crate::files::kernel;
+use crate::sys::netlink;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Existing {
@@ -47,31 +49,17 @@ pub fn modules_exist() -> bool {
     kernel::exists("/proc/modules")
 }
 
-const NLM_F_REQUEST: u16 = 1;
-const NLM_F_DUMP: u16 = 0x300;
-const NLMSG_ERROR: u16 = 2;
-const NLMSG_DONE: u16 = 3;
-const NFNL_SUBSYS_NFTABLES: u16 = 10;
-const NFT_MSG_GETRULE: u16 = 7;
-const HEADER: usize = 16;
+/// `NFNL_SUBSYS_NFTABLES` and `NFT_MSG_GETRULE`.
+const GET_RULE: u16 = 10 << 8 | 7;
 
 /// Counts the rules of nf_tables in this network namespace (`nfnetlink(7)`-style dump).
 ///
 /// # Errors
 /// What the kernel says: `EPERM` without CAP_NET_ADMIN, `EINVAL` without nf_tables.
 pub fn nft_rules() -> io::Result<usize> {
-    let socket = rustix::net::socket_with(
-        AddressFamily::NETLINK,
-        SocketType::RAW,
-        SocketFlags::CLOEXEC,
-        Some(netlink::NETFILTER),
-    )?;
-    // nlmsghdr (length, type, flags, sequence, port) and nfgenmsg (family, version, resource)
-    let mut request = Vec::with_capacity(20);
-    request.extend(20_u32.to_ne_bytes());
-    request.extend((NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETRULE).to_ne_bytes());
-    request.extend((NLM_F_REQUEST | NLM_F_DUMP).to_ne_bytes());
-    request.extend([0; 8 + 4]);
+    let socket = netlink::open(Some(NETFILTER))?;
+    // nfgenmsg: family, version, resource
+    let request = netlink::request(GET_RULE, netlink::DUMP, 0, &[0; 4]);
     rustix::net::send(&socket, &request, SendFlags::empty())?;
     let mut count = 0;
     let mut buffer = vec![0; 64 * 1024];
@@ -96,33 +84,14 @@ struct Answer {
 
 fn read_answer(mut bytes: &[u8]) -> Answer {
     let mut answer = Answer::default();
-    while let Some((header, _)) = bytes.split_at_checked(HEADER) {
-        let number = |offset: usize| {
-            let bytes = header.get(offset..offset + 4)?.try_into().ok()?;
-            Some(u32::from_ne_bytes(bytes))
-        };
-        let kind = number(4).map(|word| u16::from_ne_bytes(low_bytes(word)));
-        let length = number(0).and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
-        let body = bytes.get(HEADER..length.max(HEADER)).unwrap_or_default();
-        match kind {
-            Some(NLMSG_DONE) => answer.end = Some(0),
-            Some(NLMSG_ERROR) => {
-                let errno = body.get(..4).and_then(|b| b.try_into().ok());
-                answer.end = Some(errno.map_or(libc::EPROTO, i32::from_ne_bytes).abs());
-            }
+    while let Some(message) = netlink::next(&mut bytes) {
+        match message.kind {
+            netlink::DONE => answer.end = Some(0),
+            netlink::ERROR => answer.end = Some(message.errno()),
             _ => answer.rules += 1,
         }
-        // Messages are aligned to 4 bytes.
-        let next = length.max(HEADER).next_multiple_of(4);
-        bytes = bytes.get(next..).unwrap_or_default();
     }
     answer
-}
-
-/// The first two bytes of a word, in memory order.
-fn low_bytes(word: u32) -> [u8; 2] {
-    let [a, b, _, _] = word.to_ne_bytes();
-    [a, b]
 }
 
 #[cfg(test)]
@@ -131,11 +100,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn message(kind: u16, body: &[u8]) -> Vec<u8> {
-        let length = u32::try_from(HEADER + body.len()).unwrap();
-        let mut bytes = length.to_ne_bytes().to_vec();
-        bytes.extend(kind.to_ne_bytes());
-        bytes.extend([0; 10]);
-        bytes.extend(body);
+        let mut bytes = netlink::request(kind, 0, 0, body);
         bytes.resize(bytes.len().next_multiple_of(4), 0);
         bytes
     }
@@ -143,7 +108,7 @@ mod tests {
     #[test]
     fn rules_are_counted_up_to_the_end_or_an_error() {
         let rule = message(0x0a06, &[1, 2, 3, 4, 5]);
-        let done = message(NLMSG_DONE, &[0; 4]);
+        let done = message(netlink::DONE, &[0; 4]);
         let answer = read_answer(&[rule.clone(), rule.clone(), done].concat());
         assert_eq!(
             answer,
@@ -152,7 +117,7 @@ mod tests {
                 end: Some(0)
             }
         );
-        let error = message(NLMSG_ERROR, &(-libc::EPERM).to_ne_bytes());
+        let error = message(netlink::ERROR, &(-libc::EPERM).to_ne_bytes());
         assert_eq!(read_answer(&error).end, Some(libc::EPERM));
         assert_eq!(
             read_answer(&rule),

@@ -1,7 +1,9 @@
 //! Tables: facts of a kind of machine, and what is decided there.
 
 use super::*;
+use crate::base::explain::Explain as _;
 use crate::host::cgroup;
+use crate::host::cgroup::legacy::Hierarchy;
 use crate::host::said;
 
 const OURS: Maker<'_> = Maker::Dockerd { parent: None };

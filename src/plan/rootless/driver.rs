@@ -33,8 +33,8 @@ pub const EXIT_FD: i32 = 4;
 /// Whether slirp4netns gets its security layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hardening {
-    /// As requested, `auto` meaning on.
-    Wished,
+    /// `auto` means on.
+    Requested,
     /// `auto` means off.
     Fallback,
 }
@@ -77,7 +77,7 @@ fn slirp4netns(options: &Options, tap: &Tap, child: u32, hardening: Hardening) -
     ] {
         match (layer, hardening) {
             (Layer::On, _) => argv.push(flag.into()),
-            (Layer::Auto, Hardening::Wished) => {
+            (Layer::Auto, Hardening::Requested) => {
                 argv.push(flag.into());
                 hardened = true;
             }
@@ -159,7 +159,7 @@ mod tests {
     fn slirp4netns_is_hardened_and_falls_back() {
         let base = "slirp4netns --mtu=65520 --ready-fd=3 --exit-fd=4 --cidr=10.0.2.0/24 \
                     --disable-host-loopback";
-        let (words, hardened) = line("", Hardening::Wished);
+        let (words, hardened) = line("", Hardening::Requested);
         assert_eq!(
             words,
             format!("{base} --enable-sandbox --enable-seccomp 7 tap0")
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn pasta_opens_no_way_back_to_loopback_outside() {
-        let (words, _) = line("--net=pasta --cidr=10.9.0.0/16", Hardening::Wished);
+        let (words, _) = line("--net=pasta --cidr=10.9.0.0/16", Hardening::Requested);
         assert_eq!(
             words,
             "pasta --quiet --ns-ifname=tap0 --mtu=65520 --address=10.9.0.100 --netmask=16 \
@@ -187,7 +187,7 @@ mod tests {
         );
         let (words, _) = line(
             "--net=pasta --port-driver=implicit --ipv6",
-            Hardening::Wished,
+            Hardening::Requested,
         );
         assert!(words.contains("--tcp-ports=auto") && !words.contains("--ipv4-only"));
     }
