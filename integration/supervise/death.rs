@@ -77,6 +77,20 @@ fn a_passing_trouble_is_tried_again_and_a_lasting_one_is_not() {
 }
 
 #[test]
+fn a_program_that_is_gone_is_named_with_the_cause() {
+    if !can_run() {
+        return;
+    }
+    let mut dind = start("").env("DIND_RESTART", "on-failure").run();
+    dind.says("ready after");
+    std::fs::remove_file(dind.path("bin/dockerd")).unwrap();
+    dind.request("/die");
+    let line = dind.says("could not start");
+    assert!(line.contains("No such file or directory"), "{line}");
+    assert_eq!(dind.ends(), 127);
+}
+
+#[test]
 fn a_stop_between_two_lives_is_a_clean_end() {
     if !can_run() {
         return;

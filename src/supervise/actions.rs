@@ -150,7 +150,10 @@ impl Supervisor {
                     self.runs_again(Some(dockerd));
                 }
             }
-            Err(code) => passing.events.push(Event::StartFailed(code)),
+            Err(error) => {
+                tracing::error!("{}", one_line(error.as_ref()));
+                passing.events.push(Event::StartFailed(error.exit_code()));
+            }
         }
     }
 

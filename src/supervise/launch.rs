@@ -13,6 +13,7 @@ use crate::files;
 use crate::host::stale::{self, Places};
 use crate::plan::host::DaemonCommand;
 use crate::plan::limits::OomScores;
+use crate::process::program::ProgramError;
 use crate::sys::signal::OriginalMask;
 use crate::sys::spawn::{self, Bound, ProcessGroup, Spawn, SpawnError};
 
@@ -29,8 +30,12 @@ impl Launch {
     /// Starts dockerd.
     ///
     /// # Errors
-    /// What [`spawn::spawn`] says.
-    pub fn start(&self, sockets: &HeldSockets, output: Option<&Output>) -> Result<Pid, SpawnError> {
+    /// [`ProgramError::Exec`].
+    pub fn start(
+        &self,
+        sockets: &HeldSockets,
+        output: Option<&Output>,
+    ) -> Result<Pid, ProgramError> {
         spawn::spawn(&Spawn {
             program: &self.daemon.program,
             argv: &self.daemon.argv,
@@ -41,6 +46,10 @@ impl Launch {
             listener_names: sockets.names(),
             stderr: output.map(Output::for_dockerd),
             bound: Bound::No,
+        })
+        .map_err(|source| {
+            let name = self.daemon.program.clone().into_os_string();
+            ProgramError::Exec { name, source }
         })
     }
 }

@@ -9,7 +9,7 @@ use super::launch::Launch;
 use super::output::Output;
 use super::script;
 use crate::apply::listen::HeldSockets;
-use crate::base::explain::{Explain as _, one_line};
+use crate::base::explain::Failure;
 use crate::process::Watch;
 use crate::process::companion::Companion;
 use crate::userns::parent::{Parent, ParentEvent};
@@ -83,24 +83,18 @@ impl Mode {
         }
     }
 
-    /// Starts dockerd again; the exit code for a failure, which is told.
+    /// Starts dockerd again.
     pub(super) fn start_again(
         &self,
         sockets: &HeldSockets,
         output: Option<&Output>,
-    ) -> Result<Pid, u8> {
+    ) -> Result<Pid, Failure> {
         match self {
-            Self::Rootful(launch) => launch.start(sockets, output).map_err(|error| {
-                tracing::error!("{error}");
-                error.exit_code()
-            }),
-            Self::Rootless(parent) => match parent.start_again(sockets) {
-                Ok(()) => Ok(parent.child),
-                Err(error) => {
-                    tracing::error!("{}", one_line(&error));
-                    Err(error.exit_code())
-                }
-            },
+            Self::Rootful(launch) => Ok(launch.start(sockets, output)?),
+            Self::Rootless(parent) => {
+                parent.start_again(sockets)?;
+                Ok(parent.child)
+            }
         }
     }
 

@@ -65,19 +65,20 @@ impl Image {
     }
 
     /// As [`Image::execute`]; a script without an interpreter line is run by the shell, as
-    /// `execvp(3)` does.
+    /// `execvp(3)` does, whose error is the shell's then.
     pub(super) fn execute_or_interpret(&self) -> io::Error {
         let error = self.execute();
-        if error.raw_os_error() == Some(libc::ENOEXEC) {
-            // SAFETY: as in `execute`.
-            unsafe {
-                libc::execve(
-                    c"/bin/sh".as_ptr(),
-                    self.shell.pointers.as_ptr(),
-                    self.env.pointers.as_ptr(),
-                )
-            };
+        if error.raw_os_error() != Some(libc::ENOEXEC) {
+            return error;
         }
-        error
+        // SAFETY: as in `execute`.
+        unsafe {
+            libc::execve(
+                c"/bin/sh".as_ptr(),
+                self.shell.pointers.as_ptr(),
+                self.env.pointers.as_ptr(),
+            )
+        };
+        io::Error::last_os_error()
     }
 }

@@ -32,7 +32,7 @@ use crate::plan::network::Forwarder;
 use crate::plan::network::addresses::Inner;
 use crate::plan::step::CertificateStep;
 use crate::plan::tls_mode;
-use crate::process::program::{self, ProgramError};
+use crate::process::program;
 use crate::supervise::launch::Launch;
 use crate::supervise::mode::Mode;
 use crate::supervise::names::NameForwarder;
@@ -321,9 +321,10 @@ fn start(
     let begun = match &plan.mode {
         ModePlan::Rootless(plan) => rootless::begin(plan, &launch, sockets, output.as_ref(), door)
             .map(|parent| (parent.child, Mode::Rootless(Box::new(parent)))),
-        ModePlan::Rootful => {
-            begin(&launch, sockets, output.as_ref()).map(|dockerd| (dockerd, Mode::Rootful(launch)))
-        }
+        ModePlan::Rootful => launch
+            .start(sockets, output.as_ref())
+            .map(|dockerd| (dockerd, Mode::Rootful(launch)))
+            .map_err(Failure::from),
     };
     let (dockerd, mode) = begun.inspect_err(|_| notify.remove())?;
     timeline.mark("exec");
@@ -340,19 +341,6 @@ fn start(
         oom_scores: plan.oom_scores,
         keep: plan.keep,
         private_dir: plan.private_dir,
-    })
-}
-
-/// Starts dockerd itself.
-fn begin(
-    launch: &Launch,
-    sockets: &HeldSockets,
-    output: Option<&Output>,
-) -> Result<rustix::process::Pid, Failure> {
-    let started = launch.start(sockets, output);
-    started.map_err(|source| {
-        let name = launch.daemon.program.clone().into_os_string();
-        ProgramError::Exec { name, source }.into()
     })
 }
 
