@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Identity;
 use super::bad::BadSettings;
 use super::settings;
 use super::values::absolute;
+use super::{Identity, Mode};
 use crate::base::environment::Environment;
 
 /// Restarts within [`RESTART_WINDOW`] when `DIND_RESTART` names no number.
@@ -104,9 +104,9 @@ impl Lifetime {
 
 /// A user has a runtime directory of its own.
 fn default_ready_file(env: &Environment, identity: Identity) -> PathBuf {
-    match identity.uid {
-        0 => READY_FILE.into(),
-        uid => runtime_dir(env, uid).join("dind-init/ready"),
+    match identity.mode() {
+        Mode::Rootful => READY_FILE.into(),
+        Mode::Rootless => runtime_dir(env, identity.uid).join("dind-init/ready"),
     }
 }
 

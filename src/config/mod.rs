@@ -94,7 +94,7 @@ impl Config {
         env: Environment,
         identity: Identity,
     ) -> Result<Self, BadSettings> {
-        let rootless = identity.uid != 0 || settings::ROOTLESS.of(&env);
+        let rootless = identity.mode() == Mode::Rootless || settings::ROOTLESS.of(&env);
         let mut bad = BadSettings::of(&env, rootless);
         let misspelt = env.pairs().iter().filter_map(|(name, _)| {
             let name = name.to_str()?;
@@ -159,13 +159,10 @@ impl Config {
         address::wildcard(if tls { 2376 } else { 2375 })
     }
 
-    /// As whom dockerd is started, as things are: root that is to become a user is still root.
+    /// As whom dockerd is started.
     #[must_use]
     pub fn mode(&self) -> Mode {
-        match self.identity.uid {
-            0 => Mode::Rootful,
-            _ => Mode::Rootless,
-        }
+        self.identity.mode()
     }
 
     /// `$XDG_RUNTIME_DIR`, or where it is by convention.

@@ -154,6 +154,16 @@ impl Identity {
             gid: rustix::process::getegid().as_raw(),
         }
     }
+
+    /// As whom a dockerd of this process runs, as things are: root that is to become a user is
+    /// still root.
+    #[must_use]
+    pub fn mode(self) -> Mode {
+        match self.uid {
+            0 => Mode::Rootful,
+            _ => Mode::Rootless,
+        }
+    }
 }
 
 /// Whether a decision is carried out.

@@ -15,9 +15,9 @@ use serde::{Deserialize, Serialize};
 
 use super::daemon_json::DaemonFile;
 use super::mountinfo::{self, Mount};
-use crate::config::Config;
 use crate::config::rootless::places;
 use crate::config::settings;
+use crate::config::{Config, Mode};
 use crate::files::find_program;
 use crate::files::{self, Dir, Kind};
 use crate::sys::probe::{ProbeResult, Probes, Results, Ticket};
@@ -112,9 +112,9 @@ impl Roots {
 
 /// The data root of a daemon that is not told of one.
 fn default_root(config: &Config) -> PathBuf {
-    match config.identity.uid {
-        0 => DEFAULT_ROOT.into(),
-        _ => places::data_root(&config.env),
+    match config.mode() {
+        Mode::Rootful => DEFAULT_ROOT.into(),
+        Mode::Rootless => places::data_root(&config.env),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::config::Run;
 use crate::config::lifetime;
 use crate::config::rootless::places::{self, NotWritable, Places};
 use crate::config::settings;
-use crate::config::{CommandForm, Config, Identity};
+use crate::config::{CommandForm, Config, Identity, Mode};
 use crate::files;
 use crate::host::daemon_json::DaemonFile;
 use crate::host::listen::parse_groups;
@@ -73,7 +73,7 @@ pub fn daemon(
             };
             (identity, user.environment(env.clone()))
         }
-        None if identity.uid == 0 => {
+        None if identity.mode() == Mode::Rootful => {
             return Ok(Entry {
                 env,
                 ..Entry::default()
